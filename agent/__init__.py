@@ -1,0 +1,1 @@
+"""The loop: observe, decide, write down, act, verify. Knows policies; knows no world."""

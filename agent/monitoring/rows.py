@@ -1,0 +1,28 @@
+"""What a probe sends: rows that were answered, and labels that came later."""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One row as a version answered it. A shadow copy was answered to nobody."""
+
+    key: str
+    at_s: float
+    features: dict[str, Any]
+    prediction: float | None
+    """None where the version failed to answer."""
+    latency_s: float
+    version: str
+    replica: str
+    shadow: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """The truth about the row `key`, known at `at_s`."""
+
+    key: str
+    at_s: float
+    label: float

@@ -1,0 +1,1 @@
+"""The agent's ports on a real Ray cluster. The only package that imports ray."""

@@ -1,0 +1,25 @@
+"""Names under which the parts of a fleet find each other on a cluster. All actors live in one Ray namespace."""
+
+NAMESPACE = "homeostat"
+CHALLENGER_SUFFIX = "-challenger"
+SERVER_DEPLOYMENT = "ModelServer"
+
+
+def agent_actor(name: str) -> str:
+    """The agent itself; `name` is `Settings.name`."""
+    return f"agent:{name}"
+
+
+def table_actor(model: str) -> str:
+    """The keeper of the traffic table of `model`."""
+    return f"table:{model}"
+
+
+def shard_actor(model: str) -> str:
+    """The monitor shard of `model`, or of the probe of that name."""
+    return f"monitor:{model}"
+
+
+def training_actor(model: str) -> str:
+    """The one training job that may run for `model`."""
+    return f"training:{model}"

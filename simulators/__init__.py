@@ -1,0 +1,1 @@
+"""A world of events for the agent. Never imports ray."""
