@@ -18,7 +18,10 @@ class JournalUnavailable(Exception):
 
 class Sensor(Protocol):
     def observe(self, at_s: float) -> Observation:
-        """Everything that can be seen at `at_s`. Never raises for a part that is away: that part is None or missing, and named in `problems`."""
+        """Everything that can be seen at `at_s`.
+
+        Never raises for a part that is away: that part is None or missing, and named in `problems`.
+        """
         ...
 
 

@@ -1,0 +1,32 @@
+"""Frozen dataclasses to JSON and back, one way of writing each value, so that equal values have equal bytes.
+
+Works for every type at a border: Observation, Proposal, Order, Outcome, TrafficTable. Does no I/O.
+"""
+
+import json
+from functools import cache
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter
+
+T = TypeVar("T")
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def to_json(value: Any, kind: Any = None) -> Any:
+    """`value` as plain dicts, lists, numbers and text. `kind` is needed where the value alone does not tell its type (a tuple of orders)."""
+    return _adapter(kind or type(value)).dump_python(value, mode="json")
+
+
+def from_json(kind: type[T], plain: Any) -> T:
+    """The `kind` that `to_json` gave as `plain`. Raises pydantic.ValidationError, naming the field."""
+    return _adapter(kind).validate_python(plain)  # type: ignore[no-any-return]
+
+
+def canonical(plain: Any) -> bytes:
+    """The one way to write `plain`: sorted keys, no spaces, UTF-8, no NaN (raises ValueError)."""
+    return json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
