@@ -18,7 +18,7 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 
 
 def to_json(value: Any, kind: Any = None) -> Any:
-    """`value` as plain dicts, lists, numbers and text. `kind` is needed where the value alone does not tell its type (a tuple of orders)."""
+    """`value` as plain dicts, lists, numbers and text. `kind` is needed where the value alone does not tell its type."""
     return _adapter(kind or type(value)).dump_python(value, mode="json")
 
 
