@@ -1,0 +1,1 @@
+"""Policies that replace what does not work, and tell people what they can not mend."""

@@ -1,0 +1,115 @@
+"""From a name, or an import path "package.module:Class", and parameters to a policy.
+
+A plain dict of import paths: nothing registers itself, and a policy's module is imported only when it is built. Packages
+of others offer theirs through the entry-point group `homeostat.policies`; a name of ours always wins over theirs.
+"""
+
+import difflib
+import importlib
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from importlib.metadata import entry_points
+from typing import Any
+
+from policies.parameters import fit
+from policies.policy import Policy
+
+ENTRY_POINT_GROUP = "homeostat.policies"
+
+POLICIES: dict[str, str] = {
+    "idle": "policies.idle:Idle",
+    "queue_length": "policies.scaling.queue_length:QueueLength",
+    "target_utilization": "policies.scaling.target_utilization:TargetUtilization",
+    "replace_unhealthy": "policies.healing.replace_unhealthy:ReplaceUnhealthy",
+    "on_drift": "policies.retraining.on_drift:OnDrift",
+    "scheduled": "policies.retraining.scheduled:Scheduled",
+    "staged": "policies.rollout.staged:Staged",
+    "patient": "policies.wrappers:Patient",
+    "clamped": "policies.wrappers:Clamped",
+    "cool_down": "policies.wrappers:CoolDown",
+    "first_of": "policies.wrappers:FirstOf",
+    "shadowed": "policies.wrappers:Shadowed",
+    "scoped": "policies.wrappers:Scoped",
+}
+
+
+class UnknownPolicy(ValueError):
+    """There is no policy of that name, or at that import path. The message lists the names there are."""
+
+
+class BadParameter(ValueError):
+    """A policy was given a parameter that it does not take, lacks one that it needs, or a value that does not fit."""
+
+
+def names() -> tuple[str, ...]:
+    """All names that `build` knows, sorted: ours and those of installed packages."""
+    return tuple(sorted(_import_paths()))
+
+
+def build(use: str, parameters: Mapping[str, Any]) -> Policy:
+    """The policy `use` with `parameters`, fresh.
+
+    A parameter that is itself a policy is a mapping with `use` and its own parameters, as in
+    `use: patient, patience_s: 30, policy: {use: target_utilization}`. Raises UnknownPolicy and BadParameter.
+    """
+    make = _find(use)
+    arguments = _arguments(use, make, parameters)
+    try:
+        policy = make(**arguments)
+    except (TypeError, ValueError) as error:
+        raise BadParameter(f"policy {use!r}: {error}") from error
+    if not isinstance(policy, Policy):
+        raise UnknownPolicy(f"{use!r} is not a policy: what it makes has no method propose(seen)")
+    return policy
+
+
+def _import_paths() -> dict[str, str]:
+    return {point.name: point.value for point in entry_points(group=ENTRY_POINT_GROUP)} | POLICIES
+
+
+def _find(use: str) -> Callable[..., Any]:
+    paths = _import_paths()
+    path = use if ":" in use else paths.get(use)
+    if path is None:
+        raise UnknownPolicy(f"unknown policy {use!r};{_nearest(use, paths)} known are {', '.join(sorted(paths))}")
+    module_name, _, attribute = path.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except (ImportError, ValueError) as error:
+        raise UnknownPolicy(f"policy {use!r}: can not import {module_name!r}: {error}") from error
+    make = getattr(module, attribute, None)
+    if not callable(make):
+        raise UnknownPolicy(
+            f"policy {use!r}: {module_name!r} has no class {attribute!r};{_nearest(attribute, vars(module))}"
+        )
+    return typing.cast(Callable[..., Any], make)
+
+
+def _arguments(use: str, make: Callable[..., Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
+    accepted = inspect.signature(make).parameters
+    if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in accepted.values()):
+        return dict(parameters)
+    for name in parameters:
+        if name not in accepted:
+            takes = f"it takes {', '.join(accepted)}" if accepted else "it takes no parameters"
+            raise BadParameter(f"policy {use!r} has no parameter {name!r};{_nearest(name, accepted)} {takes}")
+    for name, each in accepted.items():
+        if each.default is inspect.Parameter.empty and name not in parameters:
+            raise BadParameter(f"policy {use!r} needs the parameter {name!r}")
+    hints = typing.get_type_hints(make.__init__ if inspect.isclass(make) else make)
+    return {name: _fitted(use, name, value, hints.get(name, Any)) for name, value in parameters.items()}
+
+
+def _fitted(use: str, name: str, value: Any, hint: Any) -> Any:
+    try:
+        return fit(value, hint, build)
+    except (UnknownPolicy, BadParameter):
+        raise
+    except ValueError as error:
+        raise BadParameter(f"policy {use!r}: parameter {name!r} {error}") from error
+
+
+def _nearest(name: str, known: Mapping[str, Any]) -> str:
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f" did you mean {near[0]!r}?" if near else ""

@@ -1,0 +1,1 @@
+"""Policies that say when a model shall learn again."""

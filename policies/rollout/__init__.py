@@ -1,0 +1,1 @@
+"""Policies that bring a new version to the users, or keep it from them."""

@@ -1,0 +1,1 @@
+"""Policies that say how many replicas a deployment shall have."""

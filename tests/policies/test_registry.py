@@ -1,0 +1,145 @@
+import pytest
+
+from policies.idle import Idle
+from policies.policy import Policy
+from policies.registry import POLICIES, BadParameter, UnknownPolicy, build, names
+from policies.wrappers import FirstOf, Patient, Scoped
+
+
+class Silent:
+    """A user's policy, found by its import path."""
+
+    def __init__(self, *, level: float, label: str = "x", strict: bool = False, count: int | None = None) -> None:
+        if level < 0:
+            raise ValueError(f"level must be 0 or more, got {level}")
+        self.level, self.count = level, count
+
+    def propose(self, seen):
+        return ()
+
+
+class Anything(Silent):
+    def __init__(self, **parameters) -> None:
+        self.parameters = parameters
+
+
+class Mute:
+    """No policy at all."""
+
+
+def quick(level: float = 1.0) -> Silent:
+    return Silent(level=level)
+
+
+HERE = "registry_of_tests"
+
+
+@pytest.fixture(autouse=True)
+def _importable(monkeypatch):
+    """This module under an import path."""
+    import sys
+    import types
+
+    module = types.ModuleType(HERE)
+    module.Silent, module.Anything, module.Mute, module.quick = Silent, Anything, Mute, quick
+    monkeypatch.setitem(sys.modules, HERE, module)
+
+
+def test_every_listed_name_points_at_a_class_that_exists():
+    """A name in the list can be imported."""
+    import importlib
+
+    for path in POLICIES.values():
+        module, _, attribute = path.partition(":")
+        assert callable(getattr(importlib.import_module(module), attribute))
+    assert set(POLICIES) <= set(names())
+
+
+def test_a_name_builds_a_fresh_policy():
+    """Two builds share nothing."""
+    assert isinstance(build("idle", {}), Idle)
+    assert build("idle", {}) is not build("idle", {})
+
+
+def test_an_import_path_builds_a_policy_of_the_users_own():
+    """A whole number is a number; a class, a function and a class that takes anything all do."""
+    policy = build(f"{HERE}:Silent", {"level": 3, "count": 2})
+    assert (policy.level, policy.count) == (3.0, 2)
+    assert isinstance(policy, Policy)
+    assert build(f"{HERE}:quick", {"level": 2}).level == 2.0
+    assert build(f"{HERE}:Anything", {"whatever": 1}).parameters == {"whatever": 1}
+
+
+def test_policies_nest():
+    """A wrapper takes its inner policies as mappings with `use`, to any depth."""
+    inner = {"use": "patient", "patience_s": 5, "policy": {"use": "idle"}}
+    first = build("first_of", {"policies": [inner, {"use": "scoped", "policy": {"use": "idle"}, "targets": ["a*"]}]})
+    assert isinstance(first, FirstOf)
+    assert [type(each) for each in first.policies] == [Patient, Scoped]
+    assert first.policies[1].targets == ("a*",)
+    assert isinstance(build("patient", {"patience_s": 1.0, "policy": Idle()}).policy, Idle)
+
+
+@pytest.mark.parametrize(
+    ("use", "message"),
+    [
+        ("idel", "unknown policy 'idel'; did you mean 'idle'? known are"),
+        ("zzz", "unknown policy 'zzz'; known are clamped, cool_down,"),
+        ("no.such.module:Policy", "can not import 'no.such.module'"),
+        (":Policy", "can not import ''"),
+        (f"{HERE}:Silnt", "has no class 'Silnt'; did you mean 'Silent'?"),
+        (f"{HERE}:Mute", "is not a policy: what it makes has no method propose"),
+    ],
+)
+def test_an_unknown_policy_is_named_with_its_nearest_neighbour(use, message):
+    """The error says what is known."""
+    with pytest.raises(UnknownPolicy) as error:
+        build(use, {})
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("use", "parameters", "message"),
+    [
+        ("idle", {"x": 1}, "policy 'idle' has no parameter 'x'; it takes no parameters"),
+        (
+            f"{HERE}:Silent",
+            {"levl": 1},
+            "has no parameter 'levl'; did you mean 'level'? it takes level, label, strict, count",
+        ),
+        (f"{HERE}:Silent", {}, "needs the parameter 'level'"),
+        (f"{HERE}:Silent", {"level": -1}, "level must be 0 or more, got -1"),
+        (f"{HERE}:Silent", {"level": "high"}, "parameter 'level' must be a finite number, got 'high'"),
+        (f"{HERE}:Silent", {"level": float("nan")}, "parameter 'level' must be a finite number, got nan"),
+        (f"{HERE}:Silent", {"level": True}, "parameter 'level' must be a finite number, got True"),
+        (f"{HERE}:Silent", {"level": 1, "label": 3}, "parameter 'label' must be text, got 3"),
+        (f"{HERE}:Silent", {"level": 1, "strict": "no"}, "parameter 'strict' must be true or false, got 'no'"),
+        (f"{HERE}:Silent", {"level": 1, "count": 1.5}, "parameter 'count' must be a whole number or null, got 1.5"),
+        ("patient", {"patience_s": 1, "policy": "idle"}, "must be a policy, a mapping with the key 'use', got 'idle'"),
+        ("patient", {"patience_s": -1, "policy": {"use": "idle"}}, "patience_s must be 0 or more, got -1.0"),
+        ("patient", {"patience_s": 1, "policy": {"use": "idle", "x": 1}}, "policy 'idle' has no parameter 'x'"),
+        ("first_of", {"policies": "idle"}, "parameter 'policies' must be a list, got 'idle'"),
+    ],
+)
+def test_a_wrong_parameter_is_named(use, parameters, message):
+    """The error says which parameter, what was expected and what is accepted."""
+    with pytest.raises(BadParameter) as error:
+        build(use, parameters)
+    assert message in str(error.value)
+
+
+def test_an_unknown_policy_inside_a_wrapper_is_named():
+    """Nesting hides no error."""
+    with pytest.raises(UnknownPolicy, match="unknown policy 'nope'"):
+        build("patient", {"patience_s": 1, "policy": {"use": "nope"}})
+
+
+def test_an_installed_package_can_offer_a_policy(monkeypatch):
+    """Entry points of the group `homeostat.policies` are known by name, and ours win."""
+    from importlib.metadata import EntryPoint
+
+    offered = [EntryPoint("theirs", f"{HERE}:quick", "homeostat.policies"), EntryPoint("idle", f"{HERE}:quick", "x")]
+    monkeypatch.setattr("policies.registry.entry_points", lambda group: offered)
+    assert "theirs" in names()
+    assert isinstance(build("theirs", {}), Silent)
+    assert isinstance(build("idle", {}), Idle)
