@@ -4,17 +4,19 @@ Works for every type at a border: Observation, Proposal, Order, Outcome, Traffic
 """
 
 import json
-from functools import cache
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
 T = TypeVar("T")
 
+_adapters: dict[Any, TypeAdapter[Any]] = {}
 
-@cache
+
 def _adapter(kind: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
+    if kind not in _adapters:
+        _adapters[kind] = TypeAdapter(kind)
+    return _adapters[kind]
 
 
 def to_json(value: Any, kind: Any = None) -> Any:
@@ -24,7 +26,8 @@ def to_json(value: Any, kind: Any = None) -> Any:
 
 def from_json(kind: type[T], plain: Any) -> T:
     """The `kind` that `to_json` gave as `plain`. Raises pydantic.ValidationError, naming the field."""
-    return _adapter(kind).validate_python(plain)  # type: ignore[no-any-return]
+    value: T = _adapter(kind).validate_python(plain)
+    return value
 
 
 def canonical(plain: Any) -> bytes:

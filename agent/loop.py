@@ -1,0 +1,133 @@
+"""The loop: observe, decide, write down, act. The only meeting of decision and effect.
+
+1. Nothing is started that was not written down, durably, before.
+2. When the journal can not be written nothing is started and nothing more is decided. What was decided is kept and written first when
+   the journal is back, so that the record has no gap; orders that have waited meanwhile are given up as stale.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import structlog
+
+from agent.codec import to_json
+from agent.core import Core, Decision
+from agent.order import Order
+from agent.ports import Actuator, Journal, JournalUnavailable, Notifier, Refused, Sensor, Trainer
+from policies.action import Alert, Retrain, StopTraining
+from policies.observation import Observation
+
+log = structlog.get_logger()
+
+Line = tuple[str, float, Mapping[str, Any]]
+"""A journal entry before it is chained: kind, moment, payload."""
+
+
+def lines_of(decision: Decision, seen: Observation) -> list[Line]:
+    """What the journal says of one tick, in order: what was seen, what ended, what was said, what is intended. Pure."""
+    at_s = decision.at_s
+    lines: list[Line] = [("observed", at_s, to_json(seen))]
+    lines += [("outcome", at_s, to_json(outcome)) for outcome in decision.outcomes]
+    if decision.news:
+        lines.append(("decided", at_s, said(decision)))
+    lines += [("intent", at_s, to_json(order)) for order in decision.orders]
+    return lines
+
+
+def said(decision: Decision) -> dict[str, Any]:
+    """All of a decision that is neither an order nor an outcome."""
+    return {
+        name: [to_json(item) for item in getattr(decision, name)]
+        for name in ("vetoes", "suggestions", "holds", "alerts", "awaiting")
+    }
+
+
+class Agent:
+    """One agent over one world. `tick` is called by whoever keeps the time."""
+
+    def __init__(
+        self,
+        core: Core,
+        *,
+        sensor: Sensor,
+        actuator: Actuator,
+        trainer: Trainer,
+        notifier: Notifier,
+        journal: Journal,
+    ) -> None:
+        self.core = core
+        self._sensor = sensor
+        self._actuator = actuator
+        self._trainer = trainer
+        self._notifier = notifier
+        self._journal = journal
+        self._unwritten: list[Line] = []
+        self._unstarted: tuple[Order, ...] = ()
+        self._silent = False
+        self.last_seen: Observation | None = None
+
+    def tick(self, at_s: float) -> Decision:
+        """Once around, at `at_s`. Returns what was decided; an empty decision where the journal is away."""
+        if not self._catch_up(at_s):
+            return Decision(at_s=at_s)
+        seen = self._sensor.observe(at_s)
+        self.last_seen = seen
+        decision = self.core.step(seen)
+        if not self._write(lines_of(decision, seen), at_s, durable=bool(decision.orders)):
+            self._unstarted = decision.orders
+            return Decision(at_s=at_s)
+        for alert in decision.alerts:
+            self._notifier.notify(alert)
+        for order in decision.orders:
+            self._start(order, at_s)
+        return decision
+
+    def _catch_up(self, at_s: float) -> bool:
+        """Write what could not be written before, and give up the orders in it; whether the journal is up to date."""
+        if not self._unwritten:
+            return True
+        backlog, self._unwritten = self._unwritten, []
+        if not self._write(backlog, at_s, durable=True):
+            return False
+        stale, self._unstarted = self._unstarted, ()
+        for order in stale:
+            self._refuse(order, "the journal was away when it was decided", at_s)
+        return not self._unwritten
+
+    def _write(self, lines: list[Line], at_s: float, *, durable: bool) -> bool:
+        try:
+            self._journal.append(lines, durable=durable)
+        except JournalUnavailable as error:
+            self._unwritten = lines
+            log.error("journal_away", reason=str(error), effect="nothing is done until it is back")
+            if not self._silent:
+                text = f"the journal can not be written, so nothing is done: {error}"
+                self._notifier.notify(Alert(subject="journal", text=text, severity="critical"))
+            self._silent = True
+            return False
+        self._silent = False
+        return True
+
+    def _start(self, order: Order, at_s: float) -> None:
+        port = self._trainer if isinstance(order.action, Retrain | StopTraining) else self._actuator
+        try:
+            port.start(order)
+        except Refused as refusal:
+            self._refuse(order, str(refusal), at_s)
+        except (
+            Exception
+        ) as error:  # a world's fault must not end the loop; the order stays open and its verifier judges it
+            log.exception("order_start_failed", order=order.number, action=order.action.kind)
+            self._refuse(order, f"{type(error).__name__}: {error}", at_s)
+        else:
+            log.info("order_started", order=order.number, action=order.action.kind, policy=order.policy)
+
+    def _refuse(self, order: Order, reason: str, at_s: float) -> None:
+        """Tell the core, and the journal so that a replay tells it too."""
+        log.warning("order_refused", order=order.number, reason=reason)
+        self.core.refused(order.number, reason)
+        refusal: Iterable[Line] = [("refused", at_s, {"number": order.number, "reason": reason})]
+        if self._unwritten:
+            self._unwritten += refusal
+        else:
+            self._write(list(refusal), at_s, durable=False)
