@@ -1,0 +1,41 @@
+"""Watch on a new champion: did it get worse since it was promoted? What to do about it is the policy's part."""
+
+from policies.action import Evidence
+from policies.observation import Model, Report, Symptom
+
+
+def regression(
+    model: Model, at_s: float, *, watch_s: float, stale_after_s: float, loss_then: float | None
+) -> tuple[Evidence, ...] | None:
+    """Why the champion of `model` should not have been promoted; None where nothing speaks against it, or nothing is known.
+
+    1. It was promoted at most `watch_s` ago, and there is a report on it, at most `stale_after_s` old.
+    2. A detector says that its error drifted since it was promoted.
+    3. The drift did harm: its loss lies above `loss_then`, the one it was promoted with, or else above the report's own
+       reference. Where either is unknown the detector is believed.
+    """
+    champion, report = model.champion, model.report
+    if champion is None or report is None or model.champion_since_s is None:
+        return None
+    age_s = at_s - model.champion_since_s
+    if age_s > watch_s or at_s - report.measured_at_s > stale_after_s or report.version != champion.number:
+        return None
+    before = report.loss_reference if loss_then is None else loss_then
+    symptom = _drift(report, model.champion_since_s)
+    if symptom is None or (before is not None and report.loss is not None and report.loss <= before):
+        return None
+    return (
+        Evidence(name="promoted_s_ago", value=age_s, threshold=watch_s, note="newly promoted"),
+        Evidence(
+            name=f"error_drift:{symptom.detector}",
+            value=symptom.value,
+            threshold=symptom.threshold,
+            n=symptom.n,
+            note=f"its error drifted at {symptom.since_s:g} s",
+        ),
+        Evidence(name="loss", value=report.loss, threshold=before, n=report.window_rows, note="now, against before"),
+    )
+
+
+def _drift(report: Report, since_s: float) -> Symptom | None:
+    return next((each for each in report.symptoms if each.kind == "error_drift" and each.since_s >= since_s), None)
