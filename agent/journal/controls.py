@@ -1,0 +1,78 @@
+"""What people said, folded from the journal: freeze, kill switch, approvals, rollbacks by hand."""
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from agent.journal.record import Entry, Kind
+from policies.observation import Controls
+
+Word = Literal["freeze", "unfreeze", "kill", "start", "approve", "deny", "rollback"]
+ROLLBACK_ASKED_FOR_S = 600.0
+"""A rollback asked for by hand that could not be done for so long is forgotten."""
+KINDS = (Kind.CONTROL, Kind.INTENT, Kind.OUTCOME)
+
+
+def said(
+    word: Word, *, by: str, number: int | None = None, model: str | None = None, reason: str = ""
+) -> dict[str, Any]:
+    """The payload of a control entry."""
+    return {"word": word, "by": by, "number": number, "model": model, "reason": reason}
+
+
+class ControlFold:
+    """Follows the journal, entry by entry, and says how the controls stand."""
+
+    def __init__(self) -> None:
+        self.seq = 0
+        self._frozen = False
+        self._killed = False
+        self._approved: set[int] = set()
+        self._denied: set[int] = set()
+        self._rollback_asked_s: dict[str, float] = {}
+        self._rolls_back: dict[int, str] = {}
+
+    def follow(self, entries: Iterable[Entry]) -> None:
+        """Take in entries of `KINDS`, in order, each once."""
+        for entry in entries:
+            self.seq = entry.seq
+            if entry.kind == Kind.CONTROL:
+                self._hear(entry)
+            elif entry.kind == Kind.INTENT and entry.payload["action"]["kind"] == "roll_back":
+                self._rolls_back[entry.payload["number"]] = entry.payload["action"]["model"]
+            elif entry.kind == Kind.OUTCOME:
+                self._end(entry.payload["number"], entry.payload["status"])
+
+    def controls(self, at_s: float) -> Controls:
+        asked = {m: s for m, s in self._rollback_asked_s.items() if at_s - s < ROLLBACK_ASKED_FOR_S}
+        return Controls(
+            frozen=self._frozen,
+            killed=self._killed,
+            approved=tuple(sorted(self._approved)),
+            denied=tuple(sorted(self._denied)),
+            rollbacks=tuple(sorted(asked)),
+        )
+
+    def _hear(self, entry: Entry) -> None:
+        payload = entry.payload
+        match payload["word"]:
+            case "freeze":
+                self._frozen = True
+            case "unfreeze":
+                self._frozen = False
+            case "kill":
+                self._killed = True
+            case "start":
+                self._killed = False
+            case "approve":
+                self._approved.add(payload["number"])
+            case "deny":
+                self._denied.add(payload["number"])
+            case "rollback":
+                self._rollback_asked_s[payload["model"]] = entry.at_s
+
+    def _end(self, number: int, status: str) -> None:
+        self._approved.discard(number)
+        self._denied.discard(number)
+        model = self._rolls_back.pop(number, None)
+        if model is not None and status == "succeeded":
+            self._rollback_asked_s.pop(model, None)

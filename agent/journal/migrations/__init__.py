@@ -1,0 +1,1 @@
+"""Alembic's way from one schema of the journal to the next."""

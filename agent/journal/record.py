@@ -1,0 +1,83 @@
+"""Entry, and the chain that holds entries together. Pure.
+
+hash(n) = SHA-256( hash(n-1) || canonical([seq, at_s, kind, payload]) ), with 64 zeros before the first. Whoever changes, drops, adds or
+reorders an entry has to change every hash after it; whoever cuts the end off is found by a hash noted elsewhere.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from agent.codec import canonical
+
+GENESIS = "0" * 64
+
+
+class Kind(StrEnum):
+    STARTED = "started"
+    """A life of the agent began: epoch, settings, and the orders that it goes on with."""
+    OBSERVED = "observed"
+    DECIDED = "decided"
+    """Vetoes, suggestions, holds, alerts and waiting orders, where they differ from those of the tick before."""
+    INTENT = "intent"
+    """An order, written before it is started."""
+    REFUSED = "refused"
+    OUTCOME = "outcome"
+    CONTROL = "control"
+    """What a person said: freeze, kill, approve and the like."""
+    NOTE = "note"
+    """Anything else worth keeping, such as what a training found."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    seq: int
+    at_s: float
+    kind: str
+    payload: Mapping[str, Any]
+    previous_hash: str
+    hash: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """`entries` were read; where `ok` is false, `bad_seq` is the first that does not fit, and `reason` says how."""
+
+    entries: int
+    ok: bool
+    head: str = GENESIS
+    bad_seq: int | None = None
+    reason: str = ""
+
+
+def body(seq: int, at_s: float, kind: str, payload: bytes) -> bytes:
+    """The bytes that are hashed. `payload` is canonical JSON."""
+    return b"[%d,%s,%s,%s]" % (seq, json.dumps(at_s).encode(), json.dumps(kind).encode(), payload)
+
+
+def chained(previous_hash: str, hashed: bytes) -> str:
+    return hashlib.sha256(previous_hash.encode() + hashed).hexdigest()
+
+
+def verify(entries: Iterable[Entry]) -> Verification:
+    """Whether `entries`, from the first one on and in order, form an unbroken chain."""
+    count, previous = 0, GENESIS
+    for entry in entries:
+        reason = _fault(entry, count + 1, previous)
+        if reason:
+            return Verification(entries=count, ok=False, head=previous, bad_seq=entry.seq, reason=reason)
+        count, previous = count + 1, entry.hash
+    return Verification(entries=count, ok=True, head=previous)
+
+
+def _fault(entry: Entry, expected_seq: int, previous: str) -> str:
+    if entry.seq != expected_seq:
+        return f"entry {expected_seq} is missing"
+    if entry.previous_hash != previous:
+        return "it does not follow the entry before it"
+    if entry.hash != chained(previous, body(entry.seq, entry.at_s, entry.kind, canonical(entry.payload))):
+        return "its content is not what was written"
+    return ""

@@ -1,0 +1,97 @@
+"""Replay: the observations of a journal, fed to a fresh core, must give its decisions again, byte for byte."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from agent.assembly import build_core
+from agent.codec import canonical, from_json
+from agent.core import Core
+from agent.journal.life import Beginning
+from agent.journal.record import Entry, Kind
+from agent.loop import Line, lines_of
+from agent.settings import Settings
+from policies.observation import Observation
+
+DECIDED_KINDS = {Kind.OUTCOME, Kind.DECIDED, Kind.INTENT}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replay:
+    """`identical` where all `ticks` came out as recorded; else what was `recorded` and what came instead, at entry `seq`."""
+
+    ticks: int
+    identical: bool
+    seq: int | None = None
+    recorded: tuple[str, ...] = ()
+    replayed: tuple[str, ...] = ()
+
+
+@dataclass
+class _Tick:
+    observed: Entry
+    decided: list[bytes] = field(default_factory=list)
+    refusals: list[tuple[int, str]] = field(default_factory=list)
+
+
+def replay(entries: Iterable[Entry]) -> Replay:
+    """Run the journal's observations through cores built from its own settings and compare.
+
+    Raises ValueError where the journal does not begin with the start of an agent.
+    """
+    core: Core | None = None
+    ticks = 0
+    for item in _grouped(entries):
+        if isinstance(item, Core):
+            core = item
+            continue
+        if core is None:
+            raise ValueError(f"entry {item.observed.seq} is an observation before any agent has started")
+        ticks += 1
+        seen = from_json(Observation, item.observed.payload)
+        lines = lines_of(core.step(seen), seen)
+        replayed = [_bytes(kind, payload) for kind, _, payload in lines if kind in DECIDED_KINDS]
+        if replayed != item.decided:
+            return Replay(
+                ticks=ticks,
+                identical=False,
+                seq=item.observed.seq,
+                recorded=tuple(line.decode() for line in item.decided),
+                replayed=tuple(line.decode() for line in replayed),
+            )
+        for number, reason in item.refusals:
+            core.refused(number, reason)
+    return Replay(ticks=ticks, identical=True)
+
+
+def _grouped(entries: Iterable[Entry]) -> Iterator[Core | _Tick]:
+    """A fresh core for each start, and each observation with all that was decided on it."""
+    tick: _Tick | None = None
+    for entry in entries:
+        if entry.kind in {Kind.STARTED, Kind.OBSERVED} and tick is not None:
+            yield tick
+            tick = None
+        if entry.kind == Kind.STARTED:
+            yield _core(entry.payload)
+        elif entry.kind == Kind.OBSERVED:
+            tick = _Tick(entry)
+        elif tick is not None and entry.kind in DECIDED_KINDS:
+            tick.decided.append(_bytes(entry.kind, entry.payload))
+        elif tick is not None and entry.kind == Kind.REFUSED:
+            tick.refusals.append((entry.payload["number"], entry.payload["reason"]))
+    if tick is not None:
+        yield tick
+
+
+def _core(payload: Any) -> Core:
+    beginning = from_json(Beginning, {name: payload[name] for name in ("epoch", "next_number", "open_orders")})
+    return build_core(
+        Settings.model_validate(payload["settings"]),
+        epoch=beginning.epoch,
+        next_number=beginning.next_number,
+        open_orders=beginning.open_orders,
+    )
+
+
+def _bytes(kind: str, payload: Line | Any) -> bytes:
+    return kind.encode() + b" " + canonical(payload)

@@ -1,0 +1,204 @@
+"""The journal in a database: SQLite by default, PostgreSQL by URL. Every fault of the database is JournalUnavailable.
+
+Appending is serialised between processes (the agent and the command line write to one chain): SQLite takes the write lock when the
+transaction begins, PostgreSQL an advisory lock. An agent of an earlier epoch can not append any more once a later one has begun.
+"""
+
+import json
+import os
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+
+from agent.codec import canonical
+from agent.journal.controls import KINDS, ControlFold
+from agent.journal.record import GENESIS, Entry, Kind, body, chained
+from agent.journal.schema import entries, epochs, upgrade
+from agent.ports import JournalUnavailable
+from policies.observation import Controls
+
+PASSWORD_VARIABLE = "HOMEOSTAT_JOURNAL_PASSWORD"  # noqa: S105 - the name of a variable, not a password
+COMPRESSED_FROM_BYTES = 512
+BUSY_TIMEOUT_S = 5
+ADVISORY_LOCK = 0x686F6D656F
+"""Names our lock among all advisory locks of a PostgreSQL server."""
+PAGE_ROWS = 500
+
+Line = tuple[str, float, Mapping[str, Any]]
+
+
+class SqlJournal:
+    """The journal behind `url`. Opening it creates or migrates the tables; raises JournalUnavailable."""
+
+    def __init__(self, url: str) -> None:
+        self._url = _with_password(url)
+        self.name = self._url.render_as_string(hide_password=True)
+        self._epoch: int | None = None
+        self._fold = ControlFold()
+        with self._faults():
+            self._engine = _engine(self._url)
+            upgrade(self._engine)
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def begin(self, at_s: float) -> int:
+        """A new epoch, higher than any before; from now on this journal writes in it and no earlier one can."""
+        with self._faults(), self._writing(durable=True) as connection:
+            last = connection.execute(sa.select(sa.func.max(epochs.c.epoch))).scalar() or 0
+            connection.execute(sa.insert(epochs).values(epoch=last + 1, at_s=at_s))
+        self._epoch = last + 1
+        return last + 1
+
+    def append(self, lines: Iterable[Line], *, durable: bool = False) -> None:
+        """Chain and write `lines`, all or none. Raises JournalUnavailable, also where a later epoch has begun."""
+        with self._faults(), self._writing(durable=durable) as connection:
+            self._fence(connection)
+            head = connection.execute(
+                sa.select(entries.c.seq, entries.c.hash).order_by(entries.c.seq.desc()).limit(1)
+            ).first()
+            rows = _chain(lines, *(head or (0, GENESIS)))
+            if rows:
+                connection.execute(sa.insert(entries), rows)
+
+    def entries(self, *, since_seq: int = 0, kinds: Sequence[Kind] | None = None) -> Iterator[Entry]:
+        """Entries after `since_seq`, in order, of the given kinds or all; read in pages, so any number of them."""
+        while True:
+            page = self._page(since_seq, kinds)
+            yield from page
+            if len(page) < PAGE_ROWS:
+                return
+            since_seq = page[-1].seq
+
+    def head(self) -> Entry | None:
+        """The last entry."""
+        query = sa.select(entries).order_by(entries.c.seq.desc()).limit(1)
+        with self._faults(), self._reading() as connection:
+            row = connection.execute(query).first()
+        return _entry(row) if row else None
+
+    def last(self, kind: Kind) -> Entry | None:
+        """The last entry of `kind`."""
+        query = sa.select(entries).where(entries.c.kind == kind.value).order_by(entries.c.seq.desc()).limit(1)
+        with self._faults(), self._reading() as connection:
+            row = connection.execute(query).first()
+        return _entry(row) if row else None
+
+    def controls(self, at_s: float) -> Controls:
+        """How the controls stand at `at_s`. Reads only what is new since the last call."""
+        self._fold.follow(self.entries(since_seq=self._fold.seq, kinds=KINDS))
+        return self._fold.controls(at_s)
+
+    def _page(self, since_seq: int, kinds: Sequence[Kind] | None) -> list[Entry]:
+        query = sa.select(entries).where(entries.c.seq > since_seq).order_by(entries.c.seq).limit(PAGE_ROWS)
+        if kinds is not None:
+            query = query.where(entries.c.kind.in_([kind.value for kind in kinds]))
+        with self._faults(), self._reading() as connection:
+            return [_entry(row) for row in connection.execute(query)]
+
+    def _fence(self, connection: sa.Connection) -> None:
+        if self._epoch is None:
+            return
+        newest = connection.execute(sa.select(sa.func.max(epochs.c.epoch))).scalar()
+        if newest != self._epoch:
+            raise JournalUnavailable(
+                f"epoch {newest} has begun; this agent is of epoch {self._epoch} and writes no more"
+            )
+
+    @contextmanager
+    def _writing(self, *, durable: bool) -> Iterator[sa.Connection]:
+        with self._engine.connect() as connection:
+            if connection.dialect.name == "sqlite":
+                # The write-ahead log survives a crash of the process at NORMAL; a power cut only at FULL.
+                level = "FULL" if durable else "NORMAL"
+                connection.connection.driver_connection.execute(f"PRAGMA synchronous={level}")  # type: ignore[union-attr]
+            with connection.begin():
+                if connection.dialect.name == "postgresql":
+                    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(ADVISORY_LOCK)))
+                yield connection
+
+    @contextmanager
+    def _reading(self) -> Iterator[sa.Connection]:
+        with self._engine.connect() as connection:
+            yield connection.execution_options(read_only=True)
+
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        try:
+            yield
+        except (SQLAlchemyError, OSError) as error:
+            cause = getattr(error, "orig", None) or error
+            raise JournalUnavailable(f"{self.name}: {cause}") from error
+
+
+def _with_password(url: str) -> sa.URL:
+    try:
+        parsed = sa.make_url(url)
+    except SQLAlchemyError as error:
+        raise JournalUnavailable(
+            f"{url!r} is no database URL; expected sqlite:///FILE or postgresql://HOST/NAME"
+        ) from error
+    if parsed.drivername == "postgresql":
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    password = os.environ.get(PASSWORD_VARIABLE)
+    return parsed.set(password=password) if password and parsed.drivername.startswith("postgresql") else parsed
+
+
+def _engine(url: sa.URL) -> sa.Engine:
+    if url.get_backend_name() != "sqlite":
+        return sa.create_engine(url, pool_pre_ping=True)
+    if url.database and url.database != ":memory:":
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = sa.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
+    sa.event.listen(engine, "connect", _prepare_sqlite)
+    sa.event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _: Any) -> None:
+    connection.isolation_level = None  # we say BEGIN ourselves; the driver would say it too late
+    connection.execute("PRAGMA journal_mode=WAL")
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    """Take the write lock at once: a lock taken later can fail after the head of the chain was read."""
+    if not connection.get_execution_options().get("read_only"):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _chain(lines: Iterable[Line], seq: int, previous_hash: str) -> list[dict[str, Any]]:
+    rows = []
+    for kind, at_s, plain in lines:
+        seq += 1
+        payload = canonical(plain)
+        entry_hash = chained(previous_hash, body(seq, float(at_s), kind, payload))
+        rows.append(
+            {
+                "seq": seq,
+                "at_s": float(at_s),
+                "kind": str(kind),
+                "payload": zlib.compress(payload, 1) if len(payload) >= COMPRESSED_FROM_BYTES else payload,
+                "previous_hash": previous_hash,
+                "hash": entry_hash,
+            }
+        )
+        previous_hash = entry_hash
+    return rows
+
+
+def _entry(row: sa.Row[Any]) -> Entry:
+    # Canonical JSON of an object begins with a brace, compressed bytes never do.
+    payload = row.payload if row.payload[:1] == b"{" else zlib.decompress(row.payload)
+    return Entry(
+        seq=row.seq,
+        at_s=row.at_s,
+        kind=row.kind,
+        payload=json.loads(payload),
+        previous_hash=row.previous_hash,
+        hash=row.hash,
+    )
