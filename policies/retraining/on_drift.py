@@ -1,0 +1,235 @@
+"""OnDrift: learn again where drift does harm, and only there.
+
+Which rows a training takes, and how it searches, is the trainer's part. What counts as drift is the monitors' part.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from policies.action import Alert, Evidence, Hold, Proposal, Quarantine, Retrain
+from policies.observation import JobState, Model, Observation, Report, Symptom
+from policies.parameters import not_negative, positive
+from policies.retraining.quarantine import BadRows
+
+Because = tuple[Evidence, ...]
+SymptomKey = tuple[str, str, str]
+
+
+@dataclass(slots=True)
+class _Memory:
+    """What is remembered of one model."""
+
+    told: frozenset[SymptomKey] = frozenset()
+    """Symptoms that people were told of, as long as they last."""
+    failed_job: str | None = None
+    failures: int = 0
+    """Training jobs that failed in a row."""
+    labelled_at_training: int = 0
+    """Labelled rows that the report counted when a training was last seen to run or end."""
+    drift_since_s: float | None = None
+    labelled_at_drift: int = 0
+    """Labelled rows that the report counted when the harmful drift was first seen."""
+    bad_rows: BadRows = field(default_factory=BadRows)
+
+
+@dataclass(kw_only=True, eq=False)
+class OnDrift:
+    """Retrain a managed model whose champion's error has drifted; tell people of drift that does no harm.
+
+    At every tick, for each model:
+
+    1. No report, a stale one, or one about another version than the champion: hold.
+    2. Rows are broken (`data_quality`): quarantine them, from the symptom on for as long as it lasts, tell people, and do not
+       retrain; repair the data first.
+    3. Drift of other kinds than `kinds`, that is of features or predictions alone: tell people once.
+    4. Harmful drift (`kinds`) of a model that is not managed: tell people once.
+    5. Harmful drift of a managed model: retrain, unless one of these says to hold:
+       a training runs, a rollout runs, or a candidate waits; the champion, or the last training, is younger than `settle_s`;
+       fewer than `min_rows` labelled rows came since the last training, or fewer than `min_rows_after_drift` since the drift;
+       the last training failed less than `retry_after_s` ago, doubled for each further failure in a row.
+
+    Where at least `min_rows` labelled rows came since the drift, older rows than `margin_s` before it are left out.
+    """
+
+    kinds: tuple[str, ...] = ("error_drift", "performance")
+    min_rows: int = 500
+    min_rows_after_drift: int = 0
+    margin_s: float = 0.0
+    """A detector sees a drift late; rows from so long before its alarm belong to the new times too."""
+    settle_s: float = 600.0
+    retry_after_s: float = 600.0
+    retry_after_max_s: float = 86400.0
+    rows_max: int | None = None
+    stale_after_s: float = 300.0
+    quarantine_step_s: float = 300.0
+    """While broken rows keep coming, the quarantine is extended when so much of them is not covered."""
+
+    _models: dict[str, _Memory] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.kinds:
+            raise ValueError("kinds must name at least one kind of symptom")
+        positive(retry_after_s=self.retry_after_s, stale_after_s=self.stale_after_s, rows_max=self.rows_max)
+        positive(quarantine_step_s=self.quarantine_step_s)
+        not_negative(min_rows=self.min_rows, min_rows_after_drift=self.min_rows_after_drift, margin_s=self.margin_s)
+        not_negative(settle_s=self.settle_s, retry_after_max_s=self.retry_after_max_s)
+
+    def propose(self, seen: Observation) -> Iterable[Proposal]:
+        self._models = {name: self._models.get(name, _Memory()) for name in sorted(seen.models)}
+        proposals: list[Proposal] = []
+        for name, memory in self._models.items():
+            proposals += self._one(seen.models[name], memory, seen.at_s)
+        return proposals
+
+    def _one(self, model: Model, memory: _Memory, at_s: float) -> list[Proposal]:
+        report = model.report
+        unreadable = self._unreadable(model, at_s)
+        if report is None or unreadable is not None:
+            return [Proposal(action=Hold(subject=model.name), because=(unreadable,))] if unreadable is not None else []
+        broken = [each for each in report.symptoms if each.kind == "data_quality"]
+        harmful = [each for each in report.symptoms if each.kind in self.kinds and each not in broken]
+        self._remember(model, memory, report, harmful)
+        proposals = self._quarantine(model, memory, broken, at_s)
+        if harmful and model.managed:
+            proposals.append(self._retrain(model, memory, report, harmful, at_s, broken=bool(broken)))
+        acted_on = harmful if model.managed else []
+        proposals += self._tell(model, memory, [each for each in report.symptoms if each not in acted_on])
+        return proposals
+
+    def _unreadable(self, model: Model, at_s: float) -> Evidence | None:
+        """Why the report of `model` can not be used."""
+        report, champion = model.report, model.champion
+        if report is None:
+            return Evidence(name="report", note="there is no report")
+        age_s = at_s - report.measured_at_s
+        if age_s > self.stale_after_s:
+            return Evidence(name="report_age_s", value=age_s, threshold=self.stale_after_s, note="the report is stale")
+        if champion is not None and report.version not in (None, champion.number):
+            note = f"the report is about version {report.version}, the champion is {champion.number}"
+            return Evidence(name="report_version", note=note)
+        return None
+
+    def _remember(self, model: Model, memory: _Memory, report: Report, harmful: list[Symptom]) -> None:
+        job, labelled = model.training, report.labelled_rows
+        if job is not None and job.state is JobState.FAILED and job.id != memory.failed_job:
+            memory.failed_job, memory.failures = job.id, memory.failures + 1
+        elif job is not None and job.state is JobState.SUCCEEDED:
+            memory.failures = 0
+        if labelled < max(memory.labelled_at_training, memory.labelled_at_drift):  # the monitors were reset
+            memory.labelled_at_training = memory.labelled_at_drift = 0
+        if job is not None and job.state is JobState.RUNNING:
+            memory.labelled_at_training = labelled
+        if not harmful:
+            memory.drift_since_s = None
+        elif memory.drift_since_s is None:
+            memory.drift_since_s, memory.labelled_at_drift = min(each.since_s for each in harmful), labelled
+
+    # 2. broken rows
+
+    def _quarantine(self, model: Model, memory: _Memory, broken: list[Symptom], at_s: float) -> list[Proposal]:
+        if not model.managed:
+            return []
+        since_s = min((each.since_s for each in broken), default=None)
+        rows = memory.bad_rows.uncovered(since_s, model.quarantined, at_s, step_s=self.quarantine_step_s)
+        if rows is None:
+            return []
+        action = Quarantine(model=model.name, since_s=rows.since_s, until_s=rows.until_s)
+        ended = Evidence(name="data_quality", note="the symptom is gone; its last rows are still to be covered")
+        return [Proposal(action=action, because=tuple(map(_shown, broken)) or (ended,))]
+
+    # 3., 4. people
+
+    def _tell(self, model: Model, memory: _Memory, symptoms: list[Symptom]) -> list[Proposal]:
+        keys = {_key(each): each for each in symptoms}
+        news = [each for key, each in keys.items() if key not in memory.told]
+        memory.told = frozenset(keys)
+        if not news:
+            return []
+        words = "; ".join(f"{each.kind} of {each.signal} since {each.since_s:g} s ({each.detector})" for each in news)
+        action = Alert(subject=f"drift of {model.name}", text=f"{model.name}: {words}")
+        return [Proposal(action=action, because=tuple(map(_shown, news)))]
+
+    # 5. learn again
+
+    def _retrain(
+        self, model: Model, memory: _Memory, report: Report, harmful: list[Symptom], at_s: float, *, broken: bool
+    ) -> Proposal:
+        shown = tuple(map(_shown, harmful))
+        against = (
+            *((Evidence(name="data_quality", note="repair the data before learning from it"),) if broken else ()),
+            *self._busy(model),
+            *self._too_soon(model, memory, at_s),
+            *self._too_few(memory, report),
+        )
+        if against:
+            return Proposal(action=Hold(subject=model.name), because=(*against, *shown))
+        action = Retrain(model=model.name, since_s=self._since_s(memory, report), rows_max=self.rows_max)
+        loss = Evidence(
+            name="loss", value=report.loss, threshold=report.loss_reference, n=report.window_rows, note="now"
+        )
+        return Proposal(action=action, because=(*shown, loss))
+
+    def _since_s(self, memory: _Memory, report: Report) -> float | None:
+        """The time of the drift less the margin, where enough labelled rows came after it; else None, all rows."""
+        enough = report.labelled_rows - memory.labelled_at_drift >= max(1, self.min_rows)
+        return memory.drift_since_s - self.margin_s if enough and memory.drift_since_s is not None else None
+
+    def _busy(self, model: Model) -> Because:
+        if model.training is not None and model.training.state is JobState.RUNNING:
+            return (Evidence(name="training", note=f"job {model.training.id} runs"),)
+        if model.rollout is not None:
+            return (Evidence(name="rollout", note=f"version {model.rollout.version} is being rolled out"),)
+        if model.candidates:
+            return (Evidence(name="candidates", value=len(model.candidates), threshold=0, note="a candidate waits"),)
+        return ()
+
+    def _too_soon(self, model: Model, memory: _Memory, at_s: float) -> Because:
+        since_s = model.champion_since_s
+        if since_s is not None and at_s - since_s < self.settle_s:
+            return (Evidence(name="champion_age_s", value=at_s - since_s, threshold=self.settle_s, note="it settles"),)
+        job = model.training
+        if job is None or job.finished_at_s is None:
+            return ()
+        wait_s = self.settle_s
+        if job.state is JobState.FAILED:
+            wait_s = min(self.retry_after_max_s, self.retry_after_s * 2.0 ** min(memory.failures - 1, 60))
+        rested_s = at_s - job.finished_at_s
+        if rested_s >= wait_s:
+            return ()
+        return (
+            Evidence(name="since_last_training_s", value=rested_s, threshold=wait_s, note=f"job {job.id} {job.state}"),
+        )
+
+    def _too_few(self, memory: _Memory, report: Report) -> Because:
+        since_training = report.labelled_rows - memory.labelled_at_training
+        since_drift = report.labelled_rows - memory.labelled_at_drift
+        if since_training < self.min_rows:
+            return (
+                Evidence(
+                    name="labelled_rows", value=since_training, threshold=self.min_rows, note="since the last training"
+                ),
+            )
+        if since_drift < self.min_rows_after_drift:
+            return (
+                Evidence(
+                    name="labelled_rows",
+                    value=since_drift,
+                    threshold=self.min_rows_after_drift,
+                    note="since the drift was seen",
+                ),
+            )
+        return ()
+
+
+def _key(symptom: Symptom) -> SymptomKey:
+    return (symptom.kind, symptom.signal, symptom.detector)
+
+
+def _shown(symptom: Symptom) -> Evidence:
+    return Evidence(
+        name=f"{symptom.kind}:{symptom.detector}",
+        value=symptom.value,
+        threshold=symptom.threshold,
+        n=symptom.n,
+        note=f"{symptom.signal} since {symptom.since_s:g} s",
+    )
