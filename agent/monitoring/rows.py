@@ -1,4 +1,4 @@
-"""What a probe sends: rows that were answered, and labels that came later."""
+"""What a probe sends: rows that were answered, requests that they came in, and labels that came later."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +17,17 @@ class Served:
     version: str
     replica: str
     shadow: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """One request as a replica answered it, with however many rows."""
+
+    replica: str
+    version: str
+    at_s: float
+    latency_s: float
+    ok: bool
 
 
 @dataclass(frozen=True, slots=True)

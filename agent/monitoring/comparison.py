@@ -1,0 +1,56 @@
+"""Champion and challenger side by side: what each arm did since the rollout began."""
+
+from collections import deque
+
+import numpy as np
+
+from agent.monitoring.moments import Welford
+from policies.observation import Arm, Comparison, known
+
+LATENCIES_KEPT = 2000
+"""Quantiles are of the newest so many rows of an arm."""
+
+
+class ArmStatistics:
+    """Grows with every row of one version."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.errors = 0
+        self.loss = Welford()
+        self.latency = Welford()
+        self._latencies: deque[float] = deque(maxlen=LATENCIES_KEPT)
+
+    def answered(self, latency_s: float, *, ok: bool) -> None:
+        self.requests += 1
+        self.errors += not ok
+        self.latency.add(latency_s)
+        self._latencies.append(latency_s)
+
+    def arm(self) -> Arm:
+        p95, p99 = np.quantile(self._latencies, [0.95, 0.99]) if self._latencies else (None, None)
+        return Arm(
+            requests=self.requests,
+            errors=self.errors,
+            loss=self.loss.moments(),
+            latency=self.latency.moments(),
+            latency_p95_s=known(None if p95 is None else float(p95)),
+            latency_p99_s=known(None if p99 is None else float(p99)),
+        )
+
+
+class ComparisonStatistics:
+    """Both arms and the paired differences of loss on rows that both have answered."""
+
+    def __init__(self) -> None:
+        self.champion = ArmStatistics()
+        self.challenger = ArmStatistics()
+        self.paired = Welford()
+
+    def comparison(self, at_s: float) -> Comparison:
+        return Comparison(
+            measured_at_s=at_s,
+            champion=self.champion.arm(),
+            challenger=self.challenger.arm(),
+            paired_loss=self.paired.moments(),
+        )

@@ -1,0 +1,211 @@
+"""ModelMonitor: all that is watched of one model. Rows, requests and late labels go in; a Report, a Comparison and traffic come out.
+
+1. A row waits for its label by key, at most `label_wait_s` and among at most ROWS_KEPT others; what is forgotten is counted.
+2. Only rows that the champion answered to somebody reach the detectors.
+3. A row that both versions answered (a shadow copy) gives one paired difference of loss when its label is known, in whatever order the
+   three come.
+
+Has no clock; picklable whole.
+"""
+
+import math
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from agent.monitoring.comparison import ComparisonStatistics
+from agent.monitoring.losses import LOSSES
+from agent.monitoring.rows import Answered, Labelled, Served
+from agent.monitoring.sliding import SlidingTraffic
+from agent.monitoring.watch import Watches
+from agent.settings import DriftSettings
+from policies.observation import Comparison, Report, Traffic
+
+ROWS_KEPT = 200_000
+EARLY_LABELS_KEPT = 20_000
+EARLY_LABEL_WAIT_S = 60.0
+"""A label can overtake its row, since rows are sent in batches; one without a row after so long is of an unknown key."""
+
+
+@dataclass(slots=True)
+class _Row:
+    at_s: float
+    answered: float | None = None
+    version: str | None = None
+    shadow: float | None = None
+    shadow_version: str | None = None
+    label: float | None = None
+    paired: bool = False
+
+
+class ModelMonitor:
+    """Watches one model. `stage` and `reset` tell it who serves; until then every row counts as the champion's."""
+
+    def __init__(self, settings: DriftSettings) -> None:
+        self._settings = settings
+        self._loss = LOSSES[settings.loss]
+        self._rows: OrderedDict[str, _Row] = OrderedDict()
+        self._early: OrderedDict[str, Labelled] = OrderedDict()
+        self._traffic = SlidingTraffic()
+        self._champion: str | None = None
+        self._challenger: str | None = None
+        self._comparison: ComparisonStatistics | None = None
+        self.unknown_labels = 0
+        self.duplicate_labels = 0
+        self.rejected_rows = 0
+        self.forgotten_rows = 0
+        self._clear()
+
+    def _clear(self) -> None:
+        self._watches = Watches(self._settings)
+        self._seen_rows = 0
+        self._labelled_rows = 0
+        self._recent: list[float] = []
+        self._reference: list[float] = []
+
+    def reset(self, champion: str) -> None:
+        """A new champion serves: detectors learn anew, with its first rows as the reference. The same champion again changes nothing."""
+        if champion != self._champion:
+            self._champion = champion
+            self._clear()
+
+    def stage(self, challenger: str | None) -> None:
+        """A challenger came or went. The same one again changes nothing: its comparison spans all stages of its rollout."""
+        if challenger != self._challenger:
+            self._challenger = challenger
+            self._comparison = ComparisonStatistics() if challenger is not None else None
+
+    def answered(self, requests: Iterable[Answered]) -> None:
+        for request in requests:
+            self._traffic.add(request)
+
+    def rows(self, batch: Iterable[Served]) -> None:
+        for served in batch:
+            self._compare_answer(served)
+            if served.prediction is None or not math.isfinite(served.prediction):
+                continue
+            row = self._rows.get(served.key)
+            if row is None:
+                row = self._rows[served.key] = _Row(at_s=served.at_s)
+            if served.shadow:
+                row.shadow, row.shadow_version = served.prediction, served.version
+            else:
+                row.answered, row.version = served.prediction, served.version
+                self._watch_row(served)
+            early = self._early.pop(served.key, None)
+            if early is not None:
+                self._join(row, early.label, early.at_s)
+            elif row.label is not None:
+                self._pair(row)
+        self._forget()
+
+    def labels(self, batch: Iterable[Labelled]) -> None:
+        """Labels of rows that were or will be seen. A label that is not a finite number counts as unknown."""
+        for labelled in batch:
+            row = self._rows.get(labelled.key)
+            if not math.isfinite(labelled.label):
+                self.unknown_labels += 1
+            elif row is None:
+                self._early[labelled.key] = labelled
+            elif row.label is not None:
+                self.duplicate_labels += 1
+            else:
+                self._join(row, labelled.label, labelled.at_s)
+            self._forget_early(labelled.at_s)
+
+    def report(self, at_s: float) -> Report:
+        """How the model stands. `loss` and `loss_reference` are None until a window is full."""
+        self._forget_early(at_s)
+        window = self._settings.window_rows
+        full = len(self._recent) >= window
+        return Report(
+            measured_at_s=at_s,
+            version=self._champion,
+            rows=self._seen_rows,
+            labelled_rows=self._labelled_rows,
+            loss_name=self._settings.loss,
+            loss=math.fsum(self._recent) / len(self._recent) if full else None,
+            loss_reference=math.fsum(self._reference) / window if len(self._reference) >= window else None,
+            window_rows=window,
+            symptoms=self._watches.symptoms(),
+            rejected_rows=self.rejected_rows,
+            unknown_labels=self.unknown_labels,
+        )
+
+    def comparison(self, at_s: float) -> Comparison | None:
+        """Challenger beside champion, or None while there is no rollout."""
+        return self._comparison.comparison(at_s) if self._comparison is not None else None
+
+    def traffic(self, at_s: float) -> Mapping[str, Traffic]:
+        """What each replica answered in the last seconds."""
+        return self._traffic.traffic(at_s)
+
+    def _compare_answer(self, served: Served) -> None:
+        if self._comparison is None:
+            return
+        arm = self._comparison.challenger if served.version == self._challenger else self._comparison.champion
+        arm.answered(served.latency_s, ok=served.prediction is not None)
+
+    def _watch_row(self, served: Served) -> None:
+        if self._champion is not None and served.version != self._champion:
+            return
+        self._seen_rows += 1
+        if any(_broken(value) for value in served.features.values()):
+            self.rejected_rows += 1
+        self._watches.features(served.features, served.at_s)
+        self._watches.stream("prediction", served.prediction, served.at_s)
+
+    def _join(self, row: _Row, label: float, at_s: float) -> None:
+        row.label = label
+        if row.answered is not None:
+            loss = self._loss(row.answered, label)
+            if self._champion is None or row.version == self._champion:
+                self._watch_loss(loss, at_s)
+            if self._comparison is not None:
+                challengers = row.version == self._challenger
+                arm = self._comparison.challenger if challengers else self._comparison.champion
+                arm.loss.add(loss)
+        self._pair(row)
+
+    def _watch_loss(self, loss: float, at_s: float) -> None:
+        self._labelled_rows += 1
+        if len(self._reference) < self._settings.window_rows:
+            self._reference.append(loss)
+        self._recent.append(loss)
+        if len(self._recent) > 2 * self._settings.window_rows:
+            del self._recent[: -self._settings.window_rows]
+        self._watches.stream("loss", loss, at_s)
+
+    def _pair(self, row: _Row) -> None:
+        if row.label is None or row.answered is None or row.shadow is None or row.paired:
+            return
+        if self._comparison is None or row.shadow_version != self._challenger:
+            return
+        row.paired = True
+        challenger, champion = self._loss(row.shadow, row.label), self._loss(row.answered, row.label)
+        self._comparison.challenger.loss.add(challenger)
+        self._comparison.paired.add(challenger - champion)
+
+    def _forget(self) -> None:
+        if not self._rows:
+            return
+        newest_s = next(reversed(self._rows.values())).at_s
+        while self._rows:
+            oldest = next(iter(self._rows.values()))
+            if len(self._rows) <= ROWS_KEPT and newest_s - oldest.at_s <= self._settings.label_wait_s:
+                return
+            self._rows.popitem(last=False)
+            self.forgotten_rows += oldest.label is None
+
+    def _forget_early(self, at_s: float) -> None:
+        while self._early:
+            oldest = next(iter(self._early.values()))
+            if len(self._early) <= EARLY_LABELS_KEPT and at_s - oldest.at_s <= EARLY_LABEL_WAIT_S:
+                return
+            self._early.popitem(last=False)
+            self.unknown_labels += 1
+
+
+def _broken(value: Any) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)

@@ -1,0 +1,113 @@
+"""Watch: one detector on one signal, and the symptom that it stands for. Watches: all of a model's."""
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from agent.monitoring.detectors import Detector, build
+from agent.settings import DriftSettings, MonitorSettings
+from policies.observation import Symptom
+
+DEFAULT_MONITORS = (
+    MonitorSettings(kind="error_drift", use="adwin", signal="loss", parameters={"delta": 1e-6}),
+    MonitorSettings(kind="performance", use="window_mean", signal="loss"),
+    MonitorSettings(kind="prediction_drift", use="adwin", signal="prediction", parameters={"delta": 1e-6}),
+    MonitorSettings(kind="feature_drift", use="adwin", signal="*", parameters={"delta": 1e-8}),
+    MonitorSettings(kind="feature_drift", use="population_stability", signal="*"),
+    MonitorSettings(kind="data_quality", use="missing_rate", signal="*"),
+)
+NUMERIC_ONLY = {"population_stability": False, "missing_rate": None}
+"""Which features a detector on "*" is put on: numbers (default, True), text (False), or all (None)."""
+WINDOWED_ON_LOSS = {"window_mean"}
+
+
+class Watch:
+    """Feeds its detector and remembers since when it alarms."""
+
+    def __init__(self, settings: MonitorSettings, signal: str, parameters: Mapping[str, Any]) -> None:
+        self.kind = settings.kind
+        self.signal = signal
+        self.use = settings.use
+        self._detector: Detector = build(settings.use, parameters)
+        self._n = 0
+        self._since_s: float | None = None
+        self._reference: float | None = None
+
+    def update(self, value: Any, at_s: float) -> None:
+        self._n += 1
+        self._detector.update(value)
+        if not self._detector.drift_detected:
+            self._since_s = None
+        elif self._since_s is None:
+            self._since_s = at_s
+
+    def symptom(self) -> Symptom | None:
+        if self._since_s is None:
+            return None
+        return Symptom(
+            kind=self.kind,
+            signal=self.signal,
+            detector=self.use,
+            since_s=self._since_s,
+            value=_finite(getattr(self._detector, "value", None)),
+            threshold=_finite(getattr(self._detector, "threshold", None)),
+            n=self._n,
+        )
+
+
+class Watches:
+    """The watches on loss and prediction, and on each feature as features show up."""
+
+    def __init__(self, settings: DriftSettings) -> None:
+        self._settings = settings
+        self._monitors = DEFAULT_MONITORS if settings.monitors is None else settings.monitors
+        self._streams: dict[str, list[Watch]] = {"loss": [], "prediction": []}
+        self._features: dict[str, list[Watch]] = {}
+        for monitor in self._monitors:
+            if monitor.signal in self._streams:
+                self._streams[monitor.signal].append(Watch(monitor, monitor.signal, self._parameters(monitor)))
+
+    def stream(self, signal: str, value: float | None, at_s: float) -> None:
+        """One value of "loss" or "prediction"."""
+        for watch in self._streams[signal]:
+            watch.update(value, at_s)
+
+    def features(self, features: Mapping[str, Any], at_s: float) -> None:
+        for name, value in features.items():
+            watches = self._features.get(name)
+            if watches is None:
+                if value is None:
+                    continue  # whether it is a number or a text is not known yet
+                watches = self._features[name] = self._for_feature(name, value)
+            for watch in watches:
+                watch.update(value, at_s)
+        if len(features) < len(self._features):
+            for name in self._features.keys() - features.keys():
+                for watch in self._features[name]:
+                    watch.update(None, at_s)
+
+    def symptoms(self) -> tuple[Symptom, ...]:
+        found = (watch.symptom() for watch in self._all())
+        return tuple(symptom for symptom in found if symptom is not None)
+
+    def _all(self) -> Iterable[Watch]:
+        for watches in (*self._streams.values(), *self._features.values()):
+            yield from watches
+
+    def _for_feature(self, name: str, value: Any) -> list[Watch]:
+        numeric = isinstance(value, int | float)
+        chosen = []
+        for monitor in self._monitors:
+            wanted = NUMERIC_ONLY.get(monitor.use, True)
+            fits = wanted is None or wanted == numeric
+            if monitor.signal == name or (monitor.signal == "*" and fits):
+                chosen.append(Watch(monitor, name, self._parameters(monitor)))
+        return chosen
+
+    def _parameters(self, monitor: MonitorSettings) -> dict[str, Any]:
+        window = {"window": self._settings.window_rows} if monitor.use in WINDOWED_ON_LOSS else {}
+        return {**window, **monitor.parameters}
+
+
+def _finite(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None

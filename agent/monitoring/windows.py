@@ -1,0 +1,133 @@
+"""Detectors that compare the last window with a reference. They have River's interface (`update`, `drift_detected`).
+
+The reference is the first window after a start; it never moves, so that a slow change is found as surely as a sudden one. A test is
+made once per half window; the alarm goes when `recover` tests in a row were passed.
+"""
+
+import math
+from collections import Counter, deque
+from typing import Any
+
+from agent.monitoring.moments import Welford
+
+
+class WindowTest:
+    """What all of them share: the windows, the rhythm of the tests, and the alarm that must be earned and lost.
+
+    Subclasses say how a value is kept (`keep`) and what the distance of the window from the reference is (`distance`).
+    """
+
+    def __init__(self, *, window: int = 2000, threshold: float, confirm: int = 2, recover: int = 4) -> None:
+        self.threshold = threshold
+        self.value: float | None = None
+        self.drift_detected = False
+        self._window = window
+        self._confirm = confirm
+        self._recover = recover
+        self._reference: list[Any] = []
+        self._recent: deque[Any] = deque(maxlen=window)
+        self._since_test = 0
+        self._failed = 0
+        self._passed = 0
+
+    def update(self, value: Any) -> None:
+        """Take in one value; what `keep` gives None for is not counted."""
+        kept = self.keep(value)
+        if kept is None:
+            return
+        if len(self._reference) < self._window:
+            self._reference.append(kept)
+            return
+        self._recent.append(kept)
+        self._since_test += 1
+        if len(self._recent) == self._window and self._since_test >= self._window // 2:
+            self._since_test = 0
+            self._judge()
+
+    def _judge(self) -> None:
+        self.value = self.distance(self._reference, self._recent)
+        if self.value > self.threshold:
+            self._failed, self._passed = self._failed + 1, 0
+        else:
+            self._failed, self._passed = 0, self._passed + 1
+        if self._failed >= self._confirm:
+            self.drift_detected = True
+        elif self._passed >= self._recover:
+            self.drift_detected = False
+
+    def keep(self, value: Any) -> Any:
+        raise NotImplementedError
+
+    def distance(self, reference: list[Any], recent: deque[Any]) -> float:
+        raise NotImplementedError
+
+
+class WindowMean(WindowTest):
+    """Alarm when the mean rose by more than `threshold` times the reference's mean, and by more than chance explains.
+
+    Rows of one stream are correlated, so chance is judged on means of blocks of `block` rows: z over the two samples of block means.
+    """
+
+    def __init__(
+        self, *, window: int = 2000, threshold: float = 0.05, z: float = 4.0, block: int = 200, confirm: int = 1
+    ) -> None:
+        super().__init__(window=window, threshold=threshold, confirm=confirm)
+        self._z = z
+        self._block = block
+
+    def keep(self, value: Any) -> float | None:
+        return float(value) if value is not None and math.isfinite(value) else None
+
+    def distance(self, reference: list[Any], recent: deque[Any]) -> float:
+        before, after = self._blocks(reference), self._blocks(list(recent))
+        spread = math.sqrt(before.variance / before.n + after.variance / after.n)
+        rise = after.mean - before.mean
+        if rise <= self._z * spread:
+            return 0.0
+        return rise / abs(before.mean) if before.mean else math.inf
+
+    def _blocks(self, values: list[float]) -> Welford:
+        means = Welford()
+        block = min(self._block, max(1, len(values) // 5))
+        for start in range(0, len(values) - block + 1, block):
+            means.add(sum(values[start : start + block]) / block)
+        return means
+
+
+class PopulationStability(WindowTest):
+    """Population stability index of categories: sum of (p - q) ln(p / q) over the categories of either window.
+
+    Above .25 is by long custom called a major shift (Siddiqi, Credit Risk Scorecards, 2006).
+    """
+
+    def __init__(self, *, window: int = 2000, threshold: float = 0.25, confirm: int = 2) -> None:
+        super().__init__(window=window, threshold=threshold, confirm=confirm)
+
+    def keep(self, value: Any) -> str | None:
+        return None if value is None else str(value)
+
+    def distance(self, reference: list[Any], recent: deque[Any]) -> float:
+        before, after = Counter(reference), Counter(recent)
+        index = 0.0
+        for category in before.keys() | after.keys():
+            # Half a row for an empty cell keeps the logarithm finite without hiding a new category.
+            p = max(before[category], 0.5) / len(reference)
+            q = max(after[category], 0.5) / len(recent)
+            index += (q - p) * math.log(q / p)
+        return index
+
+
+class MissingRate(WindowTest):
+    """Alarm when values are missing far more often: the share is up by `threshold` and by more than chance explains (z > 4)."""
+
+    def __init__(self, *, window: int = 1000, threshold: float = 0.05, confirm: int = 1) -> None:
+        super().__init__(window=window, threshold=threshold, confirm=confirm)
+
+    def keep(self, value: Any) -> int:
+        return int(value is None or (isinstance(value, float) and not math.isfinite(value)))
+
+    def distance(self, reference: list[Any], recent: deque[Any]) -> float:
+        p, q = sum(reference) / len(reference), sum(recent) / len(recent)
+        pooled = (sum(reference) + sum(recent)) / (len(reference) + len(recent))
+        spread = math.sqrt(pooled * (1 - pooled) * (1 / len(reference) + 1 / len(recent)))
+        return q - p if q - p > 4 * spread else 0.0
