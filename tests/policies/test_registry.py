@@ -1,3 +1,5 @@
+from typing import Literal
+
 import pytest
 
 from policies.idle import Idle
@@ -23,6 +25,11 @@ class Anything(Silent):
         self.parameters = parameters
 
 
+class Choosy(Silent):
+    def __init__(self, *, mode: Literal["p50", "mean"] = "p50", limits: dict[str, float] | None = None) -> None:
+        self.mode, self.limits = mode, limits
+
+
 class Mute:
     """No policy at all."""
 
@@ -41,7 +48,7 @@ def _importable(monkeypatch):
     import types
 
     module = types.ModuleType(HERE)
-    module.Silent, module.Anything, module.Mute, module.quick = Silent, Anything, Mute, quick
+    module.Silent, module.Anything, module.Mute, module.Choosy, module.quick = Silent, Anything, Mute, Choosy, quick
     monkeypatch.setitem(sys.modules, HERE, module)
 
 
@@ -67,6 +74,8 @@ def test_an_import_path_builds_a_policy_of_the_users_own():
     assert (policy.level, policy.count) == (3.0, 2)
     assert isinstance(policy, Policy)
     assert build(f"{HERE}:quick", {"level": 2}).level == 2.0
+    assert build(f"{HERE}:Silent", {"level": 1, "label": "y", "strict": True}).level == 1.0
+    assert build(f"{HERE}:Choosy", {"mode": "mean", "limits": {"a": 1}}).limits == {"a": 1}
     assert build(f"{HERE}:Anything", {"whatever": 1}).parameters == {"whatever": 1}
 
 
@@ -115,6 +124,7 @@ def test_an_unknown_policy_is_named_with_its_nearest_neighbour(use, message):
         (f"{HERE}:Silent", {"level": 1, "label": 3}, "parameter 'label' must be text, got 3"),
         (f"{HERE}:Silent", {"level": 1, "strict": "no"}, "parameter 'strict' must be true or false, got 'no'"),
         (f"{HERE}:Silent", {"level": 1, "count": 1.5}, "parameter 'count' must be a whole number or null, got 1.5"),
+        (f"{HERE}:Choosy", {"mode": "p99"}, "parameter 'mode' must be one of 'p50', 'mean', got 'p99'"),
         ("patient", {"patience_s": 1, "policy": "idle"}, "must be a policy, a mapping with the key 'use', got 'idle'"),
         ("patient", {"patience_s": -1, "policy": {"use": "idle"}}, "patience_s must be 0 or more, got -1.0"),
         ("patient", {"patience_s": 1, "policy": {"use": "idle", "x": 1}}, "policy 'idle' has no parameter 'x'"),
