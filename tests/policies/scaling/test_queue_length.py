@@ -1,7 +1,7 @@
 """The rule beside Serve's own function, which is called as it is, without a cluster."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from policies.action import Hold, Scale
@@ -74,6 +74,14 @@ MOMENTS = st.tuples(
     bounds=st.tuples(st.integers(0, 4), st.integers(4, 20)),
     moments=st.lists(MOMENTS, min_size=1, max_size=12),
     wanted=st.integers(0, 12),
+)
+@example(  # half a second in steps of a tenth falls short of half a second
+    target=2.0,
+    factors=(1.0, 1.0),
+    delays=(0.5, 0.5, None),
+    bounds=(0, 20),
+    moments=[(0.1, 2, 20.0, True)] * 8,
+    wanted=2,
 )
 def test_it_decides_as_serve_does(serve, *, target, factors, delays, bounds, moments, wanted):
     """Whole histories with every parameter: the same count at every moment."""
