@@ -123,6 +123,15 @@ def test_a_policy_that_breaks_a_rule_fails_its_check(broken, check):
     checks(Idle)()
 
 
+def test_a_policy_that_scales_by_the_hour_may_say_so():
+    """It needs no traffic; bounds and everything else hold for it too."""
+    checks = type("Checks", (PolicyChecks,), {"make": lambda self: ScalesBlind(), "scales_by_traffic": False})()
+    checks.test_the_unknown_scales_and_promotes_nothing()
+    blind = type("Checks", (PolicyChecks,), {"make": lambda self: PromotesBlind(), "scales_by_traffic": False})()
+    with pytest.raises(AssertionError):
+        blind.test_the_unknown_scales_and_promotes_nothing()
+
+
 def test_a_policy_that_raises_fails():
     """Whatever it was shown."""
     broken = type("Checks", (PolicyChecks,), {"make": lambda self: Raises()})()
