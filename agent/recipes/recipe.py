@@ -14,8 +14,10 @@ Row = Mapping[str, Any]
 
 
 class Fitted(Protocol):
-    columns: tuple[str, ...]
-    """The features it reads; a row that lacks one is answered with the missing value, never with an exception."""
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The features it reads; a row that lacks one is answered with the missing value, never with an exception."""
+        ...
 
     def predict(self, rows: Sequence[Row]) -> list[float]:
         """One finite number per row, in order: the probability of the positive class, or the value of a regression."""
@@ -23,8 +25,10 @@ class Fitted(Protocol):
 
 
 class Recipe(Protocol):
-    name: str
-    """Unique; the tag of the versions it makes."""
+    @property
+    def name(self) -> str:
+        """Unique; the tag of the versions it makes."""
+        ...
 
     def space(self) -> dict[str, BaseDistribution]:
         """What a search may vary."""

@@ -1,0 +1,59 @@
+"""How good a fitted model is on rows that it has not seen: always later rows, never a random part of the same ones."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from agent.monitoring.losses import LOSSES
+from agent.recipes.recipe import Fitted, Recipe
+
+
+class RecipeFailed(Exception):
+    """A recipe raised, or what it fitted does not predict finite numbers; names the recipe and its parameters."""
+
+
+def split(
+    rows: pd.DataFrame, labels: pd.Series, validation_share: float
+) -> tuple[pd.DataFrame, pd.Series, pd.DataFrame, pd.Series]:
+    """(training rows, labels, validation rows, labels): the newest `validation_share` of rows in time order validate."""
+    cut = len(rows) - max(1, round(len(rows) * validation_share))
+    return rows.iloc[:cut], labels.iloc[:cut], rows.iloc[cut:], labels.iloc[cut:]
+
+
+def score(fitted: Fitted, rows: pd.DataFrame, labels: pd.Series, loss: str) -> float:
+    """Mean loss over `rows`. Raises ValueError where a prediction is not finite."""
+    records = [{str(name): value for name, value in row.items()} for row in rows.to_dict(orient="records")]
+    predictions = fitted.predict(records)
+    if len(predictions) != len(labels) or not all(map(math.isfinite, predictions)):
+        raise ValueError("a prediction is missing or not a finite number")
+    each = LOSSES[loss]
+    return math.fsum(each(p, float(y)) for p, y in zip(predictions, labels, strict=True)) / len(labels)
+
+
+def fit(recipe: Recipe, rows: pd.DataFrame, labels: pd.Series, parameters: Mapping[str, Any], seed: int) -> Fitted:
+    """What `recipe` makes of the rows. Raises RecipeFailed, whatever it raised."""
+    try:
+        return recipe.fit(rows, labels, parameters, seed)
+    except Exception as error:  # a recipe is a user's code
+        raise RecipeFailed(f"recipe {recipe.name} with {dict(parameters)}: {type(error).__name__}: {error}") from error
+
+
+def evaluate(
+    recipe: Recipe,
+    rows: pd.DataFrame,
+    labels: pd.Series,
+    parameters: Mapping[str, Any],
+    *,
+    seed: int,
+    validation_share: float,
+    loss: str,
+) -> float:
+    """Mean validation loss of `recipe` with `parameters`. Raises RecipeFailed."""
+    early, early_labels, late, late_labels = split(rows, labels, validation_share)
+    fitted = fit(recipe, early, early_labels, parameters, seed)
+    try:
+        return score(fitted, late, late_labels, loss)
+    except Exception as error:  # its predictions are a user's code too
+        raise RecipeFailed(f"recipe {recipe.name} with {dict(parameters)}: {type(error).__name__}: {error}") from error

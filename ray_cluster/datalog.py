@@ -1,0 +1,162 @@
+"""The data log: every row that was answered and every label that came, as Parquet, partitioned by model and day.
+
+    URL/rows/model=flights/day=2013-01-01/part-00000012-ab12cd34.parquet
+    URL/labels/model=flights/day=2013-01-01/part-...
+
+A part is written under another name and then moved to its own, so that a reader sees whole parts only. What waits in memory is lost
+when the process dies, at most the rows of `flush_s` seconds. Works on a local folder and on any fsspec URL.
+"""
+
+import uuid
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import fsspec
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from agent.monitoring.rows import Labelled, Served
+from policies.observation import Quarantined
+
+RESERVED = ("key", "at_s", "prediction", "version", "label")
+"""Columns of `read` that are no features."""
+FEATURE = "feature."
+"""Features are stored under this prefix, so that one called "key" or "label" does no harm."""
+
+
+class DataLog:
+    """Appends rows and labels of one model under `url`. Not safe for two writers in one process; any number of processes may write."""
+
+    def __init__(self, url: str, model: str) -> None:
+        self._fs, self._root = fsspec.core.url_to_fs(url)
+        self._model = model
+        self._rows: list[Served] = []
+        self._labels: list[Labelled] = []
+        self._part = 0
+
+    def rows(self, batch: Iterable[Served]) -> None:
+        """Keep what was answered to somebody; shadow copies are no new rows."""
+        self._rows.extend(row for row in batch if not row.shadow)
+
+    def labels(self, batch: Iterable[Labelled]) -> None:
+        self._labels.extend(batch)
+
+    @property
+    def waiting(self) -> int:
+        """Rows and labels in memory."""
+        return len(self._rows) + len(self._labels)
+
+    def flush(self) -> None:
+        """Write what waits. Raises OSError where it can not; it then still waits."""
+        if self._rows:
+            self._write("rows", pd.DataFrame([_flat(row) for row in self._rows]))
+            self._rows = []
+        if self._labels:
+            table = pd.DataFrame([{"key": x.key, "at_s": x.at_s, "label": x.label} for x in self._labels])
+            self._write("labels", table)
+            self._labels = []
+
+    def _write(self, kind: str, table: pd.DataFrame) -> None:
+        days = table["at_s"].map(_day)
+        for day, part in table.groupby(days, sort=True):
+            folder = f"{self._root}/{kind}/model={self._model}/day={day}"
+            self._fs.makedirs(folder, exist_ok=True)
+            name = f"part-{self._part:08d}-{uuid.uuid4().hex[:8]}.parquet"
+            self._part += 1
+            hidden = f"{folder}/.{name}"
+            with self._fs.open(hidden, "wb") as file:
+                pq.write_table(pa.Table.from_pandas(part, preserve_index=False), file)
+            self._fs.mv(hidden, f"{folder}/{name}")
+
+
+def read(
+    url: str,
+    model: str,
+    *,
+    since_s: float | None = None,
+    until_s: float | None = None,
+    rows_max: int | None = None,
+    labelled_only: bool = False,
+    quarantined: Sequence[Quarantined] = (),
+) -> pd.DataFrame:
+    """The newest `rows_max` rows in [since_s, until_s) in time order, with the labels that are known by now.
+
+    Columns: key, at_s, one per feature, prediction, version, label (NaN where none has come). Quarantined rows are left out. Days are
+    read from the newest backwards, so that a long log costs no more than what is asked for. An empty frame where there is nothing.
+    """
+    fs, root = fsspec.core.url_to_fs(url)
+    labels = _labels(fs, root, model, since_s)
+    found: list[pd.DataFrame] = []
+    count = 0
+    for folder in _days(fs, f"{root}/rows/model={model}"):
+        if since_s is not None and folder.rsplit("day=", 1)[1] < _day(since_s):
+            break
+        day = _parts(fs, folder)
+        day = day[_wanted(day, since_s, until_s, quarantined)]
+        day = day.assign(label=day["key"].map(labels))
+        if labelled_only:
+            day = day[day["label"].notna()]
+        found.append(day)
+        count += len(day)
+        if rows_max is not None and count >= rows_max:
+            break
+    if not found:
+        return pd.DataFrame(columns=pd.Index(RESERVED))
+    rows = pd.concat(found[::-1], ignore_index=True).sort_values("at_s", kind="stable", ignore_index=True)
+    rows = rows if rows_max is None else rows.iloc[-rows_max:].reset_index(drop=True)
+    return rows.rename(columns=lambda name: name.removeprefix(FEATURE))
+
+
+def features(rows: pd.DataFrame) -> pd.DataFrame:
+    """The features of what `read` gave."""
+    return rows.drop(columns=list(RESERVED), errors="ignore")
+
+
+def _flat(row: Served) -> dict[str, Any]:
+    named = {f"{FEATURE}{name}": value for name, value in row.features.items()}
+    return {"key": row.key, "at_s": row.at_s, **named, "prediction": row.prediction, "version": row.version}
+
+
+def _day(at_s: float) -> str:
+    return datetime.fromtimestamp(at_s, tz=UTC).strftime("%Y-%m-%d")
+
+
+def _days(fs: Any, folder: str) -> list[str]:
+    """Day folders, newest first."""
+    if not fs.exists(folder):
+        return []
+    return sorted((str(path) for path in fs.ls(folder, detail=False)), reverse=True)
+
+
+def _parts(fs: Any, folder: str) -> pd.DataFrame:
+    names = sorted(str(path) for path in fs.glob(f"{folder}/part-*.parquet"))
+    frames = []
+    for name in names:
+        with fs.open(name, "rb") as file:
+            frames.append(pq.read_table(file).to_pandas())
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=pd.Index(["key", "at_s"]))
+
+
+def _labels(fs: Any, root: str, model: str, since_s: float | None) -> pd.Series:
+    """Label by key; the first that came counts."""
+    folders = _days(fs, f"{root}/labels/model={model}")
+    kept = [f for f in folders if since_s is None or f.rsplit("day=", 1)[1] >= _day(since_s)]
+    frames = [_parts(fs, folder) for folder in reversed(kept)]
+    if not frames:
+        return pd.Series(dtype=float)
+    return pd.concat(frames).drop_duplicates("key").set_index("key")["label"]
+
+
+def _wanted(
+    day: pd.DataFrame, since_s: float | None, until_s: float | None, quarantined: Sequence[Quarantined]
+) -> pd.Series:
+    keep = pd.Series(True, index=day.index)
+    if since_s is not None:
+        keep &= day["at_s"] >= since_s
+    if until_s is not None:
+        keep &= day["at_s"] < until_s
+    for window in quarantined:
+        keep &= ~((day["at_s"] >= window.since_s) & (day["at_s"] < window.until_s))
+    return keep

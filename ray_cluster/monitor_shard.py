@@ -1,0 +1,112 @@
+"""Monitor shard: the detectors of one model, in an actor near the rows. Also keeps the data log.
+
+It learns who is champion and challenger from the traffic table, so that a shard that was restarted finds out by itself.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import ray
+import structlog
+
+from agent.logs import configure
+from agent.monitoring.model_monitor import ModelMonitor
+from agent.monitoring.rows import Answered, Labelled, Served
+from agent.settings import DriftSettings
+from agent.traffic import TrafficTable
+from policies.observation import Comparison, Report, Traffic
+from ray_cluster import names
+from ray_cluster.datalog import DataLog
+from ray_cluster.table import TableFollower
+
+log = structlog.get_logger()
+WAITING_MAX = 500_000
+"""Rows kept in memory while the data log can not be written; the oldest go first, counted."""
+
+
+@ray.remote(num_cpus=0, max_restarts=-1, max_concurrency=50)
+class MonitorShard:
+    """Takes in what probes send, and answers the sensor."""
+
+    def __init__(self, model: str, drift: DriftSettings, data_url: str | None, flush_s: float, follow: bool) -> None:
+        configure()
+        self._model = model
+        self._monitor = ModelMonitor(drift)
+        self._log = DataLog(data_url, model) if data_url is not None else None
+        self._dropped = 0
+        loop = asyncio.get_running_loop()
+        self._flusher = loop.create_task(self._flush(flush_s)) if self._log is not None else None
+        self._follower = TableFollower(model, self._heard)
+        if follow:
+            self._follower.start()
+
+    async def rows(self, batch: Sequence[Served], answered: Sequence[Answered] = (), dropped: int = 0) -> None:
+        """Rows and requests as replicas answered them; `dropped` is how many rows a probe could not keep."""
+        self._dropped += dropped
+        self._monitor.answered(answered)
+        self._monitor.rows(batch)
+        if self._log is not None:
+            self._log.rows(batch)
+
+    async def labels(self, batch: Sequence[Labelled]) -> None:
+        self._monitor.labels(batch)
+        if self._log is not None:
+            self._log.labels(batch)
+
+    async def report(self, at_s: float) -> Report:
+        return self._monitor.report(at_s)
+
+    async def seen(self, at_s: float) -> tuple[Report, Comparison | None, Mapping[str, Traffic]]:
+        """All that the sensor asks for, in one call."""
+        return self._monitor.report(at_s), self._monitor.comparison(at_s), self._monitor.traffic(at_s)
+
+    async def counts(self) -> dict[str, int]:
+        """What was dropped, rejected, unknown or duplicate, for whoever looks after the monitors."""
+        monitor = self._monitor
+        return {
+            "dropped_rows": self._dropped,
+            "rejected_rows": monitor.rejected_rows,
+            "unknown_labels": monitor.unknown_labels,
+            "duplicate_labels": monitor.duplicate_labels,
+            "forgotten_rows": monitor.forgotten_rows,
+        }
+
+    async def flush(self) -> None:
+        """Write the data log now."""
+        if self._log is not None:
+            self._log.flush()
+
+    async def _heard(self, table: TrafficTable) -> None:
+        self._monitor.reset(table.champion)
+        self._monitor.stage(table.challenger)
+
+    async def _flush(self, flush_s: float) -> None:
+        while True:
+            await asyncio.sleep(flush_s)
+            try:
+                await self.flush()
+            except OSError as error:
+                # What waits is written with the next flush; the monitors do not depend on it.
+                log.error("data_log_away", model=self._model, reason=str(error))
+
+
+def ensure_shard(
+    model: str,
+    drift: DriftSettings,
+    *,
+    data_url: str | None = None,
+    flush_s: float = 5.0,
+    follow: bool = True,
+) -> Any:
+    """The shard of `model`, made if there is none. `follow` where the model has a traffic table (level L2)."""
+    return MonitorShard.options(  # type: ignore[attr-defined]
+        name=names.shard_actor(model), namespace=names.NAMESPACE, lifetime="detached", get_if_exists=True
+    ).remote(model, drift, data_url, flush_s, follow)
+
+
+def label(model: str, key: str, truth: float) -> None:
+    """Tell the shard of `model` the truth about one row, from anywhere on the cluster. Raises ValueError where there is no shard."""
+    shard = ray.get_actor(names.shard_actor(model), names.NAMESPACE)
+    shard.labels.remote([Labelled(key=key, at_s=time.time(), label=truth)])

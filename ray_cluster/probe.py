@@ -1,0 +1,155 @@
+"""Probe: one line in any deployment. Answers first; what it was told travels in batches, off the path of the request.
+
+`record` appends to a bounded buffer and returns: no lock is waited for, no exception reaches the request. When the buffer is full, or the
+shard is away for long, rows are dropped and counted, the oldest first.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+import ray
+import structlog
+from ray.exceptions import RayError
+from ray.util.metrics import Counter
+
+from agent.monitoring.rows import Answered, Labelled, Served
+from agent.settings import DriftSettings
+from ray_cluster import names
+from ray_cluster.monitor_shard import ensure_shard
+
+log = structlog.get_logger()
+FLUSH_S = 0.25
+SEND_TIMEOUT_S = 5.0
+BUFFER_ROWS = 20_000
+
+
+class Probe:
+    """Tells the monitor shard of `model` what a replica answered.
+
+    `buffer_rows` bounds what waits: rows and requests alike. `make_shard` is for models that no agent has set a shard up for (level L1).
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        version: str = "",
+        replica: str | None = None,
+        buffer_rows: int = BUFFER_ROWS,
+        flush_s: float = FLUSH_S,
+        make_shard: bool = True,
+    ) -> None:
+        self.model = model
+        self._version = version
+        self._replica = replica or _replica_id()
+        self._rows: deque[Served] = deque(maxlen=buffer_rows)
+        self._answers: deque[Answered] = deque(maxlen=buffer_rows)
+        self._labels: deque[Labelled] = deque(maxlen=buffer_rows)
+        self._recorded = 0
+        self._taken = 0
+        self.sent = 0
+        self.dropped = 0
+        self._make_shard = make_shard
+        self._shard: Any = None
+        self._flush_s = flush_s
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"probe-{model}", daemon=True)
+        self._thread.start()
+
+    def record(
+        self,
+        *,
+        key: str,
+        features: Mapping[str, Any],
+        prediction: float | None,
+        latency_s: float = 0.0,
+        version: str | None = None,
+    ) -> None:
+        """One row as it was answered, in a request of its own. Under a microsecond or two; never raises, never waits."""
+        now_s = time.time()
+        served = version if version is not None else self._version
+        self.rows_answered(
+            [Served(key, now_s, dict(features), prediction, latency_s, served, self._replica)],
+            Answered(self._replica, served, now_s, latency_s, prediction is not None),
+        )
+
+    def rows_answered(self, rows: list[Served], request: Answered | None = None) -> None:
+        """Rows of one request, and the request. For servers that batch."""
+        self._recorded += len(rows)
+        self._rows.extend(rows)
+        if request is not None:
+            self._answers.append(request)
+
+    def label(self, key: str, truth: float) -> None:
+        """The truth about the row `key`, whenever it is known."""
+        self._labels.append(Labelled(key, time.time(), truth))
+
+    def close(self) -> None:
+        """Send what waits and stop."""
+        self._closed.set()
+        self._thread.join(timeout=SEND_TIMEOUT_S)
+
+    def _run(self) -> None:
+        tags = {"model": self.model}
+        sent = Counter("homeostat_probe_rows_sent", "Rows that probes sent", tag_keys=("model",))
+        lost = Counter("homeostat_probe_rows_dropped", "Rows that probes dropped", tag_keys=("model",))
+        while not self._closed.wait(self._flush_s):
+            before = (self.sent, self.dropped)
+            self._flush()
+            for counter, count in ((sent, self.sent - before[0]), (lost, self.dropped - before[1])):
+                if count:
+                    counter.inc(count, tags)
+        self._flush()
+
+    def _flush(self) -> None:
+        rows, answers, labels = _drain(self._rows), _drain(self._answers), _drain(self._labels)
+        recorded = self._recorded
+        overflowed = max(0, recorded - self._taken - len(rows) - len(self._rows))
+        self._taken = recorded - len(self._rows)
+        self.dropped += overflowed
+        if not (rows or answers or labels):
+            return
+        try:
+            shard = self._find()
+            ray.get(shard.rows.remote(rows, answers, overflowed), timeout=SEND_TIMEOUT_S)
+            if labels:
+                ray.get(shard.labels.remote(labels), timeout=SEND_TIMEOUT_S)
+            self.sent += len(rows)
+        except (RayError, ValueError, TimeoutError) as error:
+            self._shard = None
+            self._keep(rows, labels)
+            log.info("monitor_shard_away", model=self.model, reason=type(error).__name__)
+
+    def _keep(self, rows: list[Served], labels: list[Labelled]) -> None:
+        """Put back what could not be sent, as far as there is room; labels are few and dear, so they go first in the next batch."""
+        room = (self._rows.maxlen or 0) - len(self._rows)
+        kept = rows[-room:] if room > 0 else []
+        self.dropped += len(rows) - len(kept)
+        self._rows.extendleft(reversed(kept))
+        self._taken -= len(kept)
+        self._labels.extendleft(reversed(labels))
+
+    def _find(self) -> Any:
+        if self._shard is None:
+            if self._make_shard:
+                self._shard = ensure_shard(self.model, DriftSettings(), follow=False)
+            else:
+                self._shard = ray.get_actor(names.shard_actor(self.model), names.NAMESPACE)
+        return self._shard
+
+
+def _drain(buffer: deque[Any]) -> list[Any]:
+    """Everything in `buffer` now; what other threads append meanwhile stays for the next time."""
+    return [buffer.popleft() for _ in range(len(buffer))]
+
+
+def _replica_id() -> str:
+    from ray import serve  # noqa: PLC0415 - only a replica has one
+
+    try:
+        return str(serve.get_replica_context().replica_id.unique_id)
+    except serve.exceptions.RayServeException:
+        return ray.get_runtime_context().get_worker_id()[:12]

@@ -1,0 +1,181 @@
+"""Search: recipes and parameters over Ray Tune, asked for by Optuna's TPE, scored on the newest rows."""
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+
+import optuna
+import pandas as pd
+from optuna.samplers import TPESampler
+from optuna.storages import RDBStorage
+from ray import tune
+from ray.tune import ResultGrid, Stopper
+from ray.tune.search import ConcurrencyLimiter
+from ray.tune.search.optuna import OptunaSearch
+
+from agent.recipes import registry as recipes
+from agent.recipes.recipe import Fitted
+from agent.recipes.scoring import evaluate, fit, split
+from agent.recipes.search import chosen, suggest
+from agent.settings import TrainingSettings
+
+MESSAGES_SHOWN = 3
+
+
+class SearchFailed(Exception):
+    """No trial gave a model; says why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchSpec:
+    name: str
+    study: str
+    """Searches of one study name start from each other's trials."""
+    settings: TrainingSettings
+    loss: str
+    concurrent_trials: int
+    trials: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """The best of a search, fitted on all rows. `score` is its loss on `validation`, when fitted without those rows."""
+
+    fitted: Fitted
+    recipe: str
+    parameters: Mapping[str, Any]
+    score: float
+    trials: int
+    validation: tuple[pd.DataFrame, pd.Series]
+
+
+class Watcher(Stopper):
+    """Counts finished trials and ends the search when it is told to."""
+
+    def __init__(self, stopped: Callable[[], bool], progress: Callable[[int], None], deadline_s: float) -> None:
+        self._stopped = stopped
+        self._progress = progress
+        self._deadline_s = deadline_s
+        self.done = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune keeps a copy of its configuration for a restore that we never make; what is live stays behind."""
+        return {"done": self.done}
+
+    def __call__(self, trial_id: str, result: Mapping[str, Any]) -> bool:
+        self.done += 1
+        self._progress(self.done)
+        return False
+
+    def stop_all(self) -> bool:
+        return self._stopped() or time.monotonic() > self._deadline_s
+
+
+def search(
+    spec: SearchSpec,
+    rows: pd.DataFrame,
+    labels: pd.Series,
+    *,
+    stopped: Callable[[], bool],
+    progress: Callable[[int], None],
+) -> Found:
+    """Search, then fit the best on all rows. Raises SearchFailed where no trial succeeded."""
+    settings = spec.settings
+    asked = [recipes.build(use) for use in settings.recipes]
+    watcher = Watcher(stopped, progress, time.monotonic() + settings.time_budget_s)
+    best, count = _best(_run(spec, rows, labels, watcher), stopped)
+    recipe, parameters = chosen(best.config or {}, asked)
+    score = float((best.metrics or {})["loss"])
+    fitted = fit(recipe, rows, labels, parameters, settings.seed)
+    _, _, late, late_labels = split(rows, labels, settings.validation_share)
+    return Found(
+        fitted=fitted,
+        recipe=recipe.name,
+        parameters=parameters,
+        score=score,
+        trials=count,
+        validation=(late, late_labels),
+    )
+
+
+def _run(spec: SearchSpec, rows: pd.DataFrame, labels: pd.Series, watcher: Watcher) -> ResultGrid:
+    settings = spec.settings
+    trainable = tune.with_resources(
+        tune.with_parameters(
+            _trial,
+            rows=rows,
+            labels=labels,
+            names=settings.recipes,
+            seed=settings.seed,
+            validation_share=settings.validation_share,
+            loss=spec.loss,
+        ),
+        {"cpu": settings.trial_cpus, "gpu": settings.trial_gpus},
+    )
+    with tempfile.TemporaryDirectory(prefix="homeostat-tune-") as folder:
+        tuner = tune.Tuner(
+            trainable,
+            tune_config=tune.TuneConfig(
+                metric="loss",
+                mode="min",
+                num_samples=spec.trials,
+                search_alg=ConcurrencyLimiter(_asker(spec), max_concurrent=spec.concurrent_trials),
+                max_concurrent_trials=None,
+                time_budget_s=settings.time_budget_s,
+                reuse_actors=True,  # an actor's start per trial is most of the cost of a small one
+            ),
+            run_config=tune.RunConfig(name=spec.name, storage_path=folder, stop=watcher, verbose=0),
+        )
+        return tuner.fit()
+
+
+def _asker(spec: SearchSpec) -> OptunaSearch:
+    settings = spec.settings
+    names = settings.recipes
+    if settings.study_url.startswith("sqlite:///"):
+        Path(settings.study_url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return OptunaSearch(
+        space=partial(_space, names=names),
+        metric="loss",
+        mode="min",
+        sampler=TPESampler(seed=settings.seed, n_startup_trials=max(4, 2 * len(names))),
+        study_name=spec.study,
+        storage=RDBStorage(settings.study_url),
+    )
+
+
+def _space(trial: optuna.Trial, names: Sequence[str]) -> None:
+    suggest(trial, [recipes.build(use) for use in names])
+
+
+def _trial(
+    config: dict[str, Any],
+    *,
+    rows: pd.DataFrame,
+    labels: pd.Series,
+    names: Sequence[str],
+    seed: int,
+    validation_share: float,
+    loss: str,
+) -> None:
+    os.nice(19)  # what is left over by serving is enough for a trial
+    recipe, parameters = chosen(config, [recipes.build(use) for use in names])
+    value = evaluate(recipe, rows, labels, parameters, seed=seed, validation_share=validation_share, loss=loss)
+    tune.report({"loss": value})
+
+
+def _best(results: ResultGrid, stopped: Callable[[], bool]) -> tuple[Any, int]:
+    finished = [result for result in results if result.metrics and "loss" in result.metrics]
+    if not finished:
+        reasons = sorted({str(error).strip().splitlines()[-1] for error in results.errors})[:MESSAGES_SHOWN]
+        why = "it was stopped before a trial finished" if stopped() else "; ".join(reasons) or "no trial was started"
+        raise SearchFailed(f"no trial succeeded: {why}")
+    return min(finished, key=lambda result: result.metrics["loss"]), len(finished)

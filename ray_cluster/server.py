@@ -1,0 +1,291 @@
+"""ModelServer: serves one managed model over HTTP, one version in the champion's replicas and one in the challenger's.
+
+    POST /MODEL         {"rows": [{"key": "a", "features": {...}}]}  ->  {"predictions": [{"key", "prediction", "version"}]}
+    POST /MODEL/labels  {"labels": [{"key": "a", "label": 1.0}]}     ->  {"accepted": 1}
+    GET  /MODEL/version                                              ->  {"model", "version"}
+
+While no rollout runs a champion replica answers by itself: no second hop. During one it asks the challenger for the keys that the traffic
+table gives it, with a time-out and itself as the fallback, so a broken challenger costs nobody an answer. Copies for the shadow are sent
+after the answer. A promotion swaps the version inside the replica, loaded beside the old one and checked against its digest before.
+"""
+
+import asyncio
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import structlog
+from fastapi import FastAPI
+from pydantic import BaseModel, ConfigDict
+from ray import serve
+from ray.serve.config import RequestRouterConfig
+
+from agent.logs import configure
+from agent.monitoring.rows import Answered, Served
+from agent.recipes.recipe import Fitted
+from agent.traffic import TrafficTable, live, route, shadowed
+from ray_cluster import names
+from ray_cluster.probe import Probe
+from ray_cluster.table import TableFollower
+
+log = structlog.get_logger()
+CHALLENGER_TIMEOUT_S = 2.0
+SHADOW_WAITING_MAX = 200
+CONDEMNED_GRACE_S = 5.0
+http = FastAPI()
+
+
+class RowIn(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    key: str
+    features: dict[str, Any]
+
+
+class RowsIn(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    rows: list[RowIn]
+
+
+class LabelIn(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    key: str
+    label: float
+
+
+class LabelsIn(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    labels: list[LabelIn]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerSpec:
+    """What a replica is told when it starts; what changes later comes with the traffic table."""
+
+    model: str
+    slot: str
+    version: str
+    digest: str
+    tracking_uri: str
+    loader: str = "ray_cluster.registry:load"
+    """"module:function" of (tracking_uri, model, version, digest) -> Fitted."""
+    faults: bool = False
+    """Whether `inject_delay` works. For demos and tests only."""
+
+
+@serve.deployment(name=names.SERVER_DEPLOYMENT)
+@serve.ingress(http)
+class ModelServer:
+    """One replica. See the module for what it answers."""
+
+    def __init__(self, spec: ServerSpec) -> None:
+        configure()
+        self._spec = spec
+        self._replica = str(serve.get_replica_context().replica_id.unique_id)
+        self._version = spec.version
+        self._fitted = self._load(spec.version, spec.digest)
+        self._probe = Probe(spec.model, replica=self._replica, make_shard=False)
+        self._ongoing = 0
+        self._delay_s = 0.0
+        self._condemned_s: float | None = None
+        self._shadow: asyncio.Queue[list[RowIn]] = asyncio.Queue(SHADOW_WAITING_MAX)
+        self.shadows_dropped = 0
+        self._challenger: Any = None
+        self._follower = TableFollower(spec.model, self._heard)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def _begin(self) -> None:
+        """Start what needs the event loop: the constructor of a replica does not run in it."""
+        if not self._tasks:
+            self._follower.start()
+            self._tasks.append(asyncio.get_running_loop().create_task(self._copy()))
+
+    @http.post("/")
+    async def predict(self, body: RowsIn) -> dict[str, Any]:
+        """Answer every row; null for one that can not be answered."""
+        await self._begin()
+        began = time.perf_counter()
+        self._ongoing += 1
+        try:
+            if self._delay_s:
+                await asyncio.sleep(self._delay_s)
+            predictions = await self._answer(body.rows)
+        finally:
+            self._ongoing -= 1
+        latency_s = time.perf_counter() - began
+        request = Answered(self._replica, self._version, time.time(), latency_s, ok=True)
+        self._probe.rows_answered([], request)
+        return {"predictions": predictions}
+
+    @http.post("/labels")
+    async def labels(self, body: LabelsIn) -> dict[str, int]:
+        """Take in truths by key; a shard that is away gets them later."""
+        for labelled in body.labels:
+            self._probe.label(labelled.key, labelled.label)
+        return {"accepted": len(body.labels)}
+
+    @http.get("/version")
+    async def version(self) -> dict[str, str]:
+        return {"model": self._spec.model, "version": self._version, "replica": self._replica}
+
+    async def predict_rows(self, rows: list[RowIn], shadow: bool) -> tuple[str, list[float | None]]:
+        """For the champion's replicas: (version, prediction by row). A shadow's answers go to the monitor only."""
+        await self._begin()
+        predictions = self._predict(rows, shadow=shadow)
+        return self._version, predictions
+
+    async def inject_delay(self, replica: str, delay_s: float) -> bool:
+        """Make one replica slow, on purpose. Refused unless the server was started with `faults`."""
+        if self._spec.faults and replica == self._replica:
+            self._delay_s = delay_s
+        return self._spec.faults
+
+    async def check_health(self) -> None:
+        """Unhealthy once condemned and idle, so that Serve replaces this replica without taking a request down with it."""
+        await self._begin()
+        if self._condemned_s is None:
+            return
+        waited_s = time.monotonic() - self._condemned_s
+        if waited_s > CONDEMNED_GRACE_S or (waited_s > 1.0 and not self._ongoing):
+            raise RuntimeError("this replica was condemned and is to be replaced")
+
+    async def _answer(self, rows: list[RowIn]) -> list[dict[str, Any]]:
+        table, now_s = self._follower.table, time.time()
+        if table is None or self._spec.slot != "champion" or not live(table, now_s):
+            return self._named(rows, self._version, self._predict(rows))
+        theirs = [row for row in rows if route(table, row.key, now_s) == "challenger"]
+        away = {row.key for row in theirs}
+        ours = [row for row in rows if row.key not in away] if theirs else rows
+        asked = asyncio.create_task(self._ask_challenger(theirs)) if theirs else None
+        answers = self._named(ours, self._version, self._predict(ours)) if ours else []
+        if asked is not None:
+            answers += await asked
+        copies = [row for row in ours if shadowed(table, row.key, now_s)]
+        if copies:
+            self._shadow_later(copies)
+        order = {row.key: index for index, row in enumerate(rows)}
+        return sorted(answers, key=lambda answer: order[answer["key"]])
+
+    async def _ask_challenger(self, rows: list[RowIn]) -> list[dict[str, Any]]:
+        try:
+            call = self._handle().predict_rows.remote(rows, False)
+            version, predictions = await asyncio.wait_for(call, CHALLENGER_TIMEOUT_S)
+        except Exception as error:  # whatever is wrong with a challenger, the caller gets an answer
+            log.warning("challenger_failed", model=self._spec.model, reason=f"{type(error).__name__}: {error}")
+            table = self._follower.table
+            if table is not None and table.challenger is not None:
+                self._report_failed(rows, table.challenger)
+            return self._named(rows, self._version, self._predict(rows))
+        return self._named(rows, version, predictions)
+
+    def _report_failed(self, rows: list[RowIn], version: str) -> None:
+        now_s = time.time()
+        failed = [
+            Served(row.key, now_s, row.features, None, CHALLENGER_TIMEOUT_S, version, "", shadow=True) for row in rows
+        ]
+        self._probe.rows_answered(failed)
+
+    def _shadow_later(self, rows: list[RowIn]) -> None:
+        try:
+            self._shadow.put_nowait(rows)
+        except asyncio.QueueFull:
+            self.shadows_dropped += len(rows)
+
+    async def _copy(self) -> None:
+        while True:
+            rows = await self._shadow.get()
+            try:
+                await asyncio.wait_for(self._handle().predict_rows.remote(rows, True), CHALLENGER_TIMEOUT_S)
+            except Exception:  # a shadow is answered to nobody; what failed is counted against its version
+                table = self._follower.table
+                if table is not None and live(table, time.time()) and table.challenger is not None:
+                    self._report_failed(rows, table.challenger)
+
+    def _handle(self) -> Any:
+        if self._challenger is None:
+            name = self._spec.model + names.CHALLENGER_SUFFIX
+            self._challenger = serve.get_deployment_handle(names.SERVER_DEPLOYMENT, name)
+        return self._challenger
+
+    def _predict(self, rows: Sequence[RowIn], *, shadow: bool = False) -> list[float | None]:
+        """Predictions by row, None for those that failed, and the probe told of all."""
+        began = time.perf_counter()
+        features = [row.features for row in rows]
+        predictions = _finite_or_none(self._fitted, features)
+        latency_s, now_s = time.perf_counter() - began, time.time()
+        self._probe.rows_answered(
+            [
+                Served(row.key, now_s, row.features, prediction, latency_s, self._version, self._replica, shadow)
+                for row, prediction in zip(rows, predictions, strict=True)
+            ]
+        )
+        return predictions
+
+    @staticmethod
+    def _named(rows: Sequence[RowIn], version: str, predictions: Sequence[float | None]) -> list[dict[str, Any]]:
+        return [
+            {"key": row.key, "prediction": prediction, "version": version}
+            for row, prediction in zip(rows, predictions, strict=True)
+        ]
+
+    async def _heard(self, table: TrafficTable) -> None:
+        """A new table: swap the version where it names another for this slot, note a condemnation, and say what is held."""
+        if self._replica in table.condemned and self._condemned_s is None:
+            self._condemned_s = time.monotonic()
+        champion = self._spec.slot == "champion"
+        wanted = table.champion if champion else table.challenger
+        digest = table.champion_digest if champion else table.challenger_digest
+        error = None
+        if champion and wanted is not None and wanted != self._version:
+            try:
+                fitted = await asyncio.to_thread(self._load, wanted, digest or "")
+            except Exception as failure:  # keep what serves; the agent reads the error in the acknowledgement
+                error = f"{type(failure).__name__}: {failure}"
+                log.error("version_not_loaded", model=self._spec.model, version=wanted, reason=error)
+            else:
+                self._fitted, self._version = fitted, wanted
+        await self._follower.keeper.acknowledge.remote(
+            self._spec.slot, self._replica, table.revision, self._version, error
+        )
+
+    def _load(self, version: str, digest: str) -> Fitted:
+        module, _, function = self._spec.loader.partition(":")
+        load = getattr(import_module(module), function)
+        fitted: Fitted = load(self._spec.tracking_uri, self._spec.model, version, digest)
+        return fitted
+
+
+def _finite_or_none(fitted: Fitted, features: Sequence[Mapping[str, Any]]) -> list[float | None]:
+    """One bad row must not cost its neighbours their answers: where the batch fails, every row is tried alone."""
+    try:
+        return [p if math.isfinite(p) else None for p in fitted.predict(features)]
+    except Exception:
+        if len(features) == 1:
+            return [None]
+        return [_finite_or_none(fitted, [one])[0] for one in features]
+
+
+def application(
+    spec: ServerSpec,
+    *,
+    num_replicas: int = 1,
+    num_cpus: float = 0.5,
+    num_gpus: float = 0.0,
+    max_ongoing_requests: int = 20,
+) -> serve.Application:
+    """The Serve application of one slot. Run it with `external_scaler_enabled=True`, the challenger's without a route."""
+    deployment = ModelServer.options(  # type: ignore[attr-defined]
+        num_replicas=num_replicas,
+        max_ongoing_requests=max_ongoing_requests,
+        ray_actor_options={"num_cpus": num_cpus, "num_gpus": num_gpus},
+        health_check_period_s=1,
+        health_check_timeout_s=10,
+        graceful_shutdown_wait_loop_s=0.2,
+        graceful_shutdown_timeout_s=10,
+        request_router_config=RequestRouterConfig(
+            request_router_class="ray_cluster.router:CondemningRouter", request_router_kwargs={"model": spec.model}
+        ),
+    )
+    return deployment.bind(spec)

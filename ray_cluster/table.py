@@ -1,0 +1,141 @@
+"""The traffic table of a model on a cluster: one keeper, and a follower in every replica.
+
+The keeper is a detached actor without CPU. Replicas long-poll it, so that a change reaches all of them in some tens of milliseconds, and tell
+it which revision they hold. It keeps the table in the cluster's key-value store, so that it survives its own death. A follower goes on with
+the last good table while the keeper is away; the table's own time to live bounds how long a canary can stay open without an agent.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import ray
+import structlog
+from ray.exceptions import RayError
+from ray.experimental.internal_kv import _internal_kv_get, _internal_kv_put
+
+from agent.codec import from_json, to_json
+from agent.ports import Refused
+from agent.traffic import TrafficTable
+from ray_cluster import names
+
+log = structlog.get_logger()
+NOTE_FORGOTTEN_S = 600.0
+POLL_S = 10.0
+RETRY_S = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplicaNote:
+    """What a replica last told the keeper: which revision it holds, which version it serves, and what went wrong, if anything."""
+
+    slot: str
+    revision: int
+    version: str
+    at_s: float
+    error: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableSeen:
+    table: TrafficTable | None = None
+    notes: dict[str, ReplicaNote] = field(default_factory=dict)
+
+
+@ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=3, max_concurrency=200)
+class TableKeeper:
+    """Holds the traffic table of one model."""
+
+    def __init__(self, model: str) -> None:
+        self._key = f"table:{model}".encode()
+        raw = _internal_kv_get(self._key, namespace=names.NAMESPACE.encode())
+        self._table = from_json(TrafficTable, json.loads(raw)) if raw else None
+        self._notes: dict[str, ReplicaNote] = {}
+        self._changed = asyncio.Condition()
+
+    async def put(self, table: TrafficTable) -> None:
+        """Replace the table. Raises Refused for a lower epoch, or for a revision that is not higher within one epoch."""
+        held = self._table
+        if held is not None and (table.epoch, table.revision) == (held.epoch, held.revision) and table == held:
+            return
+        if held is not None and (table.epoch < held.epoch or table.revision <= held.revision):
+            raise Refused(
+                f"the table is at epoch {held.epoch}, revision {held.revision}; refused epoch {table.epoch}, revision {table.revision}"
+            )
+        await self._hold(table)
+
+    async def renew(self, expires_at_s: float, epoch: int) -> None:
+        """Put off the end of the table's life; an agent of a lower epoch can not."""
+        if self._table is not None and self._table.challenger is not None and epoch >= self._table.epoch:
+            await self._hold(replace(self._table, expires_at_s=expires_at_s, epoch=epoch), renewed=True)
+
+    async def get(self) -> TrafficTable | None:
+        return self._table
+
+    async def wait(self, held: TrafficTable | None, timeout_s: float) -> TrafficTable | None:
+        """The table, as soon as it differs from `held`, or after `timeout_s`."""
+        async with self._changed:
+            try:
+                await asyncio.wait_for(self._changed.wait_for(lambda: self._table != held), timeout_s)
+            except TimeoutError:
+                pass
+        return self._table
+
+    async def acknowledge(self, slot: str, replica: str, revision: int, version: str, error: str | None = None) -> None:
+        """A replica says what it holds."""
+        note = ReplicaNote(slot=slot, revision=revision, version=version, at_s=time.time(), error=error)
+        self._notes[replica] = note
+        self._notes = {k: v for k, v in self._notes.items() if note.at_s - v.at_s < NOTE_FORGOTTEN_S}
+
+    async def seen(self) -> TableSeen:
+        return TableSeen(table=self._table, notes=dict(self._notes))
+
+    async def _hold(self, table: TrafficTable, *, renewed: bool = False) -> None:
+        async with self._changed:
+            self._table = table
+            raw = json.dumps(to_json(table)).encode()
+            _internal_kv_put(self._key, raw, overwrite=True, namespace=names.NAMESPACE.encode())
+            self._changed.notify_all()
+
+
+def keeper(model: str) -> Any:
+    """The keeper of `model`'s table, made if there is none."""
+    return TableKeeper.options(  # type: ignore[attr-defined]
+        name=names.table_actor(model), namespace=names.NAMESPACE, lifetime="detached", get_if_exists=True
+    ).remote(model)
+
+
+class TableFollower:
+    """Holds the newest table that a replica could get, and calls `changed` with each that differs. Runs inside an event loop."""
+
+    def __init__(self, model: str, changed: Callable[[TrafficTable], Awaitable[None]]) -> None:
+        self._model = model
+        self._changed = changed
+        self._task: asyncio.Task[None] | None = None
+        self.table: TrafficTable | None = None
+        self.keeper: Any = None
+
+    def start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._follow())
+
+    def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _follow(self) -> None:
+        while True:
+            try:
+                if self.keeper is None:
+                    self.keeper = await asyncio.to_thread(keeper, self._model)
+                table = await self.keeper.wait.remote(self.table, POLL_S)
+            except (RayError, ValueError) as error:
+                log.info("table_keeper_away", model=self._model, reason=type(error).__name__)
+                self.keeper = None
+                await asyncio.sleep(RETRY_S)
+                continue
+            if table is not None and table != self.table:
+                self.table = table
+                await self._changed(table)
