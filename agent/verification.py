@@ -83,7 +83,8 @@ def _rollout_verdict(action: StartRollout | SetTraffic | Promote | RollBack, mod
         done = rollout is None and champion is not None and champion.number == action.version
         return (Status.SUCCEEDED, f"version {action.version} is the champion") if done else None
     if isinstance(action, RollBack):
-        away = rollout is None or rollout.version != action.version
+        waits = any(candidate.number == action.version for candidate in model.candidates)
+        away = (rollout is None or rollout.version != action.version) and not waits
         done = away and champion is not None and champion.number == action.to
         return (Status.SUCCEEDED, f"version {action.to} serves") if done else None
     if rollout is None or rollout.version != action.version:

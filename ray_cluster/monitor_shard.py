@@ -80,7 +80,7 @@ class MonitorShard:
 
     async def _heard(self, table: TrafficTable) -> None:
         self._monitor.reset(table.champion)
-        self._monitor.stage(table.challenger)
+        self._monitor.stage(table.challenger, table.share)
 
     async def _flush(self, flush_s: float) -> None:
         while True:

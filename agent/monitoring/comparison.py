@@ -42,10 +42,10 @@ class ArmStatistics:
 class ComparisonStatistics:
     """Both arms and the paired differences of loss on rows that both have answered."""
 
-    def __init__(self) -> None:
+    def __init__(self, paired: Welford | None = None) -> None:
         self.champion = ArmStatistics()
         self.challenger = ArmStatistics()
-        self.paired = Welford()
+        self.paired = paired or Welford()
 
     def comparison(self, at_s: float) -> Comparison:
         return Comparison(

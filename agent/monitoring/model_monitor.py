@@ -50,6 +50,7 @@ class ModelMonitor:
         self._traffic = SlidingTraffic()
         self._champion: str | None = None
         self._challenger: str | None = None
+        self._share = 0.0
         self._comparison: ComparisonStatistics | None = None
         self.unknown_labels = 0
         self.duplicate_labels = 0
@@ -70,11 +71,17 @@ class ModelMonitor:
             self._champion = champion
             self._clear()
 
-    def stage(self, challenger: str | None) -> None:
-        """A challenger came or went. The same one again changes nothing: its comparison spans all stages of its rollout."""
+    def stage(self, challenger: str | None, share: float = 0.0) -> None:
+        """A challenger came or went, or its share changed; the same again changes nothing.
+
+        Arms are of the current stage, since another share is another load; pairs are of the whole rollout, since a row is a row.
+        """
         if challenger != self._challenger:
             self._challenger = challenger
             self._comparison = ComparisonStatistics() if challenger is not None else None
+        elif self._comparison is not None and share != self._share:
+            self._comparison = ComparisonStatistics(paired=self._comparison.paired)
+        self._share = share
 
     def answered(self, requests: Iterable[Answered]) -> None:
         for request in requests:
