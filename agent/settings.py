@@ -143,12 +143,23 @@ class TrainingSettings(Strict):
     seed: int = 0
 
 
+class ServerSettings(Strict):
+    """The replicas that serve a managed model."""
+
+    replica_cpus: Annotated[float, Field(ge=0)] = 1.0
+    replica_gpus: Annotated[float, Field(ge=0)] = 0.0
+    max_ongoing_requests: Annotated[int, Field(ge=1)] = 20
+    fault_injection: bool = False
+    """Whether a replica may be made slow on purpose. For rehearsals only."""
+
+
 class ModelSettings(Strict):
     """A model that serves versions from the registry (level L2). The key is its name."""
 
     application: str | None = None
     """Serve application of its champion; the challenger's is this with "-challenger". Missing: the model's name."""
     deployment: DeploymentSettings = DeploymentSettings()
+    server: ServerSettings = ServerSettings()
     drift: DriftSettings = DriftSettings()
     training: TrainingSettings | None = None
     target: str = "label"

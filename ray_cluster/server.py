@@ -17,10 +17,12 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+import ray
 import structlog
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict
 from ray import serve
+from ray.exceptions import RayError
 from ray.serve.config import RequestRouterConfig
 
 from agent.logs import configure
@@ -29,10 +31,11 @@ from agent.recipes.recipe import Fitted
 from agent.traffic import TrafficTable, live, route, shadowed
 from ray_cluster import names
 from ray_cluster.probe import Probe
-from ray_cluster.table import TableFollower
+from ray_cluster.table import TableFollower, keeper
 
 log = structlog.get_logger()
 CHALLENGER_TIMEOUT_S = 2.0
+KEEPER_TIMEOUT_S = 5.0
 SHADOW_WAITING_MAX = 200
 CONDEMNED_GRACE_S = 5.0
 http = FastAPI()
@@ -75,6 +78,17 @@ class ServerSpec:
     """Whether `inject_delay` works. For demos and tests only."""
 
 
+# Above the class: `serve.ingress` freezes what the class can see at the moment that it decorates it.
+def _finite_or_none(fitted: Fitted, features: Sequence[Mapping[str, Any]]) -> list[float | None]:
+    """One bad row must not cost its neighbours their answers: where the batch fails, every row is tried alone."""
+    try:
+        return [p if math.isfinite(p) else None for p in fitted.predict(features)]
+    except Exception:
+        if len(features) == 1:
+            return [None]
+        return [_finite_or_none(fitted, [one])[0] for one in features]
+
+
 @serve.deployment(name=names.SERVER_DEPLOYMENT)
 @serve.ingress(http)
 class ModelServer:
@@ -84,8 +98,8 @@ class ModelServer:
         configure()
         self._spec = spec
         self._replica = str(serve.get_replica_context().replica_id.unique_id)
-        self._version = spec.version
-        self._fitted = self._load(spec.version, spec.digest)
+        self._version, digest = self._wanted()
+        self._fitted = self._load(self._version, digest)
         self._probe = Probe(spec.model, replica=self._replica, make_shard=False)
         self._ongoing = 0
         self._delay_s = 0.0
@@ -95,6 +109,17 @@ class ModelServer:
         self._challenger: Any = None
         self._follower = TableFollower(spec.model, self._heard)
         self._tasks: list[asyncio.Task[None]] = []
+
+    def _wanted(self) -> tuple[str, str]:
+        """Version and digest to start with: what the table says now, since the specification may be older than a promotion."""
+        if self._spec.slot == "champion":
+            try:
+                table = ray.get(keeper(self._spec.model).get.remote(), timeout=KEEPER_TIMEOUT_S)
+            except (RayError, TimeoutError):
+                table = None
+            if table is not None:
+                return table.champion, table.champion_digest
+        return self._spec.version, self._spec.digest
 
     async def _begin(self) -> None:
         """Start what needs the event loop: the constructor of a replica does not run in it."""
@@ -255,16 +280,6 @@ class ModelServer:
         load = getattr(import_module(module), function)
         fitted: Fitted = load(self._spec.tracking_uri, self._spec.model, version, digest)
         return fitted
-
-
-def _finite_or_none(fitted: Fitted, features: Sequence[Mapping[str, Any]]) -> list[float | None]:
-    """One bad row must not cost its neighbours their answers: where the batch fails, every row is tried alone."""
-    try:
-        return [p if math.isfinite(p) else None for p in fitted.predict(features)]
-    except Exception:
-        if len(features) == 1:
-            return [None]
-        return [_finite_or_none(fitted, [one])[0] for one in features]
 
 
 def application(

@@ -1,14 +1,16 @@
 """The traffic table of a model on a cluster: one keeper, and a follower in every replica.
 
-The keeper is a detached actor without CPU. Replicas long-poll it, so that a change reaches all of them in some tens of milliseconds, and tell
-it which revision they hold. It keeps the table in the cluster's key-value store, so that it survives its own death. A follower goes on with
-the last good table while the keeper is away; the table's own time to live bounds how long a canary can stay open without an agent.
+The keeper is a detached actor without CPU. Replicas long-poll it, so that a change reaches all of them in some tens of milliseconds,
+and tell it which revision they hold. It keeps the table in the cluster's key-value store, so that it survives its own death. A follower
+goes on with the last good table while the keeper is away; the table's own time to live bounds how long a canary can stay open without
+an agent.
 """
 
 import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -78,10 +80,8 @@ class TableKeeper:
     async def wait(self, held: TrafficTable | None, timeout_s: float) -> TrafficTable | None:
         """The table, as soon as it differs from `held`, or after `timeout_s`."""
         async with self._changed:
-            try:
+            with suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait_for(lambda: self._table != held), timeout_s)
-            except TimeoutError:
-                pass
         return self._table
 
     async def acknowledge(self, slot: str, replica: str, revision: int, version: str, error: str | None = None) -> None:

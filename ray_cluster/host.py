@@ -1,0 +1,187 @@
+"""The host of the agent: a detached actor that Ray restarts. Its constructor is all that runs again, so everything begins there.
+
+State comes from the journal: a new epoch, and the orders that the last life left open. While the journal is away at the start, it waits,
+does nothing, and says so.
+"""
+
+import asyncio
+import os
+import time
+from typing import Any
+
+import ray
+import structlog
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.cron import CronTrigger
+
+from agent.assembly import assemble
+from agent.codec import to_json
+from agent.core import Decision
+from agent.journal.life import begin
+from agent.journal.store import SqlJournal
+from agent.logs import configure
+from agent.loop import Agent, said
+from agent.ports import JournalUnavailable
+from agent.settings import Settings
+from policies.action import Alert
+from ray_cluster import names
+from ray_cluster.actuator import ClusterActuator
+from ray_cluster.figures import Figures
+from ray_cluster.managed import ensure_served
+from ray_cluster.prometheus import ServeMetrics
+from ray_cluster.quarantine import quarantined
+from ray_cluster.registry import MlflowRegistry
+from ray_cluster.report import write_daily_report
+from ray_cluster.sensor import ClusterSensor
+from ray_cluster.serve_rest import ServeRest
+from ray_cluster.training import TuneTrainer
+
+log = structlog.get_logger()
+REPORT_SCHEDULE = "report"
+
+
+class LogNotifier:
+    """Alerts go to the log; a log shipper takes them further."""
+
+    def notify(self, alert: Alert) -> None:
+        log.warning("alert", subject=alert.subject, text=alert.text, severity=alert.severity)
+
+
+@ray.remote(num_cpus=0, max_restarts=-1)
+class AgentHost:
+    """One agent. `folder` is where relative paths of the settings begin."""
+
+    def __init__(self, settings: dict[str, Any], dashboard_url: str, folder: str) -> None:
+        configure()
+        os.makedirs(folder, exist_ok=True)
+        os.chdir(folder)
+        self._settings = Settings.model_validate(settings)
+        self._dashboard_url = dashboard_url
+        self._agent: Agent | None = None
+        self._actuator: ClusterActuator | None = None
+        self._journal: SqlJournal | None = None
+        self._figures = Figures()
+        self._waiting = "starting"
+        self._due: list[str] = []
+        self._ticks = 0
+        self._expected_s = time.monotonic()
+        self._last: Decision | None = None
+        self._scheduler = AsyncIOScheduler(timezone="UTC")
+        self._scheduler.add_job(
+            self._tick, "interval", seconds=self._settings.tick_s, max_instances=1, coalesce=True, next_run_time=None
+        ).resume()
+        for name, cron in self._settings.schedules.items():
+            self._scheduler.add_job(self._fall_due, CronTrigger.from_crontab(cron, timezone="UTC"), [name])
+        self._scheduler.start()
+
+    async def status(self) -> dict[str, Any]:
+        """Whether it runs, since which epoch, and what it is doing."""
+        agent = self._agent
+        return {
+            "name": self._settings.name,
+            "running": agent is not None,
+            "waiting_for": self._waiting,
+            "ticks": self._ticks,
+            "open_orders": [to_json(order) for order in agent.core.open_orders] if agent else [],
+            "last": {} if self._last is None else {"at_s": self._last.at_s, **said(self._last)},
+        }
+
+    async def stop(self) -> None:
+        """No tick after this one; then the caller may kill the actor."""
+        self._scheduler.shutdown(wait=False)
+
+    async def _fall_due(self, name: str) -> None:
+        if name == REPORT_SCHEDULE and self._journal is not None:
+            await asyncio.to_thread(write_daily_report, self._journal, time.time())
+        self._due.append(name)
+
+    async def _tick(self) -> None:
+        now = time.monotonic()
+        lag_s, self._expected_s = max(0.0, now - self._expected_s), now + self._settings.tick_s
+        try:
+            await asyncio.to_thread(self._tick_once, lag_s)
+        except JournalUnavailable as error:
+            self._waiting = f"the journal: {error}"
+            log.error("journal_away", reason=str(error), effect="nothing is done until it is back")
+        except Exception:  # one bad tick must not end the loop
+            log.exception("tick_failed")
+
+    def _tick_once(self, lag_s: float) -> None:
+        if self._agent is None:
+            self._begin()
+        assert self._agent is not None and self._actuator is not None  # noqa: S101, PT018 - begun above
+        began = time.monotonic()
+        self._last = self._agent.tick(time.time())
+        self._actuator.renew(time.time())
+        self._ticks += 1
+        self._figures.tick(self._last, lag_s=lag_s, took_s=time.monotonic() - began)
+        if self._agent.last_seen is not None:
+            self._figures.budget(self._agent.last_seen, self._settings.budget)
+
+    def _begin(self) -> None:
+        """Open the journal, take an epoch, and put the agent together. Raises JournalUnavailable; the next tick tries again."""
+        settings = self._settings
+        journal = SqlJournal(settings.journal.url)
+        beginning = begin(journal, settings, time.time())
+        registry = MlflowRegistry(settings.registry.tracking_uri, settings.registry.artifact_location)
+        rest = ServeRest(self._dashboard_url)
+        trainer = TuneTrainer(settings, quarantined)
+        actuator = ClusterActuator(settings, rest=rest, registry=registry, epoch=beginning.epoch)
+        sensor = ClusterSensor(
+            settings,
+            rest=rest,
+            metrics=ServeMetrics(metrics_addresses()),
+            registry=registry,
+            trainer=trainer,
+            controls=journal.controls,
+            due=self._take_due,
+        )
+        for name in settings.models:
+            ensure_served(settings, name, registry, beginning.epoch)
+        self._agent = assemble(
+            settings,
+            sensor=sensor,
+            actuator=actuator,
+            trainer=trainer,
+            notifier=LogNotifier(),
+            journal=journal,
+            epoch=beginning.epoch,
+            next_number=beginning.next_number,
+            open_orders=beginning.open_orders,
+        )
+        self._actuator, self._journal, self._waiting = actuator, journal, ""
+        log.info("agent_started", name=settings.name, epoch=beginning.epoch, open_orders=len(beginning.open_orders))
+
+    def _take_due(self) -> tuple[str, ...]:
+        due, self._due = tuple(self._due), []
+        return due
+
+
+def metrics_addresses() -> list[str]:
+    """Where each node of this cluster exports its metrics."""
+    return [f"{node['NodeManagerAddress']}:{node['MetricsExportPort']}" for node in ray.nodes() if node["Alive"]]
+
+
+def start_agent(settings: Settings, dashboard_url: str, folder: str) -> Any:
+    """The agent named in `settings`, as a detached actor; a running one of that name is replaced, keeping its journal."""
+    stop_agent(settings.name)
+    return AgentHost.options(  # type: ignore[attr-defined]
+        name=names.agent_actor(settings.name), namespace=names.NAMESPACE, lifetime="detached"
+    ).remote(settings.model_dump(mode="json"), dashboard_url, folder)
+
+
+def find_agent(name: str) -> Any | None:
+    """The running agent of that name, if any."""
+    try:
+        return ray.get_actor(names.agent_actor(name), names.NAMESPACE)
+    except ValueError:
+        return None
+
+
+def stop_agent(name: str) -> bool:
+    """End the agent of that name; whether there was one. Models serve on."""
+    actor = find_agent(name)
+    if actor is None:
+        return False
+    ray.kill(actor, no_restart=True)
+    return True
