@@ -67,9 +67,7 @@ class AgentHost:
         self._expected_s = time.monotonic()
         self._last: Decision | None = None
         self._scheduler = AsyncIOScheduler(timezone="UTC")
-        self._scheduler.add_job(
-            self._tick, "interval", seconds=self._settings.tick_s, max_instances=1, coalesce=True, next_run_time=None
-        ).resume()
+        self._scheduler.add_job(self._tick, "interval", seconds=self._settings.tick_s, max_instances=1, coalesce=True)
         for name, cron in self._settings.schedules.items():
             self._scheduler.add_job(self._fall_due, CronTrigger.from_crontab(cron, timezone="UTC"), [name])
         self._scheduler.start()

@@ -1,0 +1,272 @@
+"""The `homeostat` command: what needs only a configuration or a journal. Worlds add their own commands through entry points.
+
+Exit codes: 0 all is well, 1 a check failed, 2 bad input.
+"""
+
+import getpass
+import json
+import os
+import time
+from datetime import UTC, datetime
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from agent.journal.controls import Word
+from agent.journal.controls import said as control
+from agent.journal.export import export
+from agent.journal.record import Entry, Kind, verify
+from agent.journal.replay import replay as replay_entries
+from agent.journal.store import SqlJournal
+from agent.logs import configure
+from agent.ports import JournalUnavailable
+from agent.settings_file import SettingsError, load, schema
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="An autonomous control-loop agent for models on Ray."
+)
+config_app = typer.Typer(no_args_is_help=True, help="Check a configuration, or print its schema.")
+journal_app = typer.Typer(no_args_is_help=True, help="Check the record, or write it out.")
+app.add_typer(config_app, name="config")
+app.add_typer(journal_app, name="journal")
+console = Console()
+errors = Console(stderr=True)
+
+JOURNAL_VARIABLE = "HOMEOSTAT_JOURNAL"
+JournalOption = Annotated[
+    str | None,
+    typer.Option("--journal", help="Database URL or SQLite file; else HOMEOSTAT_JOURNAL, else homeostat.db here."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")]
+
+
+def main() -> None:
+    """Entry point of the command."""
+    configure()
+    for entry in entry_points(group="homeostat.commands"):
+        entry.load()(app)
+    try:
+        app()
+    except JournalUnavailable as error:
+        errors.print(f"the journal can not be used: {error}", style="red", markup=False)
+        raise SystemExit(2) from error
+
+
+def journal_at(place: str | None) -> SqlJournal:
+    """The journal at a URL or in an SQLite file that is there already; exits with 2 where it is not."""
+    place = place or os.environ.get(JOURNAL_VARIABLE) or "homeostat.db"
+    if "://" not in place:
+        if not Path(place).exists():
+            errors.print(f"{place}: there is no such journal; give --journal or set {JOURNAL_VARIABLE}", style="red")
+            raise typer.Exit(2)
+        place = f"sqlite:///{Path(place).absolute()}"
+    return SqlJournal(place)
+
+
+@config_app.command("validate")
+def config_validate(file: Path) -> None:
+    """Say everything that is wrong with FILE, or that nothing is."""
+    try:
+        settings = load(file)
+    except SettingsError as error:
+        errors.print(str(error), style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(2) from error
+    counted = (
+        f"{len(settings.deployments)} deployments, {len(settings.models)} models, {len(settings.policies)} policies"
+    )
+    console.print(f"{file}: valid ({counted})", markup=False)
+
+
+@config_app.command("schema")
+def config_schema() -> None:
+    """Print the JSON Schema of the configuration."""
+    typer.echo(json.dumps(schema(), indent=2))
+
+
+@journal_app.command("verify")
+def journal_verify(journal: JournalOption = None, as_json: JsonOption = False) -> None:
+    """Check that no entry was changed, dropped, added or moved."""
+    result = verify(journal_at(journal).entries())
+    if as_json:
+        typer.echo(
+            json.dumps({"entries": result.entries, "ok": result.ok, "head": result.head, "reason": result.reason})
+        )
+    elif result.ok:
+        console.print(f"{result.entries} entries, unbroken; head {result.head}")
+    else:
+        errors.print(
+            f"entry {result.bad_seq}: {result.reason} ({result.entries} entries before it are good)", style="red"
+        )
+    raise typer.Exit(0 if result.ok else 1)
+
+
+@journal_app.command("export")
+def journal_export(target: Path, journal: JournalOption = None) -> None:
+    """Write every entry to TARGET as JSON lines, which can be verified without a database."""
+    count = export(journal_at(journal).entries(), target)
+    console.print(f"{count} entries written to {target}", markup=False)
+
+
+@app.command()
+def replay(journal: Annotated[str, typer.Argument(help="Journal to replay.")], as_json: JsonOption = False) -> None:
+    """Feed a journal's observations to a fresh agent and check that it decides the same, byte for byte."""
+    result = replay_entries(journal_at(journal).entries())
+    if as_json:
+        typer.echo(json.dumps({"ticks": result.ticks, "identical": result.identical, "seq": result.seq}))
+    elif result.identical:
+        console.print(f"{result.ticks} ticks, decided identically")
+    else:
+        errors.print(f"entry {result.seq} was decided differently", style="red")
+        for title, lines in (("recorded", result.recorded), ("replayed", result.replayed)):
+            errors.print(f"{title}:", *lines, sep="\n  ", markup=False, soft_wrap=True)
+    raise typer.Exit(0 if result.identical else 1)
+
+
+@app.command()
+def why(order: Annotated[int, typer.Argument(help="Number of the order.")], journal: JournalOption = None) -> None:
+    """Tell why ORDER was given, what it wanted, and what became of it."""
+    found = [
+        e
+        for e in journal_at(journal).entries(kinds=(Kind.INTENT, Kind.OUTCOME, Kind.REFUSED))
+        if e.payload["number"] == order
+    ]
+    intent = next((e for e in found if e.kind == Kind.INTENT), None)
+    if intent is None:
+        errors.print(f"there is no order {order} in this journal", style="red")
+        raise typer.Exit(2)
+    _tell(intent, [e for e in found if e.kind != Kind.INTENT])
+
+
+def _tell(intent: Entry, after: list[Entry]) -> None:
+    payload = intent.payload
+    console.print(f"[bold]Order {payload['number']}[/]: {action_words(payload['action'])}")
+    console.print(
+        f"given {moment(intent.at_s)} by policy {payload['policy']}, entry {intent.seq} of the journal", markup=False
+    )
+    table = Table("because", "value", "threshold", "over", "note")
+    for evidence in payload["because"]:
+        over = f"{evidence['window_s']:g} s" if evidence["window_s"] is not None else ""
+        over += f" n={evidence['n']}" if evidence["n"] is not None else ""
+        table.add_row(
+            evidence["name"], number(evidence["value"]), number(evidence["threshold"]), over.strip(), evidence["note"]
+        )
+    console.print(table)
+    if payload["inverse"] is not None:
+        console.print(f"undone by: {action_words(payload['inverse'])}", markup=False)
+    for entry in after:
+        word = "refused" if entry.kind == Kind.REFUSED else entry.payload["status"]
+        detail = entry.payload.get("reason") or entry.payload.get("detail", "")
+        console.print(f"{moment(entry.at_s)}  {word}: {detail}", markup=False)
+    if not after:
+        console.print("under way")
+
+
+@app.command()
+def plan(journal: JournalOption = None, as_json: JsonOption = False) -> None:
+    """What the agent would do if it were allowed to, what it waits for, and what keeps it back, as last written down."""
+    entry = journal_at(journal).last(Kind.DECIDED)
+    payload: dict[str, Any] = dict(entry.payload) if entry else {}
+    if as_json:
+        typer.echo(json.dumps(payload, indent=2))
+        return
+    if entry is None:
+        console.print("nothing was decided yet")
+        return
+    table = Table("what", "action", "policy", "why", title=f"as of {moment(entry.at_s)}")
+    for row in payload["awaiting"]:
+        table.add_row(f"waits for `approve {row['number']}`", action_words(row["action"]), row["policy"], reasons(row))
+    for row in payload["suggestions"]:
+        table.add_row(
+            row["autonomy"],
+            action_words(row["proposal"]["action"]),
+            row["proposal"]["policy"],
+            reasons(row["proposal"]),
+        )
+    for row in payload["vetoes"]:
+        table.add_row(
+            f"kept back: {row['rule']}",
+            action_words(row["proposal"]["action"]),
+            row["proposal"]["policy"],
+            row["reason"],
+        )
+    for row in payload["holds"]:
+        table.add_row("holds", row["action"]["subject"], row["policy"], reasons(row))
+    console.print(table)
+
+
+@app.command()
+def approve(order: int, journal: JournalOption = None) -> None:
+    """Let the agent do what it asks for."""
+    _say(journal, "approve", number_=order)
+
+
+@app.command()
+def deny(order: int, journal: JournalOption = None) -> None:
+    """Do not let the agent do what it asks for."""
+    _say(journal, "deny", number_=order)
+
+
+@app.command()
+def freeze(reason: str = "", journal: JournalOption = None) -> None:
+    """Change nothing until `unfreeze`; watch and report on."""
+    _say(journal, "freeze", reason=reason)
+
+
+@app.command()
+def unfreeze(journal: JournalOption = None) -> None:
+    """Let changes happen again."""
+    _say(journal, "unfreeze")
+
+
+@app.command()
+def kill(reason: str = "", journal: JournalOption = None) -> None:
+    """Stop deciding at once, and forget what is under way. `run` starts it again."""
+    _say(journal, "kill", reason=reason)
+
+
+@app.command()
+def rollback(model: str, reason: str = "", journal: JournalOption = None) -> None:
+    """Take back the running rollout of MODEL, or else its champion."""
+    _say(journal, "rollback", model=model, reason=reason)
+
+
+def _say(
+    journal: str | None, word: Word, *, number_: int | None = None, model: str | None = None, reason: str = ""
+) -> None:
+    said = control(word, by=getpass.getuser(), number=number_, model=model, reason=reason)
+    journal_at(journal).append([(Kind.CONTROL, time.time(), said)], durable=True)
+    console.print(f"written down: {word} {number_ or model or ''}".rstrip(), markup=False)
+
+
+def moment(at_s: float) -> str:
+    """POSIX seconds as a person reads them, UTC."""
+    return datetime.fromtimestamp(at_s, tz=UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def action_words(action: dict[str, Any]) -> str:
+    """An action on one line: its kind, and what it names."""
+    return " ".join(
+        [
+            action["kind"],
+            *(f"{k}={v}" for k, v in action.items() if k != "kind" and v is not None and "digest" not in k),
+        ]
+    )
+
+
+def reasons(proposal: dict[str, Any]) -> str:
+    """The evidence of a proposal on one line."""
+    return "; ".join(
+        f"{e['name']} {number(e['value'])}"
+        + (f" (threshold {number(e['threshold'])})" if e["threshold"] is not None else "")
+        + (f": {e['note']}" if e["note"] else "")
+        for e in proposal["because"]
+    )
+
+
+def number(value: float | None) -> str:
+    """A number with four figures that matter, or nothing."""
+    return "" if value is None else f"{value:.4g}"

@@ -1,0 +1,200 @@
+"""Commands that need a cluster: run, stop, status, doctor."""
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from agent.journal.controls import said as control
+from agent.journal.record import Kind
+from agent.journal.store import SqlJournal
+from agent.ports import JournalUnavailable
+from agent.settings import Settings
+from agent.settings_file import SettingsError, load
+
+console = Console()
+errors = Console(stderr=True)
+File = Annotated[Path, typer.Argument(help="The configuration.")]
+Check = tuple[str, bool, str]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this world's commands to the command line."""
+    app.command()(run)
+    app.command()(stop)
+    app.command()(status)
+    app.command()(doctor)
+
+
+def run(file: File) -> None:
+    """Start the agent on the cluster at RAY_ADDRESS, as a detached actor, and return."""
+    settings = _settings(file)
+    _connect(settings)
+    from ray_cluster.host import start_agent  # noqa: PLC0415 - Ray takes seconds to import
+
+    folder = str(file.absolute().parent)
+    journal = _journal(settings, folder)
+    journal.append([(Kind.CONTROL, time.time(), control("start", by="run"))], durable=True)
+    start_agent(settings, dashboard_url(settings), folder)
+    console.print(f"the agent {settings.name!r} runs; its journal is {journal.name}", markup=False, soft_wrap=True)
+
+
+def stop(file: File) -> None:
+    """End the agent. The models serve on, and open canaries go back to the champion."""
+    settings = _settings(file)
+    _connect(settings)
+    from ray_cluster.host import stop_agent  # noqa: PLC0415
+
+    stopped = stop_agent(settings.name)
+    console.print(f"the agent {settings.name!r} {'is stopped' if stopped else 'was not running'}", markup=False)
+
+
+def status(file: File) -> None:
+    """What the agent is doing now."""
+    settings = _settings(file)
+    _connect(settings)
+    import ray  # noqa: PLC0415
+
+    from ray_cluster.host import find_agent  # noqa: PLC0415
+
+    actor = find_agent(settings.name)
+    if actor is None:
+        console.print(f"the agent {settings.name!r} is not running; `homeostat plan` reads its journal", markup=False)
+        raise typer.Exit(1)
+    told: dict[str, Any] = ray.get(actor.status.remote(), timeout=30)
+    table = Table(
+        "order", "action", "policy", title=f"{told['name']}: {told['waiting_for'] or 'running'}, {told['ticks']} ticks"
+    )
+    for order in told["open_orders"]:
+        table.add_row(str(order["number"]), order["action"]["kind"], order["policy"])
+    console.print(table)
+
+
+def doctor(file: File) -> None:
+    """Check everything that the agent needs, and say how to mend what is broken."""
+    settings = _settings(file)
+    checks = list(_checks(settings, str(file.absolute().parent)))
+    table = Table("check", "", "detail")
+    for name, good, detail in checks:
+        table.add_row(name, "[green]ok[/]" if good else "[red]problem[/]", detail)
+    console.print(table)
+    raise typer.Exit(0 if all(good for _, good, _ in checks) else 1)
+
+
+def dashboard_url(settings: Settings) -> str:
+    """Where the dashboard of the connected cluster listens; 127.0.0.1:8265 where Ray does not tell."""
+    if settings.cluster.dashboard_url:
+        return settings.cluster.dashboard_url
+    from ray._private.worker import global_worker  # noqa: PLC0415
+
+    node = getattr(global_worker, "node", None)
+    told = getattr(node, "webui_url", None) or getattr(node, "address_info", {}).get("webui_url")
+    return f"http://{told}" if told else "http://127.0.0.1:8265"
+
+
+def _settings(file: Path) -> Settings:
+    try:
+        return load(file)
+    except SettingsError as error:
+        errors.print(str(error), style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(2) from error
+
+
+def _connect(settings: Settings) -> None:
+    """Join the cluster. Exits with 2 where there is none."""
+    from ray_cluster.local import prepare_environment  # noqa: PLC0415
+
+    local = settings.cluster.address == "local"
+    if local:
+        prepare_environment()
+    import ray  # noqa: PLC0415
+
+    if ray.is_initialized():
+        return
+    address = os.environ.get("RAY_ADDRESS") or ("auto" if local else settings.cluster.address)
+    try:
+        ray.init(address=address, namespace="homeostat", log_to_driver=False, configure_logging=False)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        errors.print(
+            f"there is no Ray at {address!r} ({error}). Start one with `ray start --head`, or set RAY_ADDRESS.",
+            style="red",
+            markup=False,
+            soft_wrap=True,
+        )
+        raise typer.Exit(2) from error
+
+
+def _journal(settings: Settings, folder: str) -> SqlJournal:
+    """The journal as the agent will see it, whose relative paths begin in the folder of the configuration."""
+    url = settings.journal.url
+    prefix = "sqlite:///"
+    if url.startswith(prefix) and not url.startswith(prefix + "/"):
+        url = f"{prefix}{folder}/{url.removeprefix(prefix)}"
+    return SqlJournal(url)
+
+
+def _checks(settings: Settings, folder: str) -> Iterator[Check]:
+    yield "python", sys.version_info >= (3, 11), sys.version.split()[0]
+    free_gb = shutil.disk_usage(folder).free / 1e9
+    yield "disk", free_gb > 1.0, f"{free_gb:.0f} GB free for journal and data log"
+    yield _checked("journal", lambda: _journal(settings, folder).name)
+    try:
+        _connect(settings)
+    except typer.Exit:
+        yield "ray", False, "start one with `ray start --head`, or set RAY_ADDRESS"
+        return
+    yield "ray", True, "connected"
+    yield from _serve_checks(settings)
+    if settings.models:
+        from ray_cluster.registry import MlflowRegistry  # noqa: PLC0415
+
+        registry = MlflowRegistry(settings.registry.tracking_uri, settings.registry.artifact_location)
+        for name in settings.models:
+            yield _checked(f"registry: {name}", lambda name=name: _champion_words(registry.view(name).champion))
+
+
+def _serve_checks(settings: Settings) -> Iterator[Check]:
+    from ray_cluster.host import metrics_addresses  # noqa: PLC0415
+    from ray_cluster.prometheus import MetricsAway, ServeMetrics  # noqa: PLC0415
+    from ray_cluster.serve_rest import ServeAway, ServeRest  # noqa: PLC0415
+    from ray_cluster.translate import deployments  # noqa: PLC0415
+
+    url = dashboard_url(settings)
+    try:
+        found = deployments(ServeRest(url).details())
+    except ServeAway as error:
+        yield "serve", False, f"{error}; is the dashboard at {urlsplit(url).netloc}? set cluster.dashboard_url"
+        return
+    yield "serve", True, f"{len(found)} deployments at {url}"
+    for name in settings.deployments:
+        if name not in found:
+            yield f"deployment {name}", False, f"Serve does not have it; it has {', '.join(found) or 'none'}"
+        elif not found[name].scalable:
+            yield f"deployment {name}", False, "set `external_scaler_enabled: true` on its application"
+        else:
+            yield f"deployment {name}", True, found[name].status.value
+    try:
+        ServeMetrics(metrics_addresses()).read(time.time())
+        yield "metrics", True, "readable"
+    except MetricsAway as error:
+        yield "metrics", False, str(error)
+
+
+def _champion_words(champion: Any) -> str:
+    return f"champion is version {champion.number}" if champion else "no champion yet: register a first version"
+
+
+def _checked(name: str, look: Any) -> Check:
+    try:
+        return name, True, str(look())
+    except Exception as error:  # whatever is broken, the doctor goes on to the next check
+        kind = "" if isinstance(error, JournalUnavailable) else f"{type(error).__name__}: "
+        return name, False, f"{kind}{error}"

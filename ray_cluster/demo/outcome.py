@@ -1,0 +1,143 @@
+"""From a journal to what happened: drift, retrainings, rollouts, healing, scaling. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from agent.journal.record import Entry, Kind
+from ray_cluster.demo.plan import MODEL
+
+FAULT_WINDOW_S = 15.0
+"""A request that failed within so long after the demo killed a replica counts as taken down by it."""
+CHAMPION = f"{MODEL}/ModelServer"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """What the demo did to a replica, and when."""
+
+    fault: str
+    replica: str
+    at_s: float
+
+
+def drift(entries: Iterable[Entry]) -> list[dict[str, Any]]:
+    """Each symptom of a River detector or window test when it was first seen, in order."""
+    found: dict[tuple[str, str, str, float], dict[str, Any]] = {}
+    for entry in entries:
+        if entry.kind != Kind.OBSERVED:
+            continue
+        report = entry.payload["models"].get(MODEL, {}).get("report")
+        for symptom in report["symptoms"] if report else ():
+            key = (symptom["kind"], symptom["signal"], symptom["detector"], symptom["since_s"])
+            found.setdefault(key, {"at_s": entry.at_s, "detector": symptom["detector"], "evidence": symptom})
+    return list(found.values())
+
+
+def rollouts(entries: Iterable[Entry]) -> list[dict[str, Any]]:
+    """Each version's way: its stages, the verdict, and the evidence for it."""
+    found: dict[str, dict[str, Any]] = {}
+    for entry in entries:
+        if entry.kind != Kind.INTENT:
+            continue
+        action = entry.payload["action"]
+        if action["kind"] == "start_rollout":
+            found.setdefault(
+                action["version"],
+                {
+                    "version": action["version"],
+                    "stages": ["shadow"],
+                    "verdict": "open",
+                    "evidence": [],
+                    "at_s": entry.at_s,
+                },
+            )
+        rollout = found.get(action.get("version", ""))
+        if rollout is None:
+            continue
+        if action["kind"] == "set_traffic":
+            rollout["stages"].append(f"canary {action['share']:g}")
+        elif action["kind"] in {"promote", "roll_back"}:
+            rollout["verdict"] = "promoted" if action["kind"] == "promote" else "rolled back"
+            rollout["evidence"] = entry.payload["because"]
+            rollout["ended_at_s"] = entry.at_s
+    return list(found.values())
+
+
+def scaling(entries: Iterable[Entry]) -> list[dict[str, Any]]:
+    return [
+        {"at_s": e.at_s, "from": (e.payload["inverse"] or {}).get("replicas"), "to": e.payload["action"]["replicas"]}
+        for e in entries
+        if e.kind == Kind.INTENT and e.payload["action"]["kind"] == "scale"
+    ]
+
+
+def healing(entries: Sequence[Entry], faults: Iterable[Fault]) -> list[dict[str, Any]]:
+    """For each fault how long until the agent noticed (an order or an alert about it), and until all was well again."""
+    return [_healed(entries, fault) for fault in faults]
+
+
+def _healed(entries: Sequence[Entry], fault: Fault) -> dict[str, Any]:
+    noticed_s = healed_s = None
+    for entry in entries:
+        if entry.at_s < fault.at_s:
+            continue
+        if noticed_s is None and _notices(entry, fault):
+            noticed_s = entry.at_s - fault.at_s
+        if healed_s is None and entry.kind == Kind.OBSERVED and _well(entry.payload, fault):
+            healed_s = entry.at_s - fault.at_s
+        if noticed_s is not None and healed_s is not None:
+            break
+    return {**asdict(fault), "noticed_after_s": noticed_s, "healed_after_s": healed_s}
+
+
+def _notices(entry: Entry, fault: Fault) -> bool:
+    if entry.kind == Kind.INTENT:
+        action = entry.payload["action"]
+        return bool(action["kind"] == "restart" and action["replica"] == fault.replica)
+    if entry.kind == Kind.DECIDED and fault.fault == "killed":
+        return any(CHAMPION in alert["subject"] or CHAMPION in alert["text"] for alert in entry.payload["alerts"])
+    return False
+
+
+def _well(seen: Mapping[str, Any], fault: Fault) -> bool:
+    deployment = seen["deployments"].get(CHAMPION)
+    if deployment is None or any(r["id"] == fault.replica for r in deployment["replicas"]):
+        return False
+    running = sum(r["state"] == "running" for r in deployment["replicas"])
+    return running >= deployment["replicas_wanted"] > 0
+
+
+def lost_by_agent(failures: Iterable[Mapping[str, Any]], faults: Iterable[Fault]) -> int:
+    """Failed requests that no replica which the demo itself killed or slowed down took with it."""
+    kills = [fault.at_s for fault in faults if fault.fault == "killed"]
+    return sum(not any(0 <= f["at_s"] - at_s <= FAULT_WINDOW_S for at_s in kills) for f in failures)
+
+
+def missing(result: Mapping[str, Any], *, bad_version: str | None) -> list[str]:
+    """What should have happened and did not; empty where all of it did."""
+    verdicts = {rollout["version"]: rollout["verdict"] for rollout in result["rollouts"]}
+    kinds = {found["evidence"]["kind"] for found in result["drift"]}
+    moves = [(step["from"], step["to"]) for step in result["scaling"]]
+    claims = {
+        "drift was found on the labels": bool(kinds & {"error_drift", "performance"}),
+        "drift was found on the features": "feature_drift" in kinds,
+        "a retraining was registered": any(r["version"] for r in result["retrainings"]),
+        "a retrained challenger was promoted": any(v == "promoted" for v in verdicts.values()),
+        "the bad challenger was rolled back": bad_version is not None and verdicts.get(bad_version) == "rolled back",
+        "the burst added replicas": any(a is not None and b > a for a, b in moves),
+        "the end of the burst removed them": any(a is not None and b < a for a, b in moves),
+        "the killed replica was noticed and replaced": _was_healed(result, "killed"),
+        "the slow replica was noticed and replaced": _was_healed(result, "slow"),
+        "no request was lost by the agent": result["requests"]["lost_by_agent"] == 0,
+        "the agent's answers were better than the frozen model's": result["quality"]["agent"]
+        < result["quality"]["frozen"],
+        "the journal verifies": result["journal"]["verified"],
+        "the journal replays identically": result["journal"]["replayed_identically"],
+    }
+    return [claim for claim, held in claims.items() if not held]
+
+
+def _was_healed(result: Mapping[str, Any], fault: str) -> bool:
+    rows = [row for row in result["healing"] if row["fault"] == fault]
+    return bool(rows) and all(r["noticed_after_s"] is not None and r["healed_after_s"] is not None for r in rows)

@@ -1,0 +1,181 @@
+"""What the demo itself does while the agent works: a bad challenger, a burst, a kill, a slow replica. One after the other."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import ray
+from ray import serve
+
+from agent.recipes import registry as recipes
+from agent.recipes.scoring import fit
+from policies.observation import JobState
+from ray_cluster.demo.outcome import CHAMPION, Fault
+from ray_cluster.demo.plan import MODEL
+from ray_cluster.registry import MlflowRegistry
+from ray_cluster.serve_rest import ServeRest
+from ray_cluster.table import keeper
+from ray_cluster.training import read_record
+
+FIRST_RECIPE = "hist_gradient_boosting"
+FIRST_PARAMETERS = {"learning_rate": 0.08, "max_iter": 100, "max_leaf_nodes": 31, "l2_regularization": 1.0}
+SLOW_S = 1.0
+BURST_S = 30.0
+
+
+class Player:
+    """The client's process, and the lines that it says."""
+
+    def __init__(self, config: dict[str, Any], folder: Path) -> None:
+        path = folder / "client.json"
+        path.write_text(json.dumps(config))
+        self.lines: list[dict[str, Any]] = []
+        self._log = (folder / "client.log").open("w")
+        self._process = subprocess.Popen(  # noqa: S603 - our own module
+            [sys.executable, "-m", "ray_cluster.demo.client", str(path)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True,
+        )  # fmt: skip
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    @property
+    def playing(self) -> bool:
+        return self._process.poll() is None
+
+    def burst(self, on: bool) -> None:
+        if self._process.stdin is not None and self.playing:
+            self._process.stdin.write(json.dumps({"burst": on}) + "\n")
+            self._process.stdin.flush()
+
+    def end(self) -> None:
+        """Wait for its last words; it plays for a bounded time."""
+        self._process.wait(timeout=120)
+        self._reader.join(timeout=10)
+        self._log.close()
+
+    def stop(self) -> None:
+        if self.playing:
+            self._process.terminate()
+
+    def _read(self) -> None:
+        for line in self._process.stdout or ():
+            self.lines.append(json.loads(line))
+
+
+def first_version(registry: MlflowRegistry, frame: pd.DataFrame, columns: list[str]) -> None:
+    """Fit version 1 on `frame` and make it the champion: the model that somebody deployed one day."""
+    known = frame[frame["label"].notna()]
+    fitted = fit(recipes.build(FIRST_RECIPE), known[columns], known["label"], FIRST_PARAMETERS, 0)
+    version = registry.register(
+        MODEL, fitted, recipe=FIRST_RECIPE, source="demo", at_s=time.time(), parameters=FIRST_PARAMETERS
+    )
+    registry.promote(MODEL, version.number, decision="demo", at_s=time.time())
+
+
+def bad_version(registry: MlflowRegistry, frame: pd.DataFrame, columns: list[str]) -> str:
+    """Register a challenger that was fitted on shuffled labels."""
+    known = frame[frame["label"].notna()]
+    shuffled = pd.Series(np.random.default_rng(0).permutation(known["label"].to_numpy()), index=known.index)
+    fitted = fit(recipes.build(FIRST_RECIPE), known[columns], shuffled, FIRST_PARAMETERS | {"learning_rate": 0.3}, 0)
+    return registry.register(MODEL, fitted, recipe=FIRST_RECIPE, source="demo-shuffled-labels", at_s=time.time()).number
+
+
+class Story(threading.Thread):
+    """Does its acts in order, each when what was before is over. `said` is what it did, for the timeline."""
+
+    def __init__(
+        self,
+        *,
+        registry: MlflowRegistry,
+        rest: ServeRest,
+        player: Player,
+        sample: pd.DataFrame,
+        columns: list[str],
+        pause_s: float,
+    ) -> None:
+        super().__init__(name="story", daemon=True)
+        self._registry = registry
+        self._rest = rest
+        self._player = player
+        self._sample = sample
+        self._columns = columns
+        self._pause_s = pause_s
+        self.faults: list[Fault] = []
+        self.bad: str | None = None
+        self.said: list[tuple[float, str]] = []
+        self.over = False
+
+    def run(self) -> None:
+        acts: list[Callable[[], None]] = [self._bad_challenger, self._burst, self._kill, self._slow]
+        self._until(self._promoted_once)
+        for act in acts:
+            self._until(self._calm)
+            if not self._player.playing:
+                return
+            act()
+            time.sleep(self._pause_s)
+        self.over = True
+
+    def _say(self, text: str) -> None:
+        self.said.append((time.time(), text))
+
+    def _until(self, claim: Callable[[], bool]) -> None:
+        while self._player.playing and not claim():
+            time.sleep(0.5)
+
+    def _promoted_once(self) -> bool:
+        return self._registry.view(MODEL).previous is not None
+
+    def _calm(self) -> bool:
+        """No rollout, no training, and all replicas that are wanted run."""
+        table = ray.get(keeper(MODEL).get.remote(), timeout=10)
+        record = read_record(MODEL)
+        training = record is not None and record.job.state is JobState.RUNNING
+        row = self._champion()
+        running = [r for r in row["replicas"] if r["state"] == "RUNNING"]
+        rolling = table is not None and table.challenger is not None
+        return not rolling and not training and len(running) == row["target_num_replicas"] == len(row["replicas"])
+
+    def _champion(self) -> dict[str, Any]:
+        application, deployment = CHAMPION.split("/")
+        row: dict[str, Any] = self._rest.details()["applications"][application]["deployments"][deployment]
+        return row
+
+    def _bad_challenger(self) -> None:
+        self.bad = bad_version(self._registry, self._sample, self._columns)
+        self._say(f"registers version {self.bad}, fitted on shuffled labels")
+        self._until(lambda: all(v.number != self.bad for v in self._registry.view(MODEL).candidates))
+
+    def _burst(self) -> None:
+        self._say("sends five times the requests")
+        before = self._champion()["target_num_replicas"]
+        self._player.burst(True)
+        time.sleep(BURST_S)
+        self._player.burst(False)
+        self._say("ends the burst")
+        self._until(lambda: self._champion()["target_num_replicas"] <= before)
+
+    def _kill(self) -> None:
+        replica = self._champion()["replicas"][0]
+        self.faults.append(Fault(fault="killed", replica=replica["replica_id"], at_s=time.time()))
+        os.kill(replica["pid"], signal.SIGKILL)
+        self._say(f"kills replica {replica['replica_id']}")
+        self._until(lambda: all(r["replica_id"] != replica["replica_id"] for r in self._champion()["replicas"]))
+
+    def _slow(self) -> None:
+        replica = self._champion()["replicas"][0]["replica_id"]
+        handle = serve.get_deployment_handle("ModelServer", MODEL)
+        self.faults.append(Fault(fault="slow", replica=replica, at_s=time.time()))
+        for answer in handle.broadcast("inject_delay", replica, SLOW_S).results(timeout_s=20):
+            assert answer  # noqa: S101 - the server was started with fault injection
+        self._say(f"makes replica {replica} {SLOW_S:g} s slow")
+        self._until(lambda: all(r["replica_id"] != replica for r in self._champion()["replicas"]))
