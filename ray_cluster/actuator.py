@@ -46,7 +46,9 @@ class ClusterActuator:
         self._started: set[str] = set()
         self._workers: dict[str, ThreadPoolExecutor] = {}
         self._owners = {
-            f"{application_name(name, m)}/{names.SERVER_DEPLOYMENT}": name for name, m in settings.models.items()
+            f"{application_name(name, model)}{suffix}/{names.SERVER_DEPLOYMENT}": name
+            for name, model in settings.models.items()
+            for suffix in ("", names.CHALLENGER_SUFFIX)
         }
         _claim_epoch(settings.name, epoch)
 

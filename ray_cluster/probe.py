@@ -16,9 +16,7 @@ from ray.exceptions import RayError
 from ray.util.metrics import Counter
 
 from agent.monitoring.rows import Answered, Labelled, Served
-from agent.settings import DriftSettings
 from ray_cluster import names
-from ray_cluster.monitor_shard import ensure_shard
 
 log = structlog.get_logger()
 FLUSH_S = 0.25
@@ -135,6 +133,10 @@ class Probe:
     def _find(self) -> Any:
         if self._shard is None:
             if self._make_shard:
+                # Detectors are heavy to import, and most replicas find a shard that an agent has made.
+                from agent.settings import DriftSettings  # noqa: PLC0415
+                from ray_cluster.monitor_shard import ensure_shard  # noqa: PLC0415
+
                 self._shard = ensure_shard(self.model, DriftSettings(), follow=False)
             else:
                 self._shard = ray.get_actor(names.shard_actor(self.model), names.NAMESPACE)

@@ -153,6 +153,11 @@ class MlflowRegistry:
             self._client.set_model_version_tag(model, version, f"{DECISION}.rejected", decision)
             self._drop_challenger(model, version)
 
+    def digest(self, model: str, version: str) -> str:
+        """The digest that `version` was registered with. Raises RegistryUnavailable."""
+        with self._faults(f"reading version {version} of {model}"):
+            return str(self._client.get_model_version(model, version).tags[DIGEST])
+
     def load(self, model: str, version: str, digest: str) -> Fitted:
         """What was registered as `version`. Raises DigestMismatch before anything is unpickled, or RegistryUnavailable."""
         with self._faults(f"loading version {version} of {model}"):

@@ -18,7 +18,8 @@ DEFAULT_MONITORS = (
 )
 NUMERIC_ONLY = {"population_stability": False, "missing_rate": None}
 """Which features a detector on "*" is put on: numbers (default, True), text (False), or all (None)."""
-WINDOWED_ON_LOSS = {"window_mean"}
+WINDOWED = {"window_mean", "population_stability", "missing_rate"}
+"""Window tests that take the window of the settings, where they are given none of their own."""
 
 
 class Watch:
@@ -105,7 +106,7 @@ class Watches:
         return chosen
 
     def _parameters(self, monitor: MonitorSettings) -> dict[str, Any]:
-        window = {"window": self._settings.window_rows} if monitor.use in WINDOWED_ON_LOSS else {}
+        window = {"window": self._settings.window_rows} if monitor.use in WINDOWED else {}
         return {**window, **monitor.parameters}
 
 

@@ -16,13 +16,15 @@ import pandas as pd
 import ray
 from ray import serve
 
+from agent.monitoring.rows import Labelled, Served
 from agent.recipes import registry as recipes
 from agent.recipes.scoring import fit
 from policies.observation import JobState
-from ray_cluster.demo.outcome import CHAMPION, Fault
-from ray_cluster.demo.plan import MODEL
+from ray_cluster.datalog import DataLog
 from ray_cluster.registry import MlflowRegistry
 from ray_cluster.serve_rest import ServeRest
+from ray_cluster.showcase.outcome import CHAMPION, Fault
+from ray_cluster.showcase.plan import MODEL
 from ray_cluster.table import keeper
 from ray_cluster.training import read_record
 
@@ -30,6 +32,9 @@ FIRST_RECIPE = "hist_gradient_boosting"
 FIRST_PARAMETERS = {"learning_rate": 0.08, "max_iter": 100, "max_leaf_nodes": 31, "l2_regularization": 1.0}
 SLOW_S = 1.0
 BURST_S = 30.0
+HISTORY_EVERY_S = 0.001
+HISTORY_ENDS_S = 60.0
+AGENT_STARTS_S = 90.0
 
 
 class Player:
@@ -41,7 +46,7 @@ class Player:
         self.lines: list[dict[str, Any]] = []
         self._log = (folder / "client.log").open("w")
         self._process = subprocess.Popen(  # noqa: S603 - our own module
-            [sys.executable, "-m", "ray_cluster.demo.client", str(path)],
+            [sys.executable, "-m", "ray_cluster.showcase.client", str(path)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True,
         )  # fmt: skip
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -79,6 +84,30 @@ def first_version(registry: MlflowRegistry, frame: pd.DataFrame, columns: list[s
         MODEL, fitted, recipe=FIRST_RECIPE, source="demo", at_s=time.time(), parameters=FIRST_PARAMETERS
     )
     registry.promote(MODEL, version.number, decision="demo", at_s=time.time())
+
+
+def write_history(url: str, frame: pd.DataFrame, columns: list[str]) -> None:
+    """Put the rows that the first model was fitted on into the data log, as if they had been served just before."""
+    began_s = time.time() - len(frame) * HISTORY_EVERY_S - HISTORY_ENDS_S
+    log = DataLog(url, MODEL)
+    records = frame[columns].astype(object).where(frame[columns].notna(), None).to_dict(orient="records")
+    keys, labels = frame["key"].tolist(), frame["label"].tolist()
+    for index, (key, features, label) in enumerate(zip(keys, records, labels, strict=True)):
+        at_s = began_s + index * HISTORY_EVERY_S
+        log.rows([Served(key, at_s, {str(n): v for n, v in features.items()}, None, 0.0, "", "history")])
+        if label == label:  # a label that is not known is NaN, which equals nothing
+            log.labels([Labelled(key, at_s, label)])
+    log.flush()
+
+
+def wait_for_ticks(actor: Any) -> None:
+    """Until the agent has taken its first steps. Raises TimeoutError."""
+    deadline = time.monotonic() + AGENT_STARTS_S
+    while time.monotonic() < deadline:
+        if ray.get(actor.status.remote(), timeout=AGENT_STARTS_S)["ticks"] >= 2:
+            return
+        time.sleep(0.5)
+    raise TimeoutError(f"the agent did not begin within {AGENT_STARTS_S:.0f} s")
 
 
 def bad_version(registry: MlflowRegistry, frame: pd.DataFrame, columns: list[str]) -> str:

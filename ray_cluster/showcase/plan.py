@@ -1,0 +1,132 @@
+"""What the demo plays: which rows, how fast, with which settings. Pure."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from agent.settings import Settings
+
+MODEL = "flights"
+NOT_FEATURES = ("key", "at_s", "label", "label_at_s")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """`rows_trained` rows make the first model; the rest, up to `rows_until`, is played in `play_s` seconds."""
+
+    stream: str
+    rows_trained: int
+    rows_until: int
+    play_s: float
+    requests_per_s: float
+    window_rows: int
+    trials: int
+    training_rows: int
+    quick: bool
+
+    @property
+    def rows_played(self) -> int:
+        return self.rows_until - self.rows_trained
+
+
+def plan(stream: str, rows: int, *, quick: bool) -> Plan:
+    """The plan for a stream of `rows` rows."""
+    # About a tenth of a year: a first model that has never seen a spring or a summer.
+    trained = 36_000 if stream == "flights" else rows // 8
+    until = min(rows, trained + 75_000) if quick else rows
+    return Plan(
+        stream=stream,
+        rows_trained=trained,
+        rows_until=until,
+        play_s=110.0 if quick else 400.0,
+        requests_per_s=15.0,
+        window_rows=min(8_000 if quick else 15_000, (until - trained) // 10),
+        trials=6 if quick else 12,
+        training_rows=40_000 if quick else 60_000,
+        quick=quick,
+    )
+
+
+def features(frame: pd.DataFrame) -> list[str]:
+    """Names of the columns that the model may read."""
+    return [str(name) for name in frame.columns if name not in NOT_FEATURES]
+
+
+def settings(played: Plan, folder: Path) -> dict[str, Any]:
+    """The agent's configuration for the demo, as it is written to homeostat.yaml."""
+    return {
+        "name": "demo",
+        "tick_s": 1.0,
+        "autonomy": {"default": "act"},
+        "budget": {"replicas": 6},
+        "deadlines": {"retrain_s": 240.0, "rollout_s": 120.0, "scale_s": 60.0, "restart_s": 60.0},
+        "journal": {"url": f"sqlite:///{folder}/journal.db"},
+        "registry": {"tracking_uri": f"sqlite:///{folder}/mlflow.db", "artifact_location": f"{folder}/artifacts"},
+        "data_log": {"url": f"{folder}/data", "flush_s": 2.0},
+        "models": {MODEL: _model(played, folder)},
+        "policies": _policies(played),
+    }
+
+
+def _model(played: Plan, folder: Path) -> dict[str, Any]:
+    return {
+        "deployment": {"min_replicas": 2, "max_replicas": 4, "slo_latency_s": 0.5},
+        "server": {"replica_cpus": 0.5, "max_ongoing_requests": 30, "fault_injection": True},
+        "drift": {"loss": "brier", "window_rows": played.window_rows, "label_wait_s": 600.0},
+        "training": {
+            "recipes": ["hist_gradient_boosting", "logistic", "river_logistic"],
+            "trials": played.trials,
+            "time_budget_s": 45.0 if played.quick else 90.0,
+            "rows_max": played.training_rows,
+            "concurrent_trials": 2,
+            "study_url": f"sqlite:///{folder}/studies.db",
+        },
+    }
+
+
+def _policies(played: Plan) -> list[dict[str, Any]]:
+    """Quick ones: what takes minutes or hours in production has to be over in seconds here."""
+    return [
+        {
+            "use": "replace_unhealthy",
+            "patience_s": 6,
+            "unhealthy_for_s": 5,
+            "settle_s": 8,
+            "min_requests": 10,
+            "slow_floor_s": 0.3,
+            "stale_after_s": 15,
+        },
+        {
+            "use": "staged",
+            "steps": [0.1, 0.5],
+            "stage_min_s": 4,
+            "stage_timeout_s": 60,
+            "min_rows": 500,
+            "margin": 0.002,
+            "latency_factor": 4.0,
+            "latency_floor_s": 0.1,
+            "watch_s": 30,
+        },
+        {
+            "use": "on_drift",
+            "settle_s": 30 if played.quick else 60,
+            "min_rows": 5000,
+            "retry_after_s": 20,
+            "min_rows_after_drift": played.training_rows,
+            "rows_max": played.training_rows,
+        },
+        {
+            "use": "target_utilization",
+            "target": 0.5,
+            "up_window_s": 5,
+            "down_window_s": 12,
+            "start_patience_s": 20,
+            "stale_after_s": 15,
+        },
+    ]
+
+
+def validated(played: Plan, folder: Path) -> Settings:
+    return Settings.model_validate(settings(played, folder))
