@@ -120,7 +120,7 @@ class PopulationStability(WindowTest):
 class MissingRate(WindowTest):
     """Alarm when values are missing far more often: the share is up by `threshold` and by more than chance explains (z > 4)."""
 
-    def __init__(self, *, window: int = 2000, threshold: float = 0.1, confirm: int = 2) -> None:
+    def __init__(self, *, window: int = 2000, threshold: float = 0.3, confirm: int = 2) -> None:
         super().__init__(window=window, threshold=threshold, confirm=confirm)
 
     def keep(self, value: Any) -> int:

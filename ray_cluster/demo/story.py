@@ -1,6 +1,7 @@
 """What the demo itself does while the agent works: a bad challenger, a burst, a kill, a slow replica. One after the other."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -21,10 +22,10 @@ from agent.recipes import registry as recipes
 from agent.recipes.scoring import fit
 from policies.observation import JobState
 from ray_cluster.datalog import DataLog
+from ray_cluster.demo.outcome import CHAMPION, Fault
+from ray_cluster.demo.plan import MODEL
 from ray_cluster.registry import MlflowRegistry
 from ray_cluster.serve_rest import ServeRest
-from ray_cluster.showcase.outcome import CHAMPION, Fault
-from ray_cluster.showcase.plan import MODEL
 from ray_cluster.table import keeper
 from ray_cluster.training import read_record
 
@@ -46,7 +47,7 @@ class Player:
         self.lines: list[dict[str, Any]] = []
         self._log = (folder / "client.log").open("w")
         self._process = subprocess.Popen(  # noqa: S603 - our own module
-            [sys.executable, "-m", "ray_cluster.showcase.client", str(path)],
+            [sys.executable, "-m", "ray_cluster.demo.client", str(path)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True,
         )  # fmt: skip
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -95,7 +96,7 @@ def write_history(url: str, frame: pd.DataFrame, columns: list[str]) -> None:
     for index, (key, features, label) in enumerate(zip(keys, records, labels, strict=True)):
         at_s = began_s + index * HISTORY_EVERY_S
         log.rows([Served(key, at_s, {str(n): v for n, v in features.items()}, None, 0.0, "", "history")])
-        if label == label:  # a label that is not known is NaN, which equals nothing
+        if not math.isnan(label):
             log.labels([Labelled(key, at_s, label)])
     log.flush()
 
@@ -141,18 +142,19 @@ class Story(threading.Thread):
         self.faults: list[Fault] = []
         self.bad: str | None = None
         self.said: list[tuple[float, str]] = []
-        self.over = False
 
     def run(self) -> None:
-        acts: list[Callable[[], None]] = [self._bad_challenger, self._burst, self._kill, self._slow]
-        self._until(self._promoted_once)
-        for act in acts:
+        """Faults need a calm moment only; the bad challenger waits for a first promotion, since it is judged against a good champion."""
+        acts: list[Callable[[], None]] = [self._burst, self._kill, self._slow]
+        while self._player.playing and (acts or self.bad is None):
             self._until(self._calm)
             if not self._player.playing:
                 return
-            act()
+            if self.bad is None and self._promoted_once():
+                self._bad_challenger()
+            elif acts:
+                acts.pop(0)()
             time.sleep(self._pause_s)
-        self.over = True
 
     def _say(self, text: str) -> None:
         self.said.append((time.time(), text))
@@ -185,7 +187,7 @@ class Story(threading.Thread):
         self._until(lambda: all(v.number != self.bad for v in self._registry.view(MODEL).candidates))
 
     def _burst(self) -> None:
-        self._say("sends five times the requests")
+        self._say("sends many times the requests")
         before = self._champion()["target_num_replicas"]
         self._player.burst(True)
         time.sleep(BURST_S)

@@ -73,6 +73,7 @@ class Client:
             zip(frame["key"][known].to_numpy()[order], frame["label"][known].to_numpy()[order], strict=True)
         )
         self._labelled = 0
+        self._untold: list[dict[str, Any]] = []
         self.predictions = np.full(len(frame), np.nan)
         self._index = {key: i for i, key in enumerate(self._keys)}
 
@@ -132,7 +133,11 @@ class Client:
             if not again and predicted["prediction"] is not None:
                 self.predictions[self._index[predicted["key"]]] = predicted["prediction"]
 
-    async def _post(self, http: httpx.AsyncClient, path: str, body: dict[str, Any]) -> dict[str, Any] | None:
+    async def _post(
+        self, http: httpx.AsyncClient, path: str, body: dict[str, Any], *, counted: bool = True
+    ) -> dict[str, Any] | None:
+        """The answer, after one retry at most; None where both tries failed."""
+        began_s = time.time()
         reason = ""
         for attempt in range(2):
             try:
@@ -144,10 +149,12 @@ class Client:
                 reason = f"{answer.status_code} {answer.text[:120]}"
             except httpx.HTTPError as error:
                 reason = f"{type(error).__name__}: {error}"
-            self._tally.retried += attempt == 0
+            self._tally.retried += attempt == 0 and counted
+        if not counted:
+            return None
         self._tally.failed += 1
         if len(self._tally.failures) < FAILURES_KEPT:
-            self._tally.failures.append({"at_s": time.time(), "reason": reason})
+            self._tally.failures.append({"at_s": began_s, "ended_s": time.time(), "reason": reason})
         return None
 
     async def _tell(self, http: httpx.AsyncClient) -> None:
@@ -155,8 +162,11 @@ class Client:
         now_s = self._at_s[min(self._row, len(self._at_s) - 1)]
         upto = int(np.searchsorted(self._label_at_s, now_s, side="right"))
         batch, self._labelled = self._labels[self._labelled : upto], upto
-        if batch:
-            await self._post(http, "/labels", {"labels": [{"key": key, "label": float(label)} for key, label in batch]})
+        self._untold += [{"key": key, "label": float(label)} for key, label in batch]
+        if self._untold:
+            telling, self._untold = self._untold, []
+            if await self._post(http, "/labels", {"labels": telling}, counted=False) is None:
+                self._untold = telling + self._untold  # a label is told until somebody took it
 
     def _say(self) -> None:
         line = self._tally.line(time.time(), self._row, float(self._at_s[min(self._row, len(self._at_s) - 1)]))

@@ -9,6 +9,13 @@ import pandas as pd
 from agent.settings import Settings
 
 MODEL = "flights"
+MONITORS = [
+    {"kind": "error_drift", "use": "adwin", "signal": "loss", "parameters": {"delta": 1e-6}},
+    {"kind": "performance", "use": "window_mean", "signal": "loss"},
+    {"kind": "prediction_drift", "use": "adwin", "signal": "prediction", "parameters": {"delta": 1e-6}},
+    {"kind": "feature_drift", "use": "adwin", "signal": "*", "parameters": {"delta": 1e-8}},
+    {"kind": "data_quality", "use": "missing_rate", "signal": "*"},
+]
 NOT_FEATURES = ("key", "at_s", "label", "label_at_s")
 
 
@@ -22,6 +29,8 @@ class Plan:
     play_s: float
     requests_per_s: float
     window_rows: int
+    every: int
+    """Every so many rows of the stream are played: 1 is all of them."""
     trials: int
     training_rows: int
     quick: bool
@@ -33,18 +42,20 @@ class Plan:
 
 def plan(stream: str, rows: int, *, quick: bool) -> Plan:
     """The plan for a stream of `rows` rows."""
+    every = 4 if quick else 1
+    rows //= every
     # About a tenth of a year: a first model that has never seen a spring or a summer.
-    trained = 36_000 if stream == "flights" else rows // 8
-    until = min(rows, trained + 75_000) if quick else rows
+    trained = 36_000 // every if stream == "flights" else rows // 8
     return Plan(
         stream=stream,
         rows_trained=trained,
-        rows_until=until,
-        play_s=110.0 if quick else 400.0,
+        rows_until=rows,
+        play_s=130.0 if quick else 400.0,
         requests_per_s=15.0,
-        window_rows=min(8_000 if quick else 15_000, (until - trained) // 10),
+        window_rows=min(4_000 if quick else 15_000, (rows - trained) // 12),
+        every=every,
         trials=6 if quick else 12,
-        training_rows=40_000 if quick else 60_000,
+        training_rows=30_000 if quick else 60_000,
         quick=quick,
     )
 
@@ -74,7 +85,7 @@ def _model(played: Plan, folder: Path) -> dict[str, Any]:
     return {
         "deployment": {"min_replicas": 2, "max_replicas": 4, "slo_latency_s": 0.5},
         "server": {"replica_cpus": 0.5, "max_ongoing_requests": 30, "fault_injection": True},
-        "drift": {"loss": "brier", "window_rows": played.window_rows, "label_wait_s": 600.0},
+        "drift": {"loss": "brier", "window_rows": played.window_rows, "label_wait_s": 600.0, "monitors": MONITORS},
         "training": {
             "recipes": ["hist_gradient_boosting", "logistic", "river_logistic"],
             "trials": played.trials,
@@ -107,18 +118,19 @@ def _policies(played: Plan) -> list[dict[str, Any]]:
             "margin": 0.002,
             "latency_factor": 4.0,
             "latency_floor_s": 0.1,
-            "watch_s": 30,
+            "watch_s": 10,
         },
         {
             "use": "on_drift",
-            "settle_s": 30 if played.quick else 60,
-            "min_rows": 5000,
+            "settle_s": 40 if played.quick else 90,
+            "min_rows": played.window_rows // 3,
             "retry_after_s": 20,
-            "min_rows_after_drift": played.training_rows,
+            "margin_s": 3600,
             "rows_max": played.training_rows,
         },
         {
             "use": "target_utilization",
+            "targets": [f"{MODEL}/ModelServer"],
             "target": 0.5,
             "up_window_s": 5,
             "down_window_s": 12,

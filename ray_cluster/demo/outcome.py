@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from agent.journal.record import Entry, Kind
-from ray_cluster.showcase.plan import MODEL
+from ray_cluster.demo.plan import MODEL
 
 FAULT_WINDOW_S = 15.0
 """A request that failed within so long after the demo killed a replica counts as taken down by it."""

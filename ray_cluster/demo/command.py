@@ -16,10 +16,10 @@ from agent.journal.record import Entry, Kind, verify
 from agent.journal.replay import replay
 from agent.journal.store import SqlJournal
 from agent.monitoring.losses import LOSSES
-from ray_cluster.showcase import outcome
-from ray_cluster.showcase.live import Timeline
-from ray_cluster.showcase.plan import MODEL, Plan, features, plan, settings, validated
-from ray_cluster.showcase.report import write_report
+from ray_cluster.demo import outcome
+from ray_cluster.demo.live import Timeline
+from ray_cluster.demo.plan import MODEL, Plan, features, plan, settings, validated
+from ray_cluster.demo.report import write_report
 from ray_cluster.streams import StreamUnavailable, stream
 
 HTTP_PORT = 8199
@@ -49,6 +49,7 @@ def demo(
         Console(stderr=True).print(str(error), style="red", markup=False)
         raise typer.Exit(2) from error
     played = plan(stream_name, len(frame), quick=quick)
+    frame = frame.iloc[:: played.every].reset_index(drop=True)
     console.print(f"everything is written to {folder}", markup=False, soft_wrap=True)
     from ray_cluster.local import LocalRay  # noqa: PLC0415 - what Ray reads from the environment comes first
 
@@ -70,11 +71,11 @@ def demo(
 
 def _play(console: Console, played: Plan, frame: pd.DataFrame, folder: Path, local: Any) -> dict[str, Any]:
     """The run itself; what was seen of it."""
+    from ray_cluster.demo.story import Player, Story, first_version, wait_for_ticks, write_history  # noqa: PLC0415
     from ray_cluster.host import start_agent, stop_agent  # noqa: PLC0415
     from ray_cluster.managed import ensure_served  # noqa: PLC0415
     from ray_cluster.registry import MlflowRegistry  # noqa: PLC0415
     from ray_cluster.serve_rest import ServeRest  # noqa: PLC0415
-    from ray_cluster.showcase.story import Player, Story, first_version, wait_for_ticks, write_history  # noqa: PLC0415
 
     chosen = validated(played, folder)
     (folder / "homeostat.yaml").write_text(yaml.safe_dump(settings(played, folder), sort_keys=False))

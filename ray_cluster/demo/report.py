@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, select_autoescape
 
 from agent.cli import action_words, reasons
 from agent.journal.record import Entry, Kind
-from ray_cluster.showcase.outcome import CHAMPION
+from ray_cluster.demo.outcome import CHAMPION
 
 WIDTH, HEIGHT = 1000.0, 110.0
 
@@ -42,7 +42,7 @@ def write_report(
 ) -> None:
     """Write the page. `lines` are the client's seconds, `events` the timeline."""
     environment = Environment(
-        loader=PackageLoader("ray_cluster.showcase", "."), autoescape=select_autoescape(["j2", "html"])
+        loader=PackageLoader("ray_cluster.demo", "."), autoescape=select_autoescape(["j2", "html"])
     )
     first = lines[0]["at_s"] if lines else 0.0
     span = max(1.0, (lines[-1]["at_s"] - first) if lines else 1.0)
