@@ -53,6 +53,8 @@ class Found:
     parameters: Mapping[str, Any]
     score: float
     trials: int
+    tried: tuple[str, ...]
+    """Names of the recipes that a finished trial was of."""
     validation: tuple[pd.DataFrame, pd.Series]
 
 
@@ -90,7 +92,8 @@ def search(
     settings = spec.settings
     asked = [recipes.build(use) for use in settings.recipes]
     watcher = Watcher(stopped, progress, time.monotonic() + settings.time_budget_s)
-    best, count = _best(_run(spec, rows, labels, watcher), stopped)
+    finished = _finished(_run(spec, rows, labels, watcher), stopped)
+    best = min(finished, key=lambda result: result.metrics["loss"])
     recipe, parameters = chosen(best.config or {}, asked)
     score = float((best.metrics or {})["loss"])
     fitted = fit(recipe, rows, labels, parameters, settings.seed)
@@ -100,7 +103,8 @@ def search(
         recipe=recipe.name,
         parameters=parameters,
         score=score,
-        trials=count,
+        trials=len(finished),
+        tried=tuple(sorted({result.config["recipe"] for result in finished})),
         validation=(late, late_labels),
     )
 
@@ -172,10 +176,11 @@ def _trial(
     tune.report({"loss": value})
 
 
-def _best(results: ResultGrid, stopped: Callable[[], bool]) -> tuple[Any, int]:
+def _finished(results: ResultGrid, stopped: Callable[[], bool]) -> list[Any]:
+    """The trials that gave a loss. Raises SearchFailed where none did."""
     finished = [result for result in results if result.metrics and "loss" in result.metrics]
     if not finished:
         reasons = sorted({str(error).strip().splitlines()[-1] for error in results.errors})[:MESSAGES_SHOWN]
         why = "it was stopped before a trial finished" if stopped() else "; ".join(reasons) or "no trial was started"
         raise SearchFailed(f"no trial succeeded: {why}")
-    return min(finished, key=lambda result: result.metrics["loss"]), len(finished)
+    return finished

@@ -59,6 +59,7 @@ class JobRecord:
     engine: str = "ray.tune"
     search: str = "optuna"
     best_recipe: str | None = None
+    recipes_tried: tuple[str, ...] = ()
     wall_s: float | None = None
     champion_score: float | None = None
 
@@ -242,7 +243,9 @@ class TrainingRunner:
             tags={"homeostat.order": str(spec.order), "homeostat.rows": str(len(rows))},
         )
         with self._lock:
-            self._record = replace(self._record, best_recipe=found.recipe, champion_score=champion_score)
+            self._record = replace(
+                self._record, best_recipe=found.recipe, recipes_tried=found.tried, champion_score=champion_score
+            )
         self._update(best_score=found.score, version=version.number, trials_done=found.trials)
         self._end(JobState.SUCCEEDED, "", began)
 

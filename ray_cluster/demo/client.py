@@ -19,7 +19,7 @@ import pandas as pd
 
 SLOW_S = 0.5
 TIMEOUT_S = 10.0
-BURST_FACTOR = 4
+BURST_FACTOR = 3
 BURST_ROWS = 2
 FAILURES_KEPT = 1000
 

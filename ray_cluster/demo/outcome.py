@@ -9,6 +9,7 @@ from ray_cluster.demo.plan import MODEL
 
 FAULT_WINDOW_S = 15.0
 """A request that failed within so long after the demo killed a replica counts as taken down by it."""
+RIVER = {"adwin", "page_hinkley", "kswin"}
 CHAMPION = f"{MODEL}/ModelServer"
 
 
@@ -35,9 +36,17 @@ def drift(entries: Iterable[Entry]) -> list[dict[str, Any]]:
 
 
 def rollouts(entries: Iterable[Entry]) -> list[dict[str, Any]]:
-    """Each version's way: its stages, the verdict, and the evidence for it."""
+    """Each version's way: its stages, the verdict that came to pass, and the evidence for it."""
     found: dict[str, dict[str, Any]] = {}
+    verdicts: dict[int, tuple[dict[str, Any], str, list[Any]]] = {}
     for entry in entries:
+        if (
+            entry.kind == Kind.OUTCOME
+            and entry.payload["status"] == "succeeded"
+            and entry.payload["number"] in verdicts
+        ):
+            rollout, verdict, evidence = verdicts[entry.payload["number"]]
+            rollout.update(verdict=verdict, evidence=evidence, ended_at_s=entry.at_s)
         if entry.kind != Kind.INTENT:
             continue
         action = entry.payload["action"]
@@ -52,24 +61,32 @@ def rollouts(entries: Iterable[Entry]) -> list[dict[str, Any]]:
                     "at_s": entry.at_s,
                 },
             )
-        rollout = found.get(action.get("version", ""))
-        if rollout is None:
+        if action.get("version") not in found:
             continue
+        rollout = found[action["version"]]
         if action["kind"] == "set_traffic":
             rollout["stages"].append(f"canary {action['share']:g}")
         elif action["kind"] in {"promote", "roll_back"}:
-            rollout["verdict"] = "promoted" if action["kind"] == "promote" else "rolled back"
-            rollout["evidence"] = entry.payload["because"]
-            rollout["ended_at_s"] = entry.at_s
+            verdict = "promoted" if action["kind"] == "promote" else "rolled back"
+            verdicts[entry.payload["number"]] = (rollout, verdict, entry.payload["because"])
     return list(found.values())
 
 
 def scaling(entries: Iterable[Entry]) -> list[dict[str, Any]]:
-    return [
-        {"at_s": e.at_s, "from": (e.payload["inverse"] or {}).get("replicas"), "to": e.payload["action"]["replicas"]}
-        for e in entries
-        if e.kind == Kind.INTENT and e.payload["action"]["kind"] == "scale"
-    ]
+    """Each change of the champion's replica count that came to pass."""
+    ordered: dict[int, dict[str, Any]] = {}
+    done: list[dict[str, Any]] = []
+    for entry in entries:
+        payload = entry.payload
+        if entry.kind == Kind.INTENT and payload["action"].get("deployment") == CHAMPION and payload["inverse"]:
+            ordered[payload["number"]] = {
+                "at_s": entry.at_s,
+                "from": payload["inverse"]["replicas"],
+                "to": payload["action"]["replicas"],
+            }
+        elif entry.kind == Kind.OUTCOME and payload["status"] == "succeeded" and payload["number"] in ordered:
+            done.append(ordered[payload["number"]])
+    return done
 
 
 def healing(entries: Sequence[Entry], faults: Iterable[Fault]) -> list[dict[str, Any]]:
@@ -109,9 +126,9 @@ def _well(seen: Mapping[str, Any], fault: Fault) -> bool:
 
 
 def lost_by_agent(failures: Iterable[Mapping[str, Any]], faults: Iterable[Fault]) -> int:
-    """Failed requests that no replica which the demo itself killed or slowed down took with it."""
+    """Failed requests that no replica which the demo itself killed took with it."""
     kills = [fault.at_s for fault in faults if fault.fault == "killed"]
-    return sum(not any(0 <= f["at_s"] - at_s <= FAULT_WINDOW_S for at_s in kills) for f in failures)
+    return sum(not any(f["ended_s"] >= at_s and f["at_s"] <= at_s + FAULT_WINDOW_S for at_s in kills) for f in failures)
 
 
 def missing(result: Mapping[str, Any], *, bad_version: str | None) -> list[str]:
@@ -121,8 +138,13 @@ def missing(result: Mapping[str, Any], *, bad_version: str | None) -> list[str]:
     moves = [(step["from"], step["to"]) for step in result["scaling"]]
     claims = {
         "drift was found on the labels": bool(kinds & {"error_drift", "performance"}),
-        "drift was found on the features": "feature_drift" in kinds,
+        "drift was found on the features": any(
+            f["evidence"]["kind"] == "feature_drift" and f["detector"] in RIVER for f in result["drift"]
+        ),
         "a retraining was registered": any(r["version"] for r in result["retrainings"]),
+        "a search tried scikit-learn and River recipes": any(
+            _both_families(r["recipes_tried"]) for r in result["retrainings"]
+        ),
         "a retrained challenger was promoted": any(v == "promoted" for v in verdicts.values()),
         "the bad challenger was rolled back": bad_version is not None and verdicts.get(bad_version) == "rolled back",
         "the burst added replicas": any(a is not None and b > a for a, b in moves),
@@ -130,12 +152,20 @@ def missing(result: Mapping[str, Any], *, bad_version: str | None) -> list[str]:
         "the killed replica was noticed and replaced": _was_healed(result, "killed"),
         "the slow replica was noticed and replaced": _was_healed(result, "slow"),
         "no request was lost by the agent": result["requests"]["lost_by_agent"] == 0,
-        "the agent's answers were better than the frozen model's": result["quality"]["agent"]
-        < result["quality"]["frozen"],
+        "the agent's answers were better than the frozen model's": _better(result["quality"]),
         "the journal verifies": result["journal"]["verified"],
         "the journal replays identically": result["journal"]["replayed_identically"],
     }
     return [claim for claim, held in claims.items() if not held]
+
+
+def _both_families(tried: Iterable[str]) -> bool:
+    river = {"river_logistic", "hoeffding_tree"}
+    return bool(set(tried) & river) and bool(set(tried) - river)
+
+
+def _better(quality: Mapping[str, Any]) -> bool:
+    return quality["agent"] is not None and bool(quality["agent"] < quality["frozen"])
 
 
 def _was_healed(result: Mapping[str, Any], fault: str) -> bool:

@@ -51,7 +51,7 @@ def plan(stream: str, rows: int, *, quick: bool) -> Plan:
         rows_trained=trained,
         rows_until=rows,
         play_s=130.0 if quick else 400.0,
-        requests_per_s=15.0,
+        requests_per_s=8.0,
         window_rows=min(4_000 if quick else 15_000, (rows - trained) // 12),
         every=every,
         trials=6 if quick else 12,
@@ -131,7 +131,7 @@ def _policies(played: Plan) -> list[dict[str, Any]]:
         {
             "use": "target_utilization",
             "targets": [f"{MODEL}/ModelServer"],
-            "target": 0.5,
+            "target": 0.25,
             "up_window_s": 5,
             "down_window_s": 12,
             "start_patience_s": 20,

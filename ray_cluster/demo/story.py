@@ -131,6 +131,7 @@ class Story(threading.Thread):
         sample: pd.DataFrame,
         columns: list[str],
         pause_s: float,
+        patience_s: float,
     ) -> None:
         super().__init__(name="story", daemon=True)
         self._registry = registry
@@ -139,6 +140,7 @@ class Story(threading.Thread):
         self._sample = sample
         self._columns = columns
         self._pause_s = pause_s
+        self._patience_s = patience_s
         self.faults: list[Fault] = []
         self.bad: str | None = None
         self.said: list[tuple[float, str]] = []
@@ -146,6 +148,8 @@ class Story(threading.Thread):
     def run(self) -> None:
         """Faults need a calm moment only; the bad challenger waits for a first promotion, since it is judged against a good champion."""
         acts: list[Callable[[], None]] = [self._burst, self._kill, self._slow]
+        patience = time.monotonic() + self._patience_s
+        self._until(lambda: self._promoted_once() or time.monotonic() > patience)
         while self._player.playing and (acts or self.bad is None):
             self._until(self._calm)
             if not self._player.playing:
