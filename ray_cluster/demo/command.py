@@ -99,7 +99,8 @@ def _play(console: Console, played: Plan, frame: pd.DataFrame, folder: Path, loc
     )  # fmt: skip
     story = Story(
         registry=registry, rest=ServeRest(local.dashboard_url), player=player, columns=columns,
-        sample=frame.iloc[played.rows_trained - 8000 : played.rows_trained], pause_s=2.0 if played.quick else 8.0, patience_s=played.play_s / 2,
+        sample=frame.iloc[played.rows_trained - 8000 : played.rows_trained], pause_s=played.pause_s,
+        burst_s=played.burst_s,
     )  # fmt: skip
     story.start()
     try:
@@ -188,7 +189,9 @@ def _retraining(record: dict[str, Any]) -> dict[str, Any]:
     job = record["job"]
     return {
         "engine": record["engine"], "search": record["search"], "trials": job["trials_done"],
-        "best_recipe": record["best_recipe"], "recipes_tried": list(record["recipes_tried"]), "rows": job["rows"], "wall_s": record["wall_s"], "version": job["version"],
+        "best_recipe": record["best_recipe"],
+        "recipes_tried": list(record["recipes_tried"]),
+        "rows": job["rows"], "wall_s": record["wall_s"], "version": job["version"],
         "state": str(job["state"]), "message": job["message"],
     }  # fmt: skip
 

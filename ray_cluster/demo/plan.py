@@ -29,6 +29,9 @@ class Plan:
     play_s: float
     requests_per_s: float
     window_rows: int
+    pause_s: float
+    """Between two acts of the demo's own."""
+    burst_s: float
     every: int
     """Every so many rows of the stream are played: 1 is all of them."""
     trials: int
@@ -50,9 +53,11 @@ def plan(stream: str, rows: int, *, quick: bool) -> Plan:
         stream=stream,
         rows_trained=trained,
         rows_until=rows,
-        play_s=130.0 if quick else 400.0,
+        play_s=160.0 if quick else 400.0,
         requests_per_s=8.0,
         window_rows=min(4_000 if quick else 15_000, (rows - trained) // 12),
+        pause_s=2.0 if quick else 8.0,
+        burst_s=20.0 if quick else 30.0,
         every=every,
         trials=6 if quick else 12,
         training_rows=30_000 if quick else 60_000,

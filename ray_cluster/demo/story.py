@@ -20,19 +20,16 @@ from ray import serve
 from agent.monitoring.rows import Labelled, Served
 from agent.recipes import registry as recipes
 from agent.recipes.scoring import fit
-from policies.observation import JobState
 from ray_cluster.datalog import DataLog
 from ray_cluster.demo.outcome import CHAMPION, Fault
 from ray_cluster.demo.plan import MODEL
 from ray_cluster.registry import MlflowRegistry
 from ray_cluster.serve_rest import ServeRest
 from ray_cluster.table import keeper
-from ray_cluster.training import read_record
 
 FIRST_RECIPE = "hist_gradient_boosting"
 FIRST_PARAMETERS = {"learning_rate": 0.08, "max_iter": 100, "max_leaf_nodes": 31, "l2_regularization": 1.0}
 SLOW_S = 1.0
-BURST_S = 30.0
 HISTORY_EVERY_S = 0.001
 HISTORY_ENDS_S = 60.0
 AGENT_STARTS_S = 90.0
@@ -131,7 +128,7 @@ class Story(threading.Thread):
         sample: pd.DataFrame,
         columns: list[str],
         pause_s: float,
-        patience_s: float,
+        burst_s: float,
     ) -> None:
         super().__init__(name="story", daemon=True)
         self._registry = registry
@@ -140,25 +137,21 @@ class Story(threading.Thread):
         self._sample = sample
         self._columns = columns
         self._pause_s = pause_s
-        self._patience_s = patience_s
+        self._burst_s = burst_s
         self.faults: list[Fault] = []
         self.bad: str | None = None
         self.said: list[tuple[float, str]] = []
 
     def run(self) -> None:
-        """Faults need a calm moment only; the bad challenger waits for a first promotion, since it is judged against a good champion."""
-        acts: list[Callable[[], None]] = [self._burst, self._kill, self._slow]
-        patience = time.monotonic() + self._patience_s
-        self._until(lambda: self._promoted_once() or time.monotonic() > patience)
-        while self._player.playing and (acts or self.bad is None):
-            self._until(self._calm)
-            if not self._player.playing:
-                return
-            if self.bad is None and self._promoted_once():
-                self._bad_challenger()
-            elif acts:
-                acts.pop(0)()
+        """Faults need a calm moment only; the bad challenger comes after a first promotion, so that both are seen apart."""
+        acts: list[Callable[[], None]] = [self._kill, self._slow, self._bad_challenger, self._burst]
+        for act in acts:
             time.sleep(self._pause_s)
+            if act == self._bad_challenger:
+                self._until(self._promoted_once)
+            self._until(self._calm)
+            if self._player.playing:
+                act()
 
     def _say(self, text: str) -> None:
         self.said.append((time.time(), text))
@@ -171,14 +164,12 @@ class Story(threading.Thread):
         return self._registry.view(MODEL).previous is not None
 
     def _calm(self) -> bool:
-        """No rollout, no training, and all replicas that are wanted run."""
+        """No rollout, and all replicas that are wanted run."""
         table = ray.get(keeper(MODEL).get.remote(), timeout=10)
-        record = read_record(MODEL)
-        training = record is not None and record.job.state is JobState.RUNNING
         row = self._champion()
         running = [r for r in row["replicas"] if r["state"] == "RUNNING"]
         rolling = table is not None and table.challenger is not None
-        return not rolling and not training and len(running) == row["target_num_replicas"] == len(row["replicas"])
+        return not rolling and len(running) == row["target_num_replicas"] == len(row["replicas"])
 
     def _champion(self) -> dict[str, Any]:
         application, deployment = CHAMPION.split("/")
@@ -194,7 +185,7 @@ class Story(threading.Thread):
         self._say("sends many times the requests")
         before = self._champion()["target_num_replicas"]
         self._player.burst(True)
-        time.sleep(BURST_S)
+        time.sleep(self._burst_s)
         self._player.burst(False)
         self._say("ends the burst")
         self._until(lambda: self._champion()["target_num_replicas"] <= before)
