@@ -55,7 +55,7 @@ class Ledger:
         times = float(wanted)
         for name, value in self._left.items():
             need = getattr(each, name)
-            if need > 0:
+            if need > 0 and math.isfinite(value):
                 times = min(times, math.floor((value + EPSILON) / need))
         return max(0, int(times))
 

@@ -1,0 +1,344 @@
+"""The core: what it decides from what it sees."""
+
+import pickle
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.assembly import build_core
+from agent.calendar import FreezeCalendar
+from agent.codec import canonical, to_json
+from agent.core import Core, Decision, Rules
+from agent.order import Autonomy, Order, Status
+from agent.settings import AutonomySettings, BudgetSettings, GuardSettings, PolicySettings, Settings
+from policies.action import Alert, Evidence, Hold, Promote, Proposal, Restart, Retrain, Scale, target
+from policies.observation import Capacity, Controls, Observation, Resources
+from policies.testing import comparison, deployment, model, observation, replica, rollout, version
+
+ROOMY = Capacity(total=Resources(cpus=64.0), free=Resources(cpus=64.0))
+WHY = (Evidence(name="test", value=1.0, threshold=0.5),)
+
+
+@dataclass
+class Wants:
+    """Proposes what it was told, every time."""
+
+    actions: list[Any] = field(default_factory=list)
+
+    def propose(self, seen: Observation) -> list[Proposal]:
+        return [Proposal(action=action, because=WHY) for action in self.actions]
+
+
+class Raises:
+    def propose(self, seen: Observation) -> list[Proposal]:
+        raise RuntimeError("a policy's bad day")
+
+
+def core_of(*policies: Any, **rules: Any) -> Core:
+    acting = {"autonomy": AutonomySettings(default=Autonomy.ACT)}
+    named = [(f"policy-{n}", policy) for n, policy in enumerate(policies)]
+    return Core(named, Rules(**(acting | rules)), FreezeCalendar())
+
+
+def seen_at(at_s: float, *things: Any, **fields: Any) -> Observation:
+    return observation(at_s, *things, **({"capacity": ROOMY} | fields))
+
+
+def test_an_order_carries_all_that_is_needed_to_judge_and_undo_it() -> None:
+    """Number, epoch, key, evidence, deadline and inverse are there from the start."""
+    decision = core_of(Wants([Scale(deployment="app/model", replicas=3)])).step(seen_at(10.0, deployment()))
+    assert decision.orders == (
+        Order(
+            number=1,
+            epoch=1,
+            key=decision.orders[0].key,
+            action=Scale(deployment="app/model", replicas=3),
+            because=WHY,
+            policy="policy-0",
+            issued_at_s=10.0,
+            deadline_s=130.0,
+            inverse=Scale(deployment="app/model", replicas=2),
+        ),
+    )
+
+
+def test_an_order_in_flight_is_not_given_again() -> None:
+    """A policy that wants the same at every tick gets one order, not one a tick."""
+    core = core_of(Wants([Scale(deployment="app/model", replicas=3)]))
+    orders = [core.step(seen_at(float(t), deployment())).orders for t in range(5)]
+    assert [len(each) for each in orders] == [1, 0, 0, 0, 0]
+
+
+def test_an_order_ends_when_the_world_shows_it() -> None:
+    """Its outcome comes from what is seen, and then the same want is a new order with a new key."""
+    core = core_of(Wants([Scale(deployment="app/model", replicas=3)]))
+    first = core.step(seen_at(0.0, deployment())).orders[0]
+    reached = core.step(seen_at(5.0, deployment(replicas=3)))
+    assert [(o.number, o.status) for o in reached.outcomes] == [(1, Status.SUCCEEDED)]
+    again = core.step(seen_at(10.0, deployment(replicas=2)))
+    assert [o.number for o in reached.orders + again.orders] == [2] or again.orders[0].key != first.key
+
+
+def test_an_order_that_the_world_never_shows_expires() -> None:
+    """At its deadline, not before."""
+    core = core_of(Wants([Scale(deployment="app/model", replicas=3)]))
+    core.step(seen_at(0.0, deployment()))
+    assert core.step(seen_at(119.9, deployment())).outcomes == ()
+    assert [o.status for o in core.step(seen_at(120.0, deployment())).outcomes] == [Status.EXPIRED]
+
+
+def test_a_refused_order_fails_with_the_reason() -> None:
+    """What a world refuses is an outcome of the next decision."""
+    core = core_of(Wants([Scale(deployment="app/model", replicas=3)]))
+    core.step(seen_at(0.0, deployment()))
+    core.refused(1, "not today")
+    outcome = core.step(seen_at(1.0, deployment())).outcomes[0]
+    assert (outcome.number, outcome.status, outcome.detail) == (1, Status.FAILED, "refused: not today")
+
+
+def test_a_scale_up_replaces_a_smaller_one_and_a_scale_down_waits() -> None:
+    """Capacity that is needed does not wait for less of it to arrive."""
+    wants = Wants([Scale(deployment="app/model", replicas=3)])
+    core = core_of(wants)
+    core.step(seen_at(0.0, deployment()))
+    wants.actions = [Scale(deployment="app/model", replicas=5)]
+    more = core.step(seen_at(1.0, deployment()))
+    assert [o.action for o in more.orders] == [Scale(deployment="app/model", replicas=5)]
+    assert [(o.number, o.status) for o in more.outcomes] == [(1, Status.SUPERSEDED)]
+    wants.actions = [Scale(deployment="app/model", replicas=2)]
+    less = core.step(seen_at(2.0, deployment()))
+    assert less.orders == ()
+    assert [v.rule for v in less.vetoes] == ["in_flight"]
+
+
+def test_the_first_policy_in_the_list_is_heard() -> None:
+    """Order of the list is priority; the other is told who was heard."""
+    core = core_of(
+        Wants([Scale(deployment="app/model", replicas=3)]), Wants([Scale(deployment="app/model", replicas=4)])
+    )
+    decision = core.step(seen_at(0.0, deployment()))
+    assert [o.action for o in decision.orders] == [Scale(deployment="app/model", replicas=3)]
+    assert [(v.rule, v.reason) for v in decision.vetoes] == [("one_per_target", "policy-0 was heard first")]
+
+
+def test_a_policy_that_raises_loses_its_own_proposals_only() -> None:
+    """People are told, and the others go on."""
+    decision = core_of(Raises(), Wants([Scale(deployment="app/model", replicas=3)])).step(seen_at(0.0, deployment()))
+    assert [a.text for a in decision.alerts] == ["policy policy-0 raised RuntimeError: a policy's bad day"]
+    assert len(decision.orders) == 1
+
+
+@pytest.mark.parametrize(
+    ("level", "orders", "suggestions", "awaiting"),
+    [
+        (Autonomy.OFF, 0, 0, 0),
+        (Autonomy.OBSERVE, 0, 1, 0),
+        (Autonomy.SUGGEST, 0, 1, 0),
+        (Autonomy.APPROVE, 0, 0, 1),
+        (Autonomy.ACT, 1, 0, 0),
+    ],
+)
+def test_autonomy_decides_how_far_a_proposal_goes(
+    level: Autonomy, orders: int, suggestions: int, awaiting: int
+) -> None:
+    """From nothing to everything, by kind of action."""
+    core = core_of(Wants([Scale(deployment="app/model", replicas=3)]), autonomy=AutonomySettings(scale=level))
+    decision = core.step(seen_at(0.0, deployment()))
+    assert (len(decision.orders), len(decision.suggestions), len(decision.awaiting)) == (orders, suggestions, awaiting)
+
+
+def asked() -> Core:
+    core = core_of(
+        Wants([Scale(deployment="app/model", replicas=3)]),
+        autonomy=AutonomySettings(scale=Autonomy.APPROVE, approval_expires_s=100.0),
+    )
+    core.step(seen_at(0.0, deployment()))
+    return core
+
+
+def test_an_approved_order_is_given_with_the_time_it_needs() -> None:
+    """The wait for a person does not count against its deadline."""
+    decision = asked().step(seen_at(50.0, deployment(), controls=Controls(approved=(1,))))
+    assert [(o.number, o.issued_at_s, o.deadline_s) for o in decision.orders] == [(1, 50.0, 170.0)]
+
+
+def test_a_denied_order_ends() -> None:
+    """And is asked for again only as a new order."""
+    decision = asked().step(seen_at(50.0, deployment(), controls=Controls(denied=(1,))))
+    assert [(o.number, o.status, o.detail) for o in decision.outcomes] == [(1, Status.DENIED, "a person said no")]
+    assert [o.number for o in decision.awaiting] == [2]
+
+
+def test_nobody_approving_in_time_means_no() -> None:
+    """Silence is not consent."""
+    decision = asked().step(seen_at(100.0, deployment()))
+    assert [(o.number, o.status) for o in decision.outcomes] == [(1, Status.DENIED)]
+
+
+def test_the_kill_switch_ends_everything() -> None:
+    """No order, no alert, and what was open is on record as given up."""
+    core = core_of(Wants([Scale(deployment="app/model", replicas=3), Alert(subject="x", text="y")]))
+    core.step(seen_at(0.0, deployment()))
+    decision = core.step(seen_at(1.0, deployment(), controls=Controls(killed=True)))
+    assert [(o.number, o.status) for o in decision.outcomes] == [(1, Status.SUPERSEDED)]
+    assert decision.orders == ()
+    assert decision.alerts == ()
+
+
+def test_a_freeze_holds_everything_but_alerts() -> None:
+    """Vetoes say that a person froze it."""
+    core = core_of(Wants([Scale(deployment="app/model", replicas=3), Alert(subject="x", text="y")]))
+    decision = core.step(seen_at(0.0, deployment(), controls=Controls(frozen=True)))
+    assert decision.orders == ()
+    assert [v.rule for v in decision.vetoes] == ["freeze"]
+    assert decision.alerts == (Alert(subject="x", text="y"),)
+
+
+def test_a_hold_is_on_record_and_changes_nothing() -> None:
+    """It is news once, not at every tick."""
+    core = core_of(Wants([Hold(subject="app/model")]))
+    first, second = core.step(seen_at(0.0)), core.step(seen_at(1.0))
+    assert [p.action for p in first.holds] == [Hold(subject="app/model")]
+    assert (first.news, second.news) == (True, False)
+
+
+def test_an_alert_is_sent_once_an_hour() -> None:
+    """A policy may say it at every tick."""
+    core = core_of(Wants([Alert(subject="x", text="y")]))
+    sent = [len(core.step(seen_at(t)).alerts) for t in (0.0, 1.0, 3599.0, 3600.0)]
+    assert sent == [1, 0, 0, 1]
+
+
+def test_a_version_whose_files_have_changed_goes_no_further() -> None:
+    """The digest that was seen first is the one that counts."""
+    core = core_of(Wants([Promote(model="m", version="2", digest="other")]), guards=GuardSettings(promotion_min_rows=1))
+    good = model(candidates=(version("2"),), rollout=rollout("2", comparison=comparison()))
+    decision = core.step(seen_at(0.0, good))
+    assert [v.rule for v in decision.vetoes] == ["digest"]
+
+
+def test_no_promotion_on_too_few_rows() -> None:
+    """The veto shows how many there were beside how many are needed."""
+    wants = Wants([Promote(model="m", version="2", digest="sha-2")])
+    challenged = model(candidates=(version("2"),), rollout=rollout("2", comparison=comparison(rows=150)))
+    decision = core_of(wants).step(seen_at(0.0, challenged))
+    assert [(v.rule, v.value, v.threshold) for v in decision.vetoes] == [("evidence", 150, 200)]
+
+
+def test_a_restart_may_not_leave_too_few_healthy_replicas() -> None:
+    """Unless the replica serves nobody anyway."""
+    healthy = deployment(replicas=1)
+    broken = deployment(replicas=(replica("r1", healthy=False),))
+    wants = Wants([Restart(deployment="app/model", replica="r1")])
+    assert [v.rule for v in core_of(wants).step(seen_at(0.0, healthy)).vetoes] == ["min_healthy"]
+    assert len(core_of(wants).step(seen_at(0.0, broken)).orders) == 1
+
+
+def test_an_order_that_does_not_fit_the_budget_is_trimmed_and_says_so() -> None:
+    """Three wanted, two fit."""
+    core = core_of(Wants([Scale(deployment="app/model", replicas=5)]), budget=BudgetSettings(replicas=4))
+    order = core.step(seen_at(0.0, deployment())).orders[0]
+    assert order.action == Scale(deployment="app/model", replicas=4)
+    assert order.because[-1] == Evidence(name="trimmed_to_budget", value=5.0, threshold=4.0)
+
+
+def test_without_a_known_capacity_nothing_grows() -> None:
+    """I do not know is not yes."""
+    core = core_of(Wants([Scale(deployment="app/model", replicas=5)]))
+    assert [v.rule for v in core.step(observation(0.0, deployment())).vetoes] == ["capacity"]
+
+
+def test_capacity_given_back_may_be_used_in_the_same_decision() -> None:
+    """Downs go before ups."""
+    core = core_of(
+        Wants([Scale(deployment="a/a", replicas=3), Scale(deployment="b/b", replicas=1)]),
+        budget=BudgetSettings(replicas=4),
+    )
+    orders = core.step(seen_at(0.0, deployment("a/a"), deployment("b/b"))).orders
+    assert [o.action for o in orders] == [Scale(deployment="b/b", replicas=1), Scale(deployment="a/a", replicas=3)]
+
+
+def test_a_life_that_begins_goes_on_with_the_orders_of_the_last() -> None:
+    """Same number, same key, the new epoch."""
+    order = core_of(Wants([Scale(deployment="app/model", replicas=3)])).step(seen_at(0.0, deployment())).orders[0]
+    core = Core([], Rules(), FreezeCalendar(), epoch=2, next_number=2, open_orders=[order])
+    assert core.step(seen_at(1.0, deployment())).orders == (replace(order, epoch=2),)
+    assert core.step(seen_at(2.0, deployment())).orders == ()
+
+
+ACTIONS = st.one_of(
+    st.builds(Scale, deployment=st.sampled_from(["a/a", "b/b"]), replicas=st.integers(-1, 9)),
+    st.builds(Restart, deployment=st.sampled_from(["a/a", "b/b"]), replica=st.sampled_from(["r1", "r2", "r9"])),
+    st.builds(Retrain, model=st.just("m")),
+    st.builds(Hold, subject=st.just("x")),
+    st.builds(Promote, model=st.just("m"), version=st.just("2"), digest=st.sampled_from(["sha-2", "bad"])),
+)
+COUNTS = st.tuples(st.integers(0, 6), st.integers(0, 6))
+DAYS = st.lists(st.tuples(st.lists(ACTIONS, max_size=5), COUNTS, st.booleans(), st.booleans()), max_size=12)
+BUDGET = 8
+
+
+class Told:
+    """Wants what the day's script says."""
+
+    def __init__(self) -> None:
+        self.actions: list[Any] = []
+
+    def propose(self, seen: Observation) -> list[Proposal]:
+        return [Proposal(action=action, because=WHY) for action in self.actions]
+
+
+def lived(days: Any, pickled: bool = False) -> list[tuple[Observation, Decision, Core]]:
+    told = Told()
+    core = core_of(told, budget=BudgetSettings(replicas=BUDGET))
+    out = []
+    for at_s, (actions, (a, b), frozen, killed) in enumerate(days):
+        if pickled:
+            core = pickle.loads(pickle.dumps(core))  # noqa: S301 - our own
+            told = core._policies[0][1]  # type: ignore[assignment]
+        told.actions = actions
+        seen = seen_at(
+            float(at_s * 20),
+            deployment("a/a", replicas=a),
+            deployment("b/b", replicas=b),
+            model(candidates=(version("2"),)),
+            controls=Controls(frozen=frozen, killed=killed),
+        )
+        out.append((seen, core.step(seen), core))
+    return out
+
+
+@settings(max_examples=150, deadline=None)
+@given(DAYS)
+def test_whatever_is_wanted_the_rules_hold(days: Any) -> None:
+    """One order per target, never over the budget, never under the minimum, nothing while frozen or killed."""
+    for seen, decision, core in lived(days):
+        targets = [target(order.action) for order in core.open_orders]
+        assert len(targets) == len(set(targets))
+        if seen.controls.frozen or seen.controls.killed:
+            assert decision.orders == ()
+        wanted = {name: each.replicas_wanted for name, each in seen.deployments.items()}
+        before = sum(wanted.values())
+        for order in decision.orders:
+            if isinstance(order.action, Scale):
+                assert order.action.replicas >= seen.deployments[order.action.deployment].min_replicas
+                wanted[order.action.deployment] = order.action.replicas
+        assert sum(wanted.values()) <= max(BUDGET, before)
+
+
+@settings(max_examples=60, deadline=None)
+@given(DAYS)
+def test_the_same_observations_give_the_same_decisions(days: Any) -> None:
+    """In a fresh core, and in one that is pickled between any two steps."""
+    plain = [canonical(to_json(decision)) for _, decision, _ in lived(days)]
+    assert plain == [canonical(to_json(decision)) for _, decision, _ in lived(days)]
+    assert plain == [canonical(to_json(decision)) for _, decision, _ in lived(days, pickled=True)]
+
+
+def test_settings_make_a_core() -> None:
+    """Policies by name, with parameters, in order."""
+    chosen = Settings(policies=(PolicySettings(use="idle"), PolicySettings(use="target_utilization", target=0.5)))
+    assert build_core(chosen).step(seen_at(0.0)).orders == ()

@@ -1,0 +1,103 @@
+"""The loop: written first, then done; nothing done that could not be written."""
+
+from typing import Any
+
+from agent.assembly import assemble
+from agent.journal.life import Beginning, started
+from agent.journal.record import verify
+from agent.journal.replay import replay
+from agent.loop import Agent
+from agent.settings import AutonomySettings, Settings
+from agent.testing import MemoryJournal, RecordingNotifier, ScriptedWorld
+
+SETTINGS = Settings.model_validate(
+    {
+        "autonomy": {"default": "act"},
+        "policies": [{"use": "target_utilization", "target": 0.5, "up_window_s": 0, "down_window_s": 0}],
+    }
+)
+
+
+def agent_over(world: ScriptedWorld, journal: MemoryJournal, notifier: Any = None) -> Agent:
+    journal.append([("started", 0.0, started(Beginning(epoch=1, next_number=1, open_orders=()), SETTINGS))])
+    return assemble(
+        SETTINGS, sensor=world, actuator=world, trainer=world, notifier=notifier or RecordingNotifier(), journal=journal
+    )
+
+
+def busy_world() -> ScriptedWorld:
+    world = ScriptedWorld.with_deployment("app/model", 2)
+    world.give_traffic("app/model", ongoing=2.0, latency_mean_s=0.2)
+    return world
+
+
+def ticked(agent: Agent, world: ScriptedWorld, until_s: int, ongoing: float) -> None:
+    for at_s in range(1, until_s):
+        world.give_traffic("app/model", ongoing=ongoing, measured_at_s=float(at_s))
+        agent.tick(float(at_s))
+
+
+def test_an_intent_is_in_the_journal_before_its_effect() -> None:
+    """At the moment of the effect the intent is already there."""
+    world, journal = busy_world(), MemoryJournal()
+    written: list[bool] = []
+    world.record = lambda key: written.append(key in {intent["key"] for intent in journal.of_kind("intent")})
+    ticked(agent_over(world, journal), world, 10, ongoing=2.0)
+    assert written == [True]
+
+
+def test_while_the_journal_is_away_nothing_is_done_and_people_are_told_once() -> None:
+    """And when it is back the record has no gap, the stale order was given up, and the want is an order again."""
+    world, journal, notifier = busy_world(), MemoryJournal(), RecordingNotifier()
+    agent = agent_over(world, journal, notifier)
+    journal.away = True
+    ticked(agent, world, 5, ongoing=2.0)
+    assert world.effects == []
+    assert [alert.subject for alert in notifier.alerts] == ["journal"]
+    journal.away = False
+    for at_s in (5.0, 6.0, 7.0):
+        world.give_traffic("app/model", ongoing=2.0, measured_at_s=at_s)
+        agent.tick(at_s)
+    assert [r["number"] for r in journal.of_kind("refused")] == [1]
+    assert next((o["number"], o["status"]) for o in journal.of_kind("outcome")) == (1, "failed")
+    assert len(world.effects) == 1
+    assert verify(journal.entries).ok
+    assert replay(journal.entries).identical
+
+
+def test_a_refusal_is_written_down_and_replays() -> None:
+    """The world's word is part of the record, because the core was told."""
+    world, journal = busy_world(), MemoryJournal()
+    world.refuses = True
+    ticked(agent_over(world, journal), world, 4, ongoing=2.0)
+    assert journal.of_kind("refused")[0] == {"number": 1, "reason": "the world refuses, as the test wants it"}
+    assert replay(journal.entries).identical
+
+
+def test_a_world_that_lies_is_found_out_at_the_deadline() -> None:
+    """It took the order and did nothing; the record says expired, not done."""
+    world, journal = busy_world(), MemoryJournal()
+    world.lies = True
+    ticked(agent_over(world, journal), world, 125, ongoing=2.0)
+    assert [o["status"] for o in journal.of_kind("outcome")] == ["expired"]
+
+
+def test_a_replay_finds_a_decision_that_does_not_follow() -> None:
+    """One changed order is enough."""
+    world, journal = busy_world(), MemoryJournal()
+    ticked(agent_over(world, journal), world, 10, ongoing=2.0)
+    intent = next(entry for entry in journal.entries if entry.kind == "intent")
+    intent.payload["action"]["replicas"] = 7  # type: ignore[index]
+    result = replay(journal.entries)
+    assert not result.identical
+    assert not verify(journal.entries).ok
+
+
+def test_day_one_is_safe() -> None:
+    """With the settings that come with it, the agent suggests and does nothing."""
+    world, journal = busy_world(), MemoryJournal()
+    quiet = SETTINGS.model_copy(update={"autonomy": AutonomySettings()})
+    agent = assemble(quiet, sensor=world, actuator=world, trainer=world, notifier=RecordingNotifier(), journal=journal)
+    ticked(agent, world, 10, ongoing=2.0)
+    assert world.effects == []
+    assert journal.of_kind("decided")[-1]["suggestions"][0]["proposal"]["action"]["kind"] == "scale"
