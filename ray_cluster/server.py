@@ -36,6 +36,8 @@ from ray_cluster.table import TableFollower, keeper
 
 log = structlog.get_logger()
 CHALLENGER_TIMEOUT_S = 2.0
+SHADOW_TIMEOUT_S = 10.0
+"""Nobody waits for a shadow: it may be late, as long as it comes."""
 KEEPER_TIMEOUT_S = 5.0
 SHADOW_WAITING_MAX = 200
 CONDEMNED_GRACE_S = 5.0
@@ -223,7 +225,7 @@ class ModelServer:
         while True:
             rows = await self._shadow.get()
             try:
-                await asyncio.wait_for(self._handle().predict_rows.remote(rows, True), CHALLENGER_TIMEOUT_S)
+                await asyncio.wait_for(self._handle().predict_rows.remote(rows, True), SHADOW_TIMEOUT_S)
             except Exception:  # a shadow is answered to nobody; what failed is counted against its version
                 table = self._follower.table
                 if table is not None and live(table, time.time()) and table.challenger is not None:

@@ -1,0 +1,100 @@
+"""Bad input is named by file, line and key, with what was expected."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from agent.configuration_reference import reference
+from agent.settings_file import SettingsError, load, parse, schema
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("nam: x", "f.yaml:1: nam: unknown key; did you mean 'name'?"),
+        ("tick_s: 5s", "f.yaml:1: tick_s: found '5s'; expected seconds as a number, such as 30"),
+        ("name: a\nbudget:\n  replica: 3", "f.yaml:3: budget.replica: unknown key; did you mean 'replicas'?"),
+        ("tick_s: -1", "f.yaml:1: tick_s: found -1; input should be greater than 0"),
+        ("autonomy: {default: always}", "f.yaml:1: autonomy.default: found 'always'; input should be 'off', 'observe'"),
+        (
+            "policies:\n  - use: target_utilizatio",
+            "f.yaml:2: policies[0]: unknown policy 'target_utilizatio'; did you mean",
+        ),
+        ("policies:\n  - use: idle\n    speed: 3", "f.yaml:2: policies[0]: policy 'idle' has no parameter 'speed'"),
+        (
+            "policies:\n  - {use: scheduled, schedule: nightly}",
+            "f.yaml:2: policies[0].schedule: found 'nightly'; expected a name",
+        ),
+        ("schedules: {a: often}", "f.yaml:1: schedules.a: found 'often'; expected a cron expression of five fields"),
+        ("name: a\nname: b", "f.yaml:2: name: given twice, first on line 1"),
+        ("- a", "f.yaml:1: found seq; expected a mapping"),
+        ("a: [", "f.yaml:1: not YAML"),
+        (
+            "deployments: {a/b: {min_replicas: 3, max_replicas: 2}}",
+            "max_replicas (2) must be at least min_replicas (3)",
+        ),
+        ("deployments: {a: {}}", 'f.yaml:1: deployments.a: expected "application/deployment"'),
+        (
+            "budget: {replicas: 1}\ndeployments: {a/b: {min_replicas: 2}}",
+            "f.yaml:1: budget.replicas: found 1; the minimums",
+        ),
+        ("models: {m: {training: {recipes: [hist]}}}", "unknown recipe 'hist'"),
+        ("models: {m: {training: {}}}", "f.yaml:1: models.m.training.recipes: missing"),
+        (
+            "models: {m: {drift: {monitors: [{kind: error_drift, use: adwim}]}}}",
+            "f.yaml:1: models.m.drift.monitors[0]: unknown detector 'adwim'",
+        ),
+    ],
+)
+def test_a_fault_is_named_by_file_line_and_key(text: str, told: str) -> None:
+    """And by what was expected."""
+    with pytest.raises(SettingsError) as caught:
+        parse(text, "f.yaml", {})
+    assert told in str(caught.value)
+
+
+def test_every_fault_is_told_at_once() -> None:
+    """Nobody likes to mend one line at a time."""
+    with pytest.raises(SettingsError) as caught:
+        parse("nam: x\ntick_s: soon\n", "f.yaml", {})
+    assert len(str(caught.value).splitlines()) == 2
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    """With what the system said."""
+    with pytest.raises(SettingsError, match=r"nowhere\.yaml: can not be read"):
+        load(tmp_path / "nowhere.yaml", {})
+
+
+def test_the_environment_overrides_the_file() -> None:
+    """Double underscores separate keys; values are read as YAML; the file's other keys stay."""
+    found = parse("budget: {replicas: 3, cpus: 2}", "f.yaml", {"HOMEOSTAT__BUDGET__REPLICAS": "5", "PATH": "/bin"})
+    assert (found.budget.replicas, found.budget.cpus) == (5, 2.0)
+
+
+def test_nothing_at_all_is_a_valid_configuration_that_does_nothing() -> None:
+    """Day one is safe."""
+    found = parse("", "f.yaml", {})
+    assert (found.autonomy.default.value, found.policies) == ("suggest", ())
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "examples").glob("*/homeostat.yaml")), ids=lambda p: p.parent.name)
+def test_the_examples_are_valid(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the documentation shows can be used as it is."""
+    monkeypatch.syspath_prepend(str(ROOT))
+    assert load(file, {}).policies
+
+
+def test_the_schema_describes_every_key() -> None:
+    """Editors show the descriptions; the schema is JSON."""
+    described = json.loads(json.dumps(schema()))
+    assert described["additionalProperties"] is False
+    assert described["$defs"]["BudgetSettings"]["description"]
+
+
+def test_the_configuration_reference_is_up_to_date() -> None:
+    """`make docs` writes it; whoever changes a setting commits the page too."""
+    assert (ROOT / "docs" / "configuration.md").read_text() == reference()
