@@ -43,5 +43,5 @@ docs: install ## the documentation, into site/
 	$(BIN)/mkdocs build --strict
 
 lock: ## resolve the requirements anew, with hashes and without index addresses (needs uv)
-	uv pip compile pyproject.toml --extra postgres --group dev --universal --python-version 3.11 \
+	uv pip compile pyproject.toml --extra postgres --extra notify --group dev --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-header -o requirements.lock

@@ -3,12 +3,15 @@
 1. The first proposal for a target wins: policies are asked in order of priority.
 2. A target with an order in flight takes no other, with two exceptions. A rollback replaces any step of a rollout, because safety
    does not wait. A scale-up replaces a scale to fewer replicas, because capacity that is needed does not wait for less of it.
-3. What gives capacity back goes before what takes it, and its capacity may be used in the same decision.
-4. Serving goes before training: a scale-up that does not fit is trimmed to what does, and a training that runs is stopped for the rest.
+3. What a guard vetoes neither takes nor gives capacity.
+4. What gives capacity back goes before what takes it, and its capacity may be used in the same decision, where it is done at once and
+   does not wait for a person.
+5. Serving goes before training: a scale-up that does not fit is trimmed to what does, and a training that runs is stopped for the rest.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from agent.ledger import Charge, Ledger
 from agent.order import Order
@@ -44,28 +47,48 @@ class Choice:
     passed_over: tuple[Veto, ...]
 
 
+class Permission(Protocol):
+    """What the guards say, asked before any capacity is moved."""
+
+    def objection(self, proposal: Proposal, chosen: int) -> Veto | None:
+        """Why `proposal` may not be done after `chosen` others of the same decision; None where it may."""
+        ...
+
+    def at_once(self, proposal: Proposal) -> bool:
+        """Whether it would be done now, rather than after a person's approval."""
+        ...
+
+
 def choose(
     proposals: Iterable[Proposal],
     seen: Observation,
     open_orders: Mapping[Target, Order],
     budget: BudgetSettings,
     training_cost: Mapping[str, Resources],
+    *,
+    permission: Permission,
 ) -> Choice:
     """What may be done at this moment of all that was proposed, and why the rest may not.
 
     `proposals` come in order of priority; `training_cost` says what a training of each model would take.
     """
     winners, passed_over = _one_per_target(proposals, seen, open_orders)
-    ledger = Ledger(seen, budget)
+    ledger = Ledger(seen, budget, open_orders.values(), training_cost)
     chosen: list[Proposal] = []
     for proposal in sorted(winners, key=lambda p: _precedence(p, seen)):
-        fitted = _fit(proposal, seen, ledger, training_cost)
+        objection = permission.objection(proposal, len(chosen))
+        fitted = objection or _fit(proposal, seen, ledger, training_cost, at_once=permission.at_once(proposal))
         if isinstance(fitted, Veto):
             passed_over.append(fitted)
         else:
             chosen.append(fitted)
-    stop = _stop_training_for(passed_over, chosen, seen, open_orders)
-    return Choice(chosen=(*chosen, *stop), passed_over=tuple(passed_over))
+    for stop in _stop_training_for(passed_over, chosen, seen, open_orders):
+        objection = permission.objection(stop, len(chosen))
+        if objection is None:
+            chosen.append(stop)
+        else:
+            passed_over.append(objection)
+    return Choice(chosen=tuple(chosen), passed_over=tuple(passed_over))
 
 
 def _one_per_target(
@@ -108,14 +131,19 @@ def _precedence(proposal: Proposal, seen: Observation) -> int:
 
 
 def _fit(
-    proposal: Proposal, seen: Observation, ledger: Ledger, training_cost: Mapping[str, Resources]
+    proposal: Proposal,
+    seen: Observation,
+    ledger: Ledger,
+    training_cost: Mapping[str, Resources],
+    *,
+    at_once: bool,
 ) -> Proposal | Veto:
     match proposal.action:
         case Scale() as scale:
             deployment = seen.deployments.get(scale.deployment)
-            return (
-                _fit_scale(proposal, scale, deployment, ledger) if deployment else _unknown(proposal, scale.deployment)
-            )
+            if deployment is None:
+                return _unknown(proposal, scale.deployment)
+            return _fit_scale(proposal, scale, deployment, ledger, at_once=at_once)
         case StartRollout() as start:
             owner = next(
                 (d for d in seen.deployments.values() if d.model == start.model and d.slot == "champion"), None
@@ -129,22 +157,26 @@ def _fit(
             return proposal
 
 
-def _fit_scale(proposal: Proposal, scale: Scale, deployment: Deployment, ledger: Ledger) -> Proposal | Veto:
+def _fit_scale(
+    proposal: Proposal, scale: Scale, deployment: Deployment, ledger: Ledger, *, at_once: bool
+) -> Proposal | Veto:
     more = scale.replicas - deployment.replicas_wanted
     each = Charge.of(deployment.resources, 1)
     if more <= 0:
-        ledger.take(Charge.of(deployment.resources, more))
+        if at_once:
+            ledger.take(Charge.of(deployment.resources, more))
         return proposal
     if not ledger.known:
         return Veto(proposal=proposal, rule="capacity", reason="neither the cluster's capacity nor a budget is known")
-    fits = ledger.fits(each, more)
+    charged = ledger.under_way(deployment)  # by the order that this one would replace
+    fits = ledger.fits(each, more - charged)
     if fits == 0:
         left = ledger.left["replicas"] if ledger.left["replicas"] < 1 else ledger.left["cpus"]
-        return Veto(proposal=proposal, rule="budget", reason="no capacity left", value=more, threshold=left)
+        return Veto(proposal=proposal, rule="budget", reason="no capacity left", value=more - charged, threshold=left)
     ledger.take(Charge.of(deployment.resources, fits))
-    if fits == more:
+    if charged + fits == more:
         return proposal
-    allowed = deployment.replicas_wanted + fits
+    allowed = deployment.replicas_wanted + charged + fits
     trimmed = Evidence(name="trimmed_to_budget", value=float(scale.replicas), threshold=float(allowed))
     return replace(proposal, action=replace(scale, replicas=allowed), because=(*proposal.because, trimmed))
 

@@ -24,6 +24,7 @@ from agent.journal.replay import replay as replay_entries
 from agent.journal.store import SqlJournal
 from agent.logs import configure
 from agent.ports import JournalUnavailable
+from agent.settings import Settings
 from agent.settings_file import SettingsError, load, schema
 
 app = typer.Typer(
@@ -36,10 +37,15 @@ app.add_typer(journal_app, name="journal")
 console = Console()
 errors = Console(stderr=True)
 
+HERE = Path("homeostat.yaml")
+SQLITE = "sqlite:///"
 JOURNAL_VARIABLE = "HOMEOSTAT_JOURNAL"
 JournalOption = Annotated[
     str | None,
-    typer.Option("--journal", help="Database URL or SQLite file; else HOMEOSTAT_JOURNAL, else homeostat.db here."),
+    typer.Option(
+        "--journal",
+        help="Database URL or SQLite file; else HOMEOSTAT_JOURNAL, else the one that homeostat.yaml here names.",
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")]
 
@@ -58,23 +64,47 @@ def main() -> None:
 
 def journal_at(place: str | None) -> SqlJournal:
     """The journal at a URL or in an SQLite file that is there already; exits with 2 where it is not."""
-    place = place or os.environ.get(JOURNAL_VARIABLE) or "homeostat.db"
+    place = place or os.environ.get(JOURNAL_VARIABLE) or _named_here()
+    if place.startswith(SQLITE):
+        place = place.removeprefix(SQLITE)
     if "://" not in place:
         if not Path(place).exists():
             errors.print(f"{place}: there is no such journal; give --journal or set {JOURNAL_VARIABLE}", style="red")
             raise typer.Exit(2)
-        place = f"sqlite:///{Path(place).absolute()}"
+        place = f"{SQLITE}{Path(place).absolute()}"
     return SqlJournal(place)
+
+
+def journal_of(settings: Settings, folder: str | Path) -> SqlJournal:
+    """The journal as the agent sees it: relative paths begin in `folder`, that of the configuration. Raises JournalUnavailable."""
+    return SqlJournal(_absolute(settings.journal.url, folder))
+
+
+def _absolute(url: str, folder: str | Path) -> str:
+    path = url.removeprefix(SQLITE)
+    return f"{SQLITE}{Path(folder) / path}" if path != url else url
+
+
+def _named_here() -> str:
+    """The journal of the configuration in this folder, or homeostat.db where there is no configuration."""
+    if not HERE.exists():
+        return "homeostat.db"
+    return _absolute(loaded(HERE).journal.url, HERE.absolute().parent)
+
+
+def loaded(file: Path) -> Settings:
+    """The settings in `file`; exits with 2 and says everything that is wrong with them."""
+    try:
+        return load(file)
+    except SettingsError as error:
+        errors.print(str(error), style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(2) from error
 
 
 @config_app.command("validate")
 def config_validate(file: Path) -> None:
     """Say everything that is wrong with FILE, or that nothing is."""
-    try:
-        settings = load(file)
-    except SettingsError as error:
-        errors.print(str(error), style="red", markup=False, soft_wrap=True)
-        raise typer.Exit(2) from error
+    settings = loaded(file)
     counted = (
         f"{len(settings.deployments)} deployments, {len(settings.models)} models, {len(settings.policies)} policies"
     )

@@ -84,6 +84,8 @@ class Core:
         self._next_number = next_number
         self._record = Record()
         self._resumed = tuple(replace(order, epoch=epoch) for order in open_orders)
+        for order in self._resumed:
+            self._record.issue(order)
         self._open: dict[Target, Order] = {target(order.action): order for order in self._resumed}
         self._awaiting: dict[Target, Order] = {}
         self._refused: dict[int, str] = {}
@@ -101,25 +103,27 @@ class Core:
     def step(self, seen: Observation) -> Decision:
         """What follows from `seen`. Never raises for what a policy does: a policy that raises becomes an alert."""
         self._record.see(seen)
+        foreign = self._record.foreign.see(seen)
         outcomes = self._close(seen)
         if seen.controls.killed:
             outcomes += self._supersede_all(seen.at_s, "the kill switch is on")
-            return self._decision(seen, outcomes=outcomes)
+            return self._decision(seen, outcomes=outcomes, alerts=self._unsaid(foreign, seen.at_s))
         resumed, self._resumed = self._resumed, ()
         still_open = tuple(order for order in resumed if order.number in {o.number for o in self._open.values()})
         approved, answered = self._answer_approvals(seen)
         proposals, alerts = self._ask(seen)
         acting, suggestions = self._by_autonomy(proposals, seen)
-        choice = choose(acting, seen, self._open, self._rules.budget, self._rules.training_cost)
-        orders, vetoes, superseded = self._issue(choice.chosen, seen)
+        permission = _Guarded(self._context(seen), self._rules.autonomy)
+        choice = choose(acting, seen, self._open, self._rules.budget, self._rules.training_cost, permission=permission)
+        orders, superseded = self._issue(choice.chosen, seen)
         return self._decision(
             seen,
             outcomes=(*outcomes, *answered, *superseded),
             orders=(*still_open, *approved, *orders),
-            vetoes=(*choice.passed_over, *vetoes),
+            vetoes=choice.passed_over,
             suggestions=suggestions,
             holds=tuple(p for p in proposals if isinstance(p.action, Hold)),
-            alerts=self._unsaid(alerts, seen.at_s),
+            alerts=self._unsaid((*foreign, *alerts), seen.at_s),
         )
 
     def _close(self, seen: Observation) -> tuple[Outcome, ...]:
@@ -199,17 +203,10 @@ class Core:
                 suggestions.setdefault(target(proposal.action), Suggestion(proposal=proposal, autonomy=level))
         return acting, tuple(suggestions.values())
 
-    def _issue(
-        self, chosen: Iterable[Proposal], seen: Observation
-    ) -> tuple[tuple[Order, ...], tuple[Veto, ...], tuple[Outcome, ...]]:
+    def _issue(self, chosen: Iterable[Proposal], seen: Observation) -> tuple[tuple[Order, ...], tuple[Outcome, ...]]:
         orders: list[Order] = []
-        vetoes: list[Veto] = []
         superseded: list[Outcome] = []
         for proposal in chosen:
-            objection = veto(proposal, self._context(seen))
-            if objection is not None:
-                vetoes.append(objection)
-                continue
             key = target(proposal.action)
             waiting = self._awaiting.get(key)
             if autonomy(proposal.action, self._rules.autonomy) is Autonomy.APPROVE:
@@ -220,7 +217,7 @@ class Core:
             superseded += self._drop(self._awaiting, key, seen.at_s)
             superseded += self._drop(self._open, key, seen.at_s)
             orders.append(self._open_order(self._order(proposal, seen)))
-        return tuple(orders), tuple(vetoes), tuple(superseded)
+        return tuple(orders), tuple(superseded)
 
     @staticmethod
     def _drop(orders: dict[Target, Order], key: Target, at_s: float) -> list[Outcome]:
@@ -317,6 +314,20 @@ class Core:
             alerts=alerts,
             news=news,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Guarded:
+    """The guards, as the arbiter asks them."""
+
+    context: Context
+    settings: AutonomySettings
+
+    def objection(self, proposal: Proposal, chosen: int) -> Veto | None:
+        return veto(proposal, replace(self.context, chosen=chosen))
+
+    def at_once(self, proposal: Proposal) -> bool:
+        return autonomy(proposal.action, self.settings) is Autonomy.ACT
 
 
 def _mark(proposal: Proposal) -> tuple[str, ...]:

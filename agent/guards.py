@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from agent.arbiter import Veto
+from agent.foreign import ForeignChanges
 from agent.order import Autonomy, Order
 from agent.settings import AutonomySettings, BudgetSettings, GuardSettings
 from policies.action import (
@@ -45,6 +46,7 @@ class Record:
     """When an order of a kind was last issued on a target."""
     digests: dict[tuple[str, str], str] = field(default_factory=dict)
     """(model, version) -> digest as first seen."""
+    foreign: ForeignChanges = field(default_factory=ForeignChanges)
 
     def see(self, seen: Observation) -> None:
         """Remember new versions and forget what is too old to matter."""
@@ -60,6 +62,8 @@ class Record:
         self.last_s[(order.action.kind, target(order.action))] = order.issued_at_s
         if isinstance(order.action, Retrain):
             self.retrained_s.append(order.issued_at_s)
+        if isinstance(order.action, Scale):
+            self.foreign.order(order.action.deployment, order.action.replicas)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +76,8 @@ class Context:
     settings: GuardSettings
     budget: BudgetSettings
     calendar: Calendar
+    chosen: int = 0
+    """Orders that this decision has come to before the one that is asked about."""
 
 
 Guard = Callable[[Proposal, Context], Veto | None]
@@ -102,7 +108,7 @@ def _frozen(proposal: Proposal, context: Context) -> Veto | None:
 
 
 def _orders_per_minute(proposal: Proposal, context: Context) -> Veto | None:
-    count, limit = len(context.record.issued_s), context.budget.orders_per_minute
+    count, limit = len(context.record.issued_s) + context.chosen, context.budget.orders_per_minute
     # A rollback is what makes things safe again; it is never the one that has to wait.
     if count < limit or isinstance(proposal.action, RollBack):
         return None
@@ -138,6 +144,17 @@ def _scale_bounds(proposal: Proposal, context: Context) -> Veto | None:
     if deployment.max_replicas is not None and action.replicas > deployment.max_replicas:
         return _bound(proposal, "more than the maximum of replicas", action.replicas, deployment.max_replicas)
     return None
+
+
+def _somebody_else_set_it(proposal: Proposal, context: Context) -> Veto | None:
+    action = proposal.action
+    change = context.record.foreign.latest.get(action.deployment) if isinstance(action, Scale) else None
+    limit_s = context.settings.foreign_change_respected_s
+    passed_s = context.seen.at_s - change.at_s if change is not None else limit_s
+    if change is None or passed_s >= limit_s:
+        return None
+    reason = f"somebody else set it from {change.before} to {change.after} replicas just now"
+    return Veto(proposal=proposal, rule="foreign_change", reason=reason, value=passed_s, threshold=limit_s)
 
 
 def _bound(proposal: Proposal, reason: str, value: int, threshold: int) -> Veto:
@@ -228,6 +245,7 @@ GUARDS: Sequence[Guard] = (
     _frozen,  # first, because a person said so
     _digest_unchanged,  # nothing that was tampered with goes any further
     _scale_bounds,
+    _somebody_else_set_it,
     _restart_safely,
     _enough_evidence,
     _retraining_allowed,

@@ -1,15 +1,18 @@
 """One ledger of capacity for serving and training.
 
 A deployment is charged for the replicas that it wants, since those are what it will take; a training for all of its concurrent
-trials. The limit is the budget, and where the cluster is smaller, what is in use plus what the cluster says is free.
+trials. What an order in flight will take is charged before the world shows it, so that nothing is spent twice. The limit is the
+budget, and where the cluster is smaller, what is in use plus what the cluster says is free.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from agent.order import Order
 from agent.settings import BudgetSettings
-from policies.observation import JobState, Observation, Resources
+from policies.action import Retrain, Scale, StartRollout
+from policies.observation import Deployment, JobState, Observation, Resources
 
 EPSILON = 1e-9
 
@@ -30,7 +33,13 @@ class Charge:
 class Ledger:
     """What may still be taken. Changed by `take` only."""
 
-    def __init__(self, seen: Observation, budget: BudgetSettings) -> None:
+    def __init__(
+        self,
+        seen: Observation,
+        budget: BudgetSettings,
+        open_orders: Iterable[Order] = (),
+        training_cost: Mapping[str, Resources] | None = None,
+    ) -> None:
         used = Charge()
         for deployment in seen.deployments.values():
             used = _sum(used, Charge.of(deployment.resources, deployment.replicas_wanted))
@@ -44,11 +53,33 @@ class Ledger:
             "cpus": _left(budget.cpus, used.cpus, free.cpus if free else None),
             "gpus": _left(budget.gpus, used.gpus, free.gpus if free else None),
         }
+        self._under_way: dict[str, int] = {}
+        for order in open_orders:
+            self.take(self._still_to_come(order, seen, training_cost or {}))
 
     @property
     def left(self) -> Mapping[str, float]:
         """What is left by resource; infinite where nothing limits it, never below zero."""
         return {name: max(0.0, value) for name, value in self._left.items()}
+
+    def under_way(self, deployment: Deployment) -> int:
+        """Replicas that an order in flight will add and that the world does not show yet."""
+        return self._under_way.get(deployment.name, 0)
+
+    def _still_to_come(self, order: Order, seen: Observation, training_cost: Mapping[str, Resources]) -> Charge:
+        match order.action:
+            case Scale(deployment=name, replicas=replicas) if name in seen.deployments:
+                deployment = seen.deployments[name]
+                more = max(0, replicas - deployment.replicas_wanted)
+                self._under_way[name] = more
+                return Charge.of(deployment.resources, more)
+            case Retrain(model=name) if name in seen.models and not _training(seen, name):
+                return _without_replicas(training_cost.get(name, Resources(cpus=1.0)))
+            case StartRollout(model=name):
+                slots = {d.slot: d for d in seen.deployments.values() if d.model == name}
+                return Charge.of(slots["champion"].resources, 1) if slots.keys() == {"champion"} else Charge()
+            case _:
+                return Charge()
 
     def fits(self, each: Charge, wanted: int) -> int:
         """How many of `wanted` times `each` fit, from 0 to `wanted`."""
@@ -63,6 +94,11 @@ class Ledger:
         """Charge it; a negative charge gives back."""
         for name in self._left:
             self._left[name] -= getattr(charge, name)
+
+
+def _training(seen: Observation, model: str) -> bool:
+    job = seen.models[model].training
+    return job is not None and job.state is JobState.RUNNING
 
 
 def _left(budget: float | None, used: float, free: float | None) -> float:

@@ -20,12 +20,9 @@ class Strict(BaseModel):
 
 class ClusterSettings(Strict):
     address: str = "auto"
-    """Ray address; "auto" joins the cluster of RAY_ADDRESS or of this machine, "local" starts one."""
-    serve_http_url: str = "http://127.0.0.1:8000"
+    """Ray address; "auto" joins the cluster that RAY_ADDRESS names, or else the one that runs on this machine."""
     dashboard_url: str | None = None
     """Address of the dashboard that takes scale requests; found from the cluster where it is missing."""
-    metrics_stale_after_s: Seconds = 20.0
-    """Metrics older than this count as unknown."""
 
 
 class AutonomySettings(Strict):
@@ -74,6 +71,8 @@ class GuardSettings(Strict):
     promotion_min_rows: Count = 200
     """No promotion on fewer paired or answered labelled rows than this."""
     freeze_windows: tuple[FreezeWindow, ...] = ()
+    foreign_change_respected_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 60.0
+    """After somebody else has set a replica count, the agent tells people and leaves that count alone for so long."""
 
 
 class JournalSettings(Strict):
@@ -162,8 +161,6 @@ class ModelSettings(Strict):
     server: ServerSettings = ServerSettings()
     drift: DriftSettings = DriftSettings()
     training: TrainingSettings | None = None
-    target: str = "label"
-    task: Literal["binary", "regression"] = "binary"
 
 
 class RegistrySettings(Strict):

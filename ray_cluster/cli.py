@@ -13,12 +13,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from agent.cli import HERE, journal_of, loaded
 from agent.journal.controls import said as control
 from agent.journal.record import Kind
-from agent.journal.store import SqlJournal
 from agent.ports import JournalUnavailable
 from agent.settings import Settings
-from agent.settings_file import SettingsError, load
+from ray_cluster import notifier
 
 console = Console()
 errors = Console(stderr=True)
@@ -34,22 +34,22 @@ def register(app: typer.Typer) -> None:
     app.command()(doctor)
 
 
-def run(file: File) -> None:
+def run(file: File = HERE) -> None:
     """Start the agent on the cluster at RAY_ADDRESS, as a detached actor, and return."""
-    settings = _settings(file)
+    settings = loaded(file)
     _connect(settings)
     from ray_cluster.host import start_agent  # noqa: PLC0415 - Ray takes seconds to import
 
     folder = str(file.absolute().parent)
-    journal = _journal(settings, folder)
+    journal = journal_of(settings, folder)
     journal.append([(Kind.CONTROL, time.time(), control("start", by="run"))], durable=True)
     start_agent(settings, dashboard_url(settings), folder)
     console.print(f"the agent {settings.name!r} runs; its journal is {journal.name}", markup=False, soft_wrap=True)
 
 
-def stop(file: File) -> None:
+def stop(file: File = HERE) -> None:
     """End the agent. The models serve on, and open canaries go back to the champion."""
-    settings = _settings(file)
+    settings = loaded(file)
     _connect(settings)
     from ray_cluster.host import stop_agent  # noqa: PLC0415
 
@@ -57,9 +57,9 @@ def stop(file: File) -> None:
     console.print(f"the agent {settings.name!r} {'is stopped' if stopped else 'was not running'}", markup=False)
 
 
-def status(file: File) -> None:
+def status(file: File = HERE) -> None:
     """What the agent is doing now."""
-    settings = _settings(file)
+    settings = loaded(file)
     _connect(settings)
     import ray  # noqa: PLC0415
 
@@ -78,9 +78,9 @@ def status(file: File) -> None:
     console.print(table)
 
 
-def doctor(file: File) -> None:
+def doctor(file: File = HERE) -> None:
     """Check everything that the agent needs, and say how to mend what is broken."""
-    settings = _settings(file)
+    settings = loaded(file)
     checks = list(_checks(settings, str(file.absolute().parent)))
     table = Table("check", "", "detail")
     for name, good, detail in checks:
@@ -100,26 +100,13 @@ def dashboard_url(settings: Settings) -> str:
     return f"http://{told}" if told else "http://127.0.0.1:8265"
 
 
-def _settings(file: Path) -> Settings:
-    try:
-        return load(file)
-    except SettingsError as error:
-        errors.print(str(error), style="red", markup=False, soft_wrap=True)
-        raise typer.Exit(2) from error
-
-
 def _connect(settings: Settings) -> None:
     """Join the cluster. Exits with 2 where there is none."""
-    from ray_cluster.local import prepare_environment  # noqa: PLC0415
-
-    local = settings.cluster.address == "local"
-    if local:
-        prepare_environment()
     import ray  # noqa: PLC0415
 
     if ray.is_initialized():
         return
-    address = os.environ.get("RAY_ADDRESS") or ("auto" if local else settings.cluster.address)
+    address = os.environ.get("RAY_ADDRESS") or settings.cluster.address
     try:
         ray.init(address=address, namespace="homeostat", log_to_driver=False, configure_logging=False)
     except (ConnectionError, RuntimeError, ValueError) as error:
@@ -132,20 +119,13 @@ def _connect(settings: Settings) -> None:
         raise typer.Exit(2) from error
 
 
-def _journal(settings: Settings, folder: str) -> SqlJournal:
-    """The journal as the agent will see it, whose relative paths begin in the folder of the configuration."""
-    url = settings.journal.url
-    prefix = "sqlite:///"
-    if url.startswith(prefix) and not url.startswith(prefix + "/"):
-        url = f"{prefix}{folder}/{url.removeprefix(prefix)}"
-    return SqlJournal(url)
-
-
 def _checks(settings: Settings, folder: str) -> Iterator[Check]:
     yield "python", sys.version_info >= (3, 11), sys.version.split()[0]
     free_gb = shutil.disk_usage(folder).free / 1e9
     yield "disk", free_gb > 1.0, f"{free_gb:.0f} GB free for journal and data log"
-    yield _checked("journal", lambda: _journal(settings, folder).name)
+    if settings.notify:
+        yield _checked("notify", lambda: notifier.build(settings.notify) and "every variable holds a URL")
+    yield _checked("journal", lambda: journal_of(settings, folder).name)
     try:
         _connect(settings)
     except typer.Exit:

@@ -21,10 +21,9 @@ from agent.journal.life import begin
 from agent.journal.store import SqlJournal
 from agent.logs import configure
 from agent.loop import Agent, said
-from agent.ports import JournalUnavailable
+from agent.ports import JournalUnavailable, Notifier
 from agent.settings import Settings
-from policies.action import Alert
-from ray_cluster import names
+from ray_cluster import names, notifier
 from ray_cluster.actuator import ClusterActuator
 from ray_cluster.figures import Figures
 from ray_cluster.managed import ensure_served
@@ -40,13 +39,6 @@ log = structlog.get_logger()
 REPORT_SCHEDULE = "report"
 
 
-class LogNotifier:
-    """Alerts go to the log; a log shipper takes them further."""
-
-    def notify(self, alert: Alert) -> None:
-        log.warning("alert", subject=alert.subject, text=alert.text, severity=alert.severity)
-
-
 @ray.remote(num_cpus=0, max_restarts=-1)
 class AgentHost:
     """One agent. `folder` is where relative paths of the settings begin."""
@@ -60,6 +52,7 @@ class AgentHost:
         self._agent: Agent | None = None
         self._actuator: ClusterActuator | None = None
         self._journal: SqlJournal | None = None
+        self._notifier = _notifier(self._settings.notify)
         self._figures = Figures()
         self._waiting = "starting"
         self._due: list[str] = []
@@ -141,7 +134,7 @@ class AgentHost:
             sensor=sensor,
             actuator=actuator,
             trainer=trainer,
-            notifier=LogNotifier(),
+            notifier=self._notifier,
             journal=journal,
             epoch=beginning.epoch,
             next_number=beginning.next_number,
@@ -153,6 +146,15 @@ class AgentHost:
     def _take_due(self) -> tuple[str, ...]:
         due, self._due = tuple(self._due), []
         return due
+
+
+def _notifier(variables: tuple[str, ...]) -> Notifier:
+    """As the settings want it; where that can not be, the log, loudly: an agent without a pager still heals."""
+    try:
+        return notifier.build(variables)
+    except notifier.NotifierError as error:
+        log.error("notifications_off", reason=str(error))
+        return notifier.LogNotifier()
 
 
 def metrics_addresses() -> list[str]:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import ray
+import structlog
 from ray import serve
 
 from agent.monitoring.rows import Labelled, Served
@@ -26,6 +27,8 @@ from ray_cluster.demo.plan import MODEL
 from ray_cluster.registry import MlflowRegistry
 from ray_cluster.serve_rest import ServeRest
 from ray_cluster.table import keeper
+
+log = structlog.get_logger()
 
 FIRST_RECIPE = "hist_gradient_boosting"
 FIRST_PARAMETERS = {"learning_rate": 0.08, "max_iter": 100, "max_leaf_nodes": 31, "l2_regularization": 1.0}
@@ -151,14 +154,30 @@ class Story(threading.Thread):
                 self._until(self._promoted_once)
             self._until(self._calm)
             if self._player.playing:
-                act()
+                self._do(act)
+
+    def _do(self, act: Callable[[], None]) -> None:
+        """One act; where it fails the next one is tried all the same, and people read why."""
+        try:
+            act()
+        except Exception as error:
+            log.exception("act_failed", act=act.__name__)
+            self._say(f"could not finish its act {act.__name__.strip('_')}: {type(error).__name__}: {error}")
 
     def _say(self, text: str) -> None:
         self.said.append((time.time(), text))
 
     def _until(self, claim: Callable[[], bool]) -> None:
-        while self._player.playing and not claim():
+        while self._player.playing and not self._holds(claim):
             time.sleep(0.5)
+
+    def _holds(self, claim: Callable[[], bool]) -> bool:
+        """Whether the claim is true now. What can not be read under load is not yet true."""
+        try:
+            return claim()
+        except Exception as error:
+            log.warning("could_not_look", claim=claim.__name__, reason=f"{type(error).__name__}: {error}")
+            return False
 
     def _promoted_once(self) -> bool:
         return self._registry.view(MODEL).previous is not None

@@ -342,3 +342,34 @@ def test_settings_make_a_core() -> None:
     """Policies by name, with parameters, in order."""
     chosen = Settings(policies=(PolicySettings(use="idle"), PolicySettings(use="target_utilization", target=0.5)))
     assert build_core(chosen).step(seen_at(0.0)).orders == ()
+
+
+def test_capacity_that_a_guard_keeps_is_not_spent() -> None:
+    """A scale-down that is vetoed frees nothing for the others."""
+    wants = Wants([Scale(deployment="a/a", replicas=0), Scale(deployment="b/b", replicas=3)])
+    core = core_of(wants, budget=BudgetSettings(replicas=8))
+    decision = core.step(seen_at(0.0, deployment("a/a", replicas=6), deployment("b/b", replicas=1)))
+    assert [order.action for order in decision.orders] == [Scale(deployment="b/b", replicas=2)]
+    assert [veto.rule for veto in decision.vetoes] == ["bounds"]
+
+
+def test_capacity_that_waits_for_approval_is_not_spent() -> None:
+    """What a person may still refuse has not been given back."""
+    approve = AutonomySettings(default=Autonomy.APPROVE)
+    wants = Wants([Scale(deployment="a/a", replicas=2), Scale(deployment="b/b", replicas=3)])
+    core = core_of(wants, budget=BudgetSettings(replicas=7), autonomy=approve)
+    decision = core.step(seen_at(0.0, deployment("a/a", replicas=6), deployment("b/b", replicas=1)))
+    assert [order.action for order in decision.awaiting] == [Scale(deployment="a/a", replicas=2)]
+    assert [veto.rule for veto in decision.vetoes] == ["budget"]
+
+
+def test_capacity_that_an_order_in_flight_will_take_is_not_spent_again() -> None:
+    """The world shows an order late; the ledger knows it at once, and knows it when it is replaced by a larger one too."""
+    wants = Wants([Scale(deployment="a/a", replicas=4)])
+    core = core_of(wants, budget=BudgetSettings(replicas=6))
+    here = (deployment("a/a", replicas=2), deployment("b/b", replicas=1))
+    core.step(seen_at(0.0, *here))
+    wants.actions = [Scale(deployment="b/b", replicas=4), Scale(deployment="a/a", replicas=9)]
+    later = core.step(seen_at(1.0, *here))
+    assert [order.action for order in later.orders] == [Scale(deployment="b/b", replicas=2)]
+    assert [veto.rule for veto in later.vetoes] == ["budget"]

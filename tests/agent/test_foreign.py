@@ -1,0 +1,68 @@
+"""Counts that somebody else has set are told and left alone for a while."""
+
+from agent.assembly import build_core
+from agent.core import Core
+from agent.settings import Settings
+from policies.action import Alert, Evidence, Proposal, Scale
+from policies.observation import Capacity, Observation, Resources
+from policies.testing import deployment, observation
+
+ROOMY = Capacity(total=Resources(cpus=64.0), free=Resources(cpus=64.0))
+
+
+class Wants:
+    """Wants `replicas` of app/model, wherever there are more or fewer."""
+
+    def __init__(self, replicas: int) -> None:
+        self.replicas = replicas
+
+    def propose(self, seen: Observation) -> list[Proposal]:
+        if seen.deployments["app/model"].replicas_wanted == self.replicas:
+            return []
+        action = Scale(deployment="app/model", replicas=self.replicas)
+        return [Proposal(action=action, because=(Evidence(name="test"),))]
+
+
+def core_with(policy: object) -> Core:
+    core = build_core(Settings.model_validate({"autonomy": {"default": "act"}}))
+    core._policies = (("wants", policy),)
+    return core
+
+
+def seen(at_s: float, replicas: int) -> Observation:
+    return observation(at_s, deployment(replicas=replicas), capacity=ROOMY)
+
+
+def test_a_count_that_we_did_not_ask_for_is_told() -> None:
+    """Which deployment, from what to what; once, not at every tick."""
+    core = core_with(Wants(2))
+    said = [core.step(seen(float(at_s), count)).alerts for at_s, count in enumerate([2, 5, 5])]
+    text = "somebody else set app/model from 2 to 5 replicas"
+    assert said == [(), (Alert(subject="app/model", text=text),), ()]
+
+
+def test_a_count_that_somebody_else_set_is_respected_for_a_while() -> None:
+    """Vetoed with the reason until the time is over; then the policy is heard again."""
+    core = core_with(Wants(2))
+    core.step(seen(0.0, 2))
+    held = core.step(seen(1.0, 5))
+    assert (held.orders, [veto.rule for veto in held.vetoes]) == ((), ["foreign_change"])
+    assert core.step(seen(60.9, 5)).orders == ()
+    assert [order.action for order in core.step(seen(61.0, 5)).orders] == [Scale(deployment="app/model", replicas=2)]
+
+
+def test_a_count_that_we_asked_for_is_ours_however_late_it_comes() -> None:
+    """An order that has run past its deadline may still come true; nobody else did it."""
+    core = core_with(Wants(4))
+    core.step(seen(0.0, 2))
+    core.step(seen(120.0, 2))
+    late = core.step(seen(125.0, 4))
+    assert late.alerts == ()
+
+
+def test_a_challenger_comes_and_goes_without_a_word() -> None:
+    """The replicas of a rollout are the rollout's own affair."""
+    core = build_core(Settings.model_validate({"autonomy": {"default": "act"}}))
+    for at_s, count in enumerate([1, 3]):
+        row = deployment(name="app-challenger/model", replicas=count, slot="challenger")
+        assert core.step(observation(float(at_s), row, capacity=ROOMY)).alerts == ()
