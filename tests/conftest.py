@@ -1,17 +1,57 @@
-"""Rules for all tests: a Ray is started by tests that say so, and by no other."""
+"""One local Ray with Serve for the whole session; applications are deleted between tests."""
 
-import sys
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
+from ray_cluster.local import LocalRay
+
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Where a test finds things."""
+
+    http: str
+    local: LocalRay
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def session_cluster() -> Iterator[Cluster]:
+    # Replicas import the examples, as they would where a user's own code is on the path.
+    os.environ["PYTHONPATH"] = str(ROOT)
+    local = LocalRay.start(num_cpus=12, http_port=free_port())
+    yield Cluster(http=local.http_url, local=local)
+    local.stop()
+
+
+@pytest.fixture
+def cluster(session_cluster: Cluster) -> Iterator[Cluster]:
+    yield session_cluster
+    from ray import serve
+
+    for name in list(serve.status().applications):
+        serve.delete(name)
+
 
 @pytest.fixture(autouse=True)
-def no_ray_unless_marked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`ray.init` raises in a test without the marker `ray`, so that none starts a cluster by accident."""
-    if request.node.get_closest_marker("ray") or "ray" not in sys.modules:
-        return
+def no_ray_by_accident(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that starts a Ray without saying so would be slow for everybody, and flaky where Ray is not."""
+    if request.node.get_closest_marker("ray") is None:
+        import ray
 
-    def refuse(*_: object, **__: object) -> None:
-        raise AssertionError("this test started a Ray, but does not carry the marker `ray`")
+        def refuse(*_: object, **__: object) -> None:
+            raise AssertionError("this test starts a Ray; mark it with @pytest.mark.ray")
 
-    monkeypatch.setattr(sys.modules["ray"], "init", refuse, raising=False)
+        monkeypatch.setattr(ray, "init", refuse)

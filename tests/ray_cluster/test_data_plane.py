@@ -1,0 +1,99 @@
+"""Rows on their way from a request to the monitors: bad ones, many of them, and monitors that are away."""
+
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+import ray
+from ray import serve
+
+from agent.settings import DriftSettings
+from ray_cluster import names
+from ray_cluster.datalog import read
+from ray_cluster.monitor_shard import ensure_shard
+from ray_cluster.probe import Probe
+from ray_cluster.testing import Managed, manage, wait_until
+
+pytestmark = pytest.mark.ray
+
+
+@pytest.fixture(scope="module")
+def managed(session_cluster, tmp_path_factory) -> Iterator[Managed]:
+    folder = tmp_path_factory.mktemp("rows")
+    yield manage("rows", session_cluster.http, session_cluster.local.dashboard_url, folder)
+    for name in list(serve.status().applications):
+        serve.delete(name)
+
+
+def counts(model: str) -> dict[str, int]:
+    return ray.get(ray.get_actor(names.shard_actor(model), names.NAMESPACE).counts.remote())
+
+
+def ask(managed: Managed, name: str, *features: dict) -> httpx.Response:
+    rows = [{"key": f"{name}{n}", "features": row} for n, row in enumerate(features)]
+    return httpx.post(managed.url, json={"rows": rows}, timeout=30)
+
+
+def test_a_bad_row_costs_its_neighbours_nothing(managed: Managed) -> None:
+    """A missing value, a missing column and a word where a number belongs: each row has an answer of its own, and the bad are counted."""
+    answer = ask(managed, "a", {"x": 0.2}, {"x": None}, {}, {"x": "many"}, {"x": 0.9})
+    predictions = [row["prediction"] for row in answer.json()["predictions"]]
+    assert answer.status_code == httpx.codes.OK
+    assert [row["key"] for row in answer.json()["predictions"]] == ["a0", "a1", "a2", "a3", "a4"]
+    assert predictions[0] is not None
+    assert predictions[4] > predictions[0]
+    assert wait_until(lambda: counts(managed.model)["rejected_rows"]) >= 1
+
+
+def test_a_body_that_is_no_request_is_refused_with_the_reason(managed: Managed) -> None:
+    """422, and which field was wrong."""
+    answer = httpx.post(managed.url, json={"rows": [{"name": "a"}]}, timeout=30)
+    assert answer.status_code == httpx.codes.UNPROCESSABLE_ENTITY
+    assert {tuple(error["loc"])[-1] for error in answer.json()["detail"]} == {"key", "features", "name"}
+
+
+def test_a_label_reaches_its_row_in_the_data_log_and_a_stray_one_is_counted(managed: Managed) -> None:
+    """Labels come late, by key; one that no row asked for is counted and harms nothing."""
+    before = managed.seen().models[managed.model].report.rows
+    ask(managed, "b", {"x": 0.2}, {"x": 0.9})
+    wait_until(lambda: managed.seen().models[managed.model].report.rows == before + 2)
+    told = [{"key": "b1", "label": 1.0}, {"key": "nobody", "label": 0.0}]
+    assert httpx.post(managed.url + "labels", json={"labels": told}, timeout=30).json() == {"accepted": 2}
+    wait_until(lambda: counts(managed.model)["unknown_labels"] == 1)
+    rows = wait_until(lambda: _labelled(managed))
+    assert rows == [("b0", None), ("b1", 1.0)]
+
+
+def _labelled(managed: Managed) -> list[tuple[str, float | None]] | None:
+    rows = read(managed.settings.data_log.url, managed.model)
+    if "label" not in rows or rows["label"].notna().sum() != 1:
+        return None
+    return [(r.key, r.label if r.label == r.label else None) for r in rows.itertuples() if r.key in {"b0", "b1"}]
+
+
+def test_a_flooded_probe_drops_and_counts_and_never_waits(cluster) -> None:
+    """Ten times its buffer in one go: the newest rows arrive, the rest are counted, and nobody was kept waiting for the shard."""
+    probe = Probe("flooded", replica="r1", buffer_rows=200, flush_s=3600.0)
+    for n in range(2000):
+        probe.record(key=str(n), features={"x": 0.5}, prediction=0.5)
+    probe.close()
+    assert (probe.sent, probe.dropped) == (200, 1800)
+    shard = ray.get_actor(names.shard_actor("flooded"), names.NAMESPACE)
+    assert ray.get(shard.report.remote(time.time())).rows == 200
+    assert counts("flooded")["dropped_rows"] == 1800
+
+
+def test_a_probe_outlives_its_shard(cluster) -> None:
+    """Rows that were recorded while the shard was dead arrive when it is back; the caller never saw an error."""
+    shard = ensure_shard("mortal", DriftSettings(), follow=False)
+    ray.get(shard.report.remote(0.0))
+    probe = Probe("mortal", replica="r1", flush_s=0.1)
+    ray.kill(shard, no_restart=False)
+    for n in range(50):
+        probe.record(key=str(n), features={"x": 0.5}, prediction=0.5)
+    wait_until(lambda: probe.sent == 50)
+    again = ray.get_actor(names.shard_actor("mortal"), names.NAMESPACE)
+    assert ray.get(again.report.remote(time.time())).rows == 50
+    assert probe.dropped == 0
+    probe.close()
