@@ -213,3 +213,33 @@ def rearranged(k: State, t: float) -> None:
     if k.candidates > 0:
         wake_tasks(k)
     run_tasks(k, t)
+
+
+@compiled
+def observe(
+    k: State,
+    rows: NDArray[np.int64],
+    whole: NDArray[np.int64],
+    seconds: NDArray[np.float64],
+    each: NDArray[np.int64],
+    each_s: NDArray[np.float64],
+) -> None:
+    """Copy the counts of the deployment and of the replicas in these rows; integrals run up to now. Nothing is changed."""
+    queued = list_at(k, WAITING).length
+    counts = (k.arrived, k.sent, k.completed, k.dropped, k.failed, k.timed_out, k.late, queued, k.held)
+    for i in range(len(counts)):
+        whole[i] = counts[i]
+    since_s = k.now_s - k.area_at_s
+    seconds[0] = k.now_s
+    seconds[1] = k.latency_sum_s
+    seconds[2] = k.lost_latency_sum_s
+    seconds[3] = k.waiting_area + queued * since_s
+    seconds[4] = k.held_area + k.held * since_s
+    for i in range(len(rows)):
+        replica = replica_at(k, rows[i])
+        each[0, i] = replica.id
+        each[1, i] = replica.held
+        each[2, i] = replica.completed
+        each[3, i] = replica.errors
+        each_s[0, i] = replica.latency_sum_s
+        each_s[1, i] = replica.held_area + replica.held * (k.now_s - replica.area_at_s)

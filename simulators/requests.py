@@ -19,7 +19,7 @@ from simulators.compilation import cached, fingerprint
 from simulators.draws import streams
 from simulators.replicas import emptied, set_slowness
 from simulators.request_counters import Bin, Counters, ReplicaCounters, bin_of
-from simulators.request_flow import evict, play, rearranged
+from simulators.request_flow import evict, observe, play, rearranged
 from simulators.request_memory import bind
 from simulators.request_records import (
     ABSENT,
@@ -29,8 +29,6 @@ from simulators.request_records import (
     GONE,
     ROUTINGS,
     SHARED_QUEUE,
-    STATE,
-    WAITING,
     Station,
     vacant,
     with_more_bins,
@@ -56,6 +54,8 @@ _VERSION = fingerprint(
 )
 _ADDED, _DRAINED, _CRASHED, _HANDED_BACK, _SLOWED = range(5)
 _FIRST_SLOTS, _FIRST_ROWS, _FIRST_BINS = 256, 8, 8
+_WHOLE = (*COUNTED, "queued", "ongoing")
+_SECONDS = ("at_s", "latency_sum_s", "lost_latency_sum_s", "queued_integral", "ongoing_integral")
 _NO_MARKS = np.empty(0)
 _UNBOUNDED = 2**62
 
@@ -77,6 +77,11 @@ def _change(state, what, row, value, version=_VERSION):  # type: ignore[no-untyp
     elif what != _ADDED:
         evict(k, row, what == _CRASHED, t)
     rearranged(k, t)
+
+
+@cached
+def _observe(state, rows, whole, seconds, each, each_s, version=_VERSION):  # type: ignore[no-untyped-def]  # noqa: PLR0917
+    observe(state[0], rows, whole, seconds, each, each_s)
 
 
 class RequestKernel:
@@ -263,28 +268,21 @@ class RequestKernel:
     def snapshot(self) -> Counters:
         """All counts from the start until now. The arrays in it are copies."""
         k = self._k
-        state = dict(zip(STATE.names or (), k.state.item(), strict=True))
-        rows = np.flatnonzero((k.replicas["phase"] == ACTIVE) | (k.replicas["phase"] == DRAINING))
-        one = k.replicas[rows]
-        queued = int(k.lists[WAITING]["length"])
-        since_s = state["now_s"] - state["area_at_s"]
+        rows = self._alive()
+        whole, seconds = np.empty(len(COUNTED) + 2, np.int64), np.empty(5)
+        each, each_s = np.empty((4, len(rows)), np.int64), np.empty((2, len(rows)))
+        _observe(k.state, rows, whole, seconds, each, each_s)
         return Counters(
-            at_s=state["now_s"],
-            **{name: state[name] for name in COUNTED},
-            latency_sum_s=state["latency_sum_s"],
-            lost_latency_sum_s=state["lost_latency_sum_s"],
-            queued=queued,
-            ongoing=state["held"],
-            queued_integral=state["waiting_area"] + queued * since_s,
-            ongoing_integral=state["held_area"] + state["held"] * since_s,
+            **dict(zip(_WHOLE, whole.tolist(), strict=True)),
+            **dict(zip(_SECONDS, seconds.tolist(), strict=True)),
             sketch=k.sketch.copy(),
             replicas=ReplicaCounters(
-                ids=one["id"],
-                completed=one["completed"],
-                errors=one["errors"],
-                latency_sum_s=one["latency_sum_s"],
-                ongoing=one["held"],
-                ongoing_integral=one["held_area"] + one["held"] * (state["now_s"] - one["area_at_s"]),
+                ids=each[0],
+                ongoing=each[1],
+                completed=each[2],
+                errors=each[3],
+                latency_sum_s=each_s[0],
+                ongoing_integral=each_s[1],
                 sketches=k.replica_sketches[rows],
             ),
         )
@@ -324,6 +322,12 @@ class RequestKernel:
         self._k.candidate_rows[: len(rows)] = rows
         self._set(candidates=len(rows), turn=0)
         _change(self._k.state, what, row, 0.0)
+
+    def _alive(self) -> NDArray[np.int64]:
+        """Rows of the replicas that are ready or draining."""
+        if self._k.state["gone"][0]:
+            self._collect()
+        return np.fromiter(self._rows.values(), np.int64, len(self._rows))
 
     def _collect(self) -> None:
         for id_, row in list(self._rows.items()):
