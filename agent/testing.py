@@ -1,13 +1,12 @@
 """For tests of agents and worlds: a scripted world, recorders, and WorldChecks, the contract that every world must keep."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from agent.codec import canonical
-from agent.journal.record import GENESIS, Entry, body, chained
+from agent.journal.memory import MemoryJournal
 from agent.order import Order
-from agent.ports import JournalUnavailable, Refused
+from agent.ports import Refused
 from policies.action import Alert, Restart, Retrain, Scale, StopTraining
 from policies.observation import (
     Capacity,
@@ -24,37 +23,10 @@ from policies.observation import (
     TrainingJob,
 )
 
+__all__ = ["MemoryJournal", "RecordingActuator", "RecordingNotifier", "ScriptedWorld", "WorldChecks"]
+
 START_S = 3.0
 TRAINING_S = 30.0
-
-
-class MemoryJournal:
-    """A journal in a list, chained as a real one. While `away` it can not be written."""
-
-    def __init__(self) -> None:
-        self.entries: list[Entry] = []
-        self.away = False
-
-    def append(self, entries: Iterable[tuple[str, float, Mapping[str, Any]]], *, durable: bool = False) -> None:
-        lines = list(entries)
-        if self.away:
-            raise JournalUnavailable("the journal is away, as the test wants it")
-        for kind, at_s, payload in lines:
-            previous = self.entries[-1].hash if self.entries else GENESIS
-            seq = len(self.entries) + 1
-            self.entries.append(
-                Entry(
-                    seq=seq,
-                    at_s=at_s,
-                    kind=kind,
-                    payload=payload,
-                    previous_hash=previous,
-                    hash=chained(previous, body(seq, float(at_s), kind, canonical(payload))),
-                )
-            )
-
-    def of_kind(self, kind: str) -> list[Mapping[str, Any]]:
-        return [entry.payload for entry in self.entries if entry.kind == kind]
 
 
 class RecordingActuator:

@@ -1,12 +1,13 @@
 """Where an agent's new life begins: a new epoch, and the orders that the last one left open."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from agent.codec import from_json, to_json
-from agent.journal.record import Kind
-from agent.journal.store import SqlJournal
+from agent.journal.record import Entry, Kind
 from agent.order import Order
+from agent.ports import Journal
 from agent.settings import Settings
 
 
@@ -17,7 +18,15 @@ class Beginning:
     open_orders: tuple[Order, ...]
 
 
-def begin(journal: SqlJournal, settings: Settings, at_s: float) -> Beginning:
+class Lived(Journal, Protocol):
+    """A journal that knows epochs and can be read."""
+
+    def begin(self, at_s: float) -> int: ...
+
+    def entries(self, *, since_seq: int = 0, kinds: Sequence[Kind] | None = None) -> Iterator[Entry]: ...
+
+
+def begin(journal: Lived, settings: Settings, at_s: float) -> Beginning:
     """Take the next epoch and write down what this life starts from. Raises JournalUnavailable."""
     epoch = journal.begin(at_s)
     open_orders: dict[int, Order] = {}

@@ -61,8 +61,8 @@ def test_while_the_journal_is_away_nothing_is_done_and_people_are_told_once() ->
     assert [r["number"] for r in journal.of_kind("refused")] == [1]
     assert next((o["number"], o["status"]) for o in journal.of_kind("outcome")) == (1, "failed")
     assert len(world.effects) == 1
-    assert verify(journal.entries).ok
-    assert replay(journal.entries).identical
+    assert verify(journal.kept).ok
+    assert replay(journal.kept).identical
 
 
 def test_a_refusal_is_written_down_and_replays() -> None:
@@ -71,7 +71,7 @@ def test_a_refusal_is_written_down_and_replays() -> None:
     world.refuses = True
     ticked(agent_over(world, journal), world, 4, ongoing=2.0)
     assert journal.of_kind("refused")[0] == {"number": 1, "reason": "the world refuses, as the test wants it"}
-    assert replay(journal.entries).identical
+    assert replay(journal.kept).identical
 
 
 def test_a_world_that_lies_is_found_out_at_the_deadline() -> None:
@@ -86,11 +86,11 @@ def test_a_replay_finds_a_decision_that_does_not_follow() -> None:
     """One changed order is enough."""
     world, journal = busy_world(), MemoryJournal()
     ticked(agent_over(world, journal), world, 10, ongoing=2.0)
-    intent = next(entry for entry in journal.entries if entry.kind == "intent")
+    intent = next(entry for entry in journal.kept if entry.kind == "intent")
     intent.payload["action"]["replicas"] = 7  # type: ignore[index]
-    result = replay(journal.entries)
+    result = replay(journal.kept)
     assert not result.identical
-    assert not verify(journal.entries).ok
+    assert not verify(journal.kept).ok
 
 
 def test_day_one_is_safe() -> None:

@@ -16,7 +16,7 @@ LINES = st.lists(st.tuples(st.sampled_from(["note", "observed"]), st.floats(0, 1
 def chain(lines: list[tuple[str, float, dict]]) -> list[Entry]:
     journal = MemoryJournal()
     journal.append(lines)
-    return journal.entries
+    return journal.kept
 
 
 @given(LINES)

@@ -1,0 +1,72 @@
+"""A journal in memory, chained as one in a database: for simulations and tests. The same lives, controls and entries.
+
+Observations are most of a journal. Where they are not kept, the chain covers them all the same, so that the head still stands for
+everything that was seen and done; `tell` is handed every entry, and may write them elsewhere.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from agent.codec import canonical
+from agent.journal.controls import KINDS, ControlFold
+from agent.journal.record import GENESIS, Entry, Kind, body, chained
+from agent.ports import JournalUnavailable
+from policies.observation import Controls
+
+
+class MemoryJournal:
+    """While `away` it can neither be written nor read."""
+
+    def __init__(self, *, keep_observations: bool = True, tell: Callable[[Entry], None] | None = None) -> None:
+        self.kept: list[Entry] = []
+        self.away = False
+        self.seq = 0
+        self.head = GENESIS
+        self.epoch = 0
+        self._keep_observations = keep_observations
+        self._tell = tell
+        self._fold = ControlFold()
+
+    def begin(self, at_s: float) -> int:
+        """A new epoch, higher than any before."""
+        self._available()
+        self.epoch += 1
+        return self.epoch
+
+    def append(self, entries: Iterable[tuple[str, float, Mapping[str, Any]]], *, durable: bool = False) -> None:
+        """See `agent.ports.Journal.append`."""
+        lines = list(entries)
+        self._available()
+        for kind, moment, payload in lines:
+            self.seq += 1
+            previous, at_s = self.head, float(moment)
+            self.head = chained(previous, body(self.seq, at_s, kind, canonical(payload)))
+            if kind != Kind.OBSERVED or self._keep_observations or self._tell is not None:
+                self._keep(Entry(
+                    seq=self.seq, at_s=at_s, kind=str(kind), payload=payload, previous_hash=previous, hash=self.head
+                ))  # fmt: skip
+
+    def _keep(self, entry: Entry) -> None:
+        if self._tell is not None:
+            self._tell(entry)
+        if entry.kind != Kind.OBSERVED or self._keep_observations:
+            self.kept.append(entry)
+
+    def entries(self, *, since_seq: int = 0, kinds: Sequence[Kind] | None = None) -> Iterator[Entry]:
+        """Entries that were kept, after `since_seq`, in order."""
+        self._available()
+        first = next((n for n in range(len(self.kept), 0, -1) if self.kept[n - 1].seq <= since_seq), 0)
+        return (entry for entry in self.kept[first:] if kinds is None or entry.kind in kinds)
+
+    def controls(self, at_s: float) -> Controls:
+        """How the controls stand at `at_s`."""
+        self._fold.follow(self.entries(since_seq=self._fold.seq, kinds=KINDS))
+        return self._fold.controls(at_s)
+
+    def of_kind(self, kind: str) -> list[Mapping[str, Any]]:
+        """Payloads of the entries of one kind."""
+        return [entry.payload for entry in self.kept if entry.kind == kind]
+
+    def _available(self) -> None:
+        if self.away:
+            raise JournalUnavailable("the journal is away")

@@ -1,0 +1,76 @@
+"""Conditions on a result: "slo_violation_rate < 0.02", "models.fraud.recovery_s <= 90". Pure.
+
+A condition names a measure by its path, a comparison and a number. A measure that is not known (None) makes no condition true.
+"""
+
+import operator
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
+    "<=": operator.le,
+    ">=": operator.ge,
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    ">": operator.gt,
+}
+FORM = re.compile(r"^\s*([A-Za-z_][\w.\-]*)\s*(<=|>=|==|!=|<|>)\s*([-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)\s*$")
+
+
+class ExpectationError(ValueError):
+    """A condition that can not be read, or that names no known measure."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expectation:
+    text: str
+    measure: str
+    comparison: str
+    number: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """What became of an expectation; `value` is what was measured."""
+
+    text: str
+    held: bool
+    value: float | None
+
+
+def parse(text: str) -> Expectation:
+    """Raises ExpectationError where `text` is no condition."""
+    found = FORM.match(text)
+    if found is None:
+        raise ExpectationError(
+            f"found {text!r}; expected a measure, a comparison and a number, as in 'slo_violation_rate < 0.02'"
+        )
+    measure, comparison, number = found.groups()
+    return Expectation(text=text, measure=measure, comparison=comparison, number=float(number))
+
+
+def check(expectation: Expectation, measures: Mapping[str, Any]) -> Held:
+    """`measures` are nested mappings; a path that leads nowhere raises ExpectationError and says what is there."""
+    value = lookup(expectation.measure, measures)
+    held = value is not None and COMPARISONS[expectation.comparison](float(value), expectation.number)
+    return Held(text=expectation.text, held=held, value=None if value is None else float(value))
+
+
+def lookup(path: str, measures: Mapping[str, Any]) -> float | None:
+    """The number at `path`. A key of the user's own may hold dots, so the longest key that fits is taken."""
+    place: Any = measures
+    rest = path
+    while rest:
+        if not isinstance(place, Mapping):
+            raise ExpectationError(f"{path!r} goes on below a number")
+        keys = [key for key in place if rest == key or rest.startswith(f"{key}.")]
+        if not keys:
+            raise ExpectationError(f"there is no measure {path!r}; known here: {', '.join(sorted(map(str, place)))}")
+        key = max(keys, key=len)
+        place, rest = place[key], rest[len(key) + 1 :]
+    if isinstance(place, Mapping):
+        raise ExpectationError(f"{path!r} names several measures: {', '.join(sorted(map(str, place)))}")
+    return place

@@ -1,0 +1,348 @@
+"""A run: the scenario's world, the unchanged agent in it, and what came of both. One seed, one journal."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from agent.assembly import assemble
+from agent.journal.life import begin
+from agent.journal.memory import MemoryJournal
+from agent.journal.record import Entry, Kind
+from agent.loop import Agent
+from agent.settings import Settings
+from simulators.checkers import Checkers
+from simulators.engine import Engine, Event, Priority
+from simulators.expectations import Held, check, parse
+from simulators.faults import Stage, lose_node, schedule
+from simulators.measures import Ledger, Minute, recovery_s, totals
+from simulators.scenario import Scenario
+from simulators.sketch import quantiles
+from simulators.staging import Seeds, cluster_of, specs_of
+from simulators.telemetry import Telemetry
+from simulators.world import SimulatedWorld
+
+MINUTE_S = 60.0
+HOUR_S = 3600.0
+PROGRESS_EVERY_S = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """How things stood at one moment, for the drawing: replicas that run and that are wanted, and what waits, by model."""
+
+    at_s: float
+    running: dict[str, int]
+    wanted: dict[str, int]
+    queued: dict[str, int]
+    loss: dict[str, float | None]
+    version: dict[str, str | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What came of a run. `measures` is what expectations look at: totals on top, and `models`."""
+
+    scenario: str
+    seed: int
+    requests: int
+    wall_s: float
+    journal_sha256: str
+    measures: dict[str, Any]
+    expectations: tuple[Held, ...]
+    minutes: dict[str, list[Minute]]
+    points: list[Point]
+    entries: list[Entry]
+    faults: list[tuple[float, str]]
+    slos: dict[str, float]
+    interrupted: bool = False
+
+    @property
+    def passed(self) -> bool:
+        return all(each.held for each in self.expectations) and not self.interrupted
+
+    def to_json(self) -> dict[str, Any]:
+        """The machine-readable result."""
+        found = dict(self.measures)
+        models = found.pop("models")
+        return {
+            "scenario": self.scenario,
+            "seed": self.seed,
+            "requests": self.requests,
+            "wall_s": self.wall_s,
+            "requests_per_wall_s": self.requests / self.wall_s if self.wall_s > 0 else 0.0,
+            "journal_sha256": self.journal_sha256,
+            "totals": found,
+            "models": models,
+            "expectations": [{"text": e.text, "held": e.held, "value": e.value} for e in self.expectations],
+            "interrupted": self.interrupted,
+        }
+
+
+@dataclass
+class Simulation:
+    """One run of one scenario. `progress` is told simulated seconds; `tell` gets every entry of the journal."""
+
+    scenario: Scenario
+    seed: int
+    progress: Callable[[float], None] = lambda at_s: None
+    tell: Callable[[Entry], None] | None = None
+    checked: bool = True
+    agent: Agent | None = None
+    _alive_again_s: float = 0.0
+    _points: list[Point] = field(default_factory=list)
+    _faults: list[tuple[float, str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        settings = self.scenario.settings
+        seeds = Seeds(self.seed)
+        self.engine = Engine()
+        told = settings.telemetry
+        self.journal = MemoryJournal(keep_observations=False, tell=self.tell)
+        self.world = SimulatedWorld(
+            engine=self.engine,
+            cluster=cluster_of(settings.cluster.nodes),
+            models=specs_of(self.scenario, seeds),
+            seed=seeds.of("world"),
+            telemetry=Telemetry(
+                window_s=told.window_s,
+                lag_s=told.lag_s,
+                counts_lost_latencies=told.mean_latency_counts_lost,
+                by_replica=told.by_replica,
+            ),
+            controls=self.journal.controls,
+        )
+        self.settings: Settings = self.scenario.agent_settings()
+        if any(each.learning is not None for each in settings.models.values()):
+            self.settings = _with_trainings(self.settings, self.scenario)
+        self.ledger = Ledger(self.world)
+        self.checkers = Checkers(self.world, self.journal, self.settings, seed=self.seed)
+        self._schedule(seeds)
+
+    def run(self) -> Result:
+        """Play it to its end. A rule that breaks raises `checkers.BrokenRule`; Ctrl-C ends early with what there is."""
+        began = time.perf_counter()
+        settings = self.scenario.settings
+        interrupted = False
+        try:
+            self.engine.run(settings.duration_s, self._watch if self.checked else None)
+        except KeyboardInterrupt:
+            interrupted = True
+        self.world.catch_up()
+        self.ledger.collect(final=True)
+        if self.checked and not interrupted:
+            self.checkers.at_the_end(self.engine.now_s)
+        return self._result(time.perf_counter() - began, interrupted)
+
+    # -- the agent -----------------------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        now_s = self.engine.now_s
+        if self.agent is None and now_s >= self._alive_again_s and not self.journal.away:
+            self._live(now_s)
+        if self.agent is not None:
+            self.agent.tick(now_s)
+        else:
+            self.world.catch_up()
+
+    def _live(self, at_s: float) -> None:
+        """A life of the agent begins, from the journal alone."""
+        beginning = begin(self.journal, self.settings, at_s)
+        self.agent = assemble(
+            self.settings,
+            sensor=self.world,
+            actuator=self.world,
+            trainer=self.world,
+            notifier=self.world,
+            journal=self.journal,
+            epoch=beginning.epoch,
+            next_number=beginning.next_number,
+            open_orders=beginning.open_orders,
+        )
+
+    def _kill_agent(self, for_s: float) -> None:
+        self.agent = None
+        self._alive_again_s = self.engine.now_s + for_s
+
+    def _journal_away(self, away: bool) -> None:
+        self.journal.away = away
+
+    # -- the course of events ------------------------------------------------------------------------------------
+
+    def _schedule(self, seeds: Seeds) -> None:
+        settings = self.scenario.settings
+        first_s = settings.first_tick_s if settings.first_tick_s is not None else settings.tick_s
+        if settings.policies:
+            self.engine.every(settings.tick_s, "tick", self._tick, Priority.TICK, first_s=first_s)
+        self.engine.every(MINUTE_S, "a minute is over", self._minute, Priority.END, first_s=MINUTE_S)
+        stage = Stage(
+            world=self.world,
+            engine=self.engine,
+            stream=np.random.default_rng(seeds.of("faults")),
+            kill_agent=self._kill_agent,
+            journal_away=self._journal_away,
+        )
+        schedule(settings.faults, stage)
+        self._faults = [(fault.at_s, fault.kind) for fault in settings.faults]
+        self._schedule_preemptions(np.random.default_rng(seeds.of("preemptions")))
+
+    def _schedule_preemptions(self, stream: np.random.Generator) -> None:
+        for kind in self.scenario.settings.cluster.nodes:
+            if not kind.spot or kind.preemptions_per_hour <= 0:
+                continue
+            for n in range(kind.count):
+                at_s = 0.0
+                while (at_s := at_s + stream.exponential(HOUR_S / kind.preemptions_per_hour)) < self._end_s:
+                    self._preempt(f"{kind.name}-{n + 1}", at_s, kind.preemption_notice_s, kind.back_after_s)
+                    at_s += kind.preemption_notice_s + kind.back_after_s
+
+    @property
+    def _end_s(self) -> float:
+        return self.scenario.settings.duration_s
+
+    def _preempt(self, node: str, at_s: float, notice_s: float, back_after_s: float) -> None:
+        """A spot node is told to go: what runs on it moves away; what has not by then dies with it."""
+        world, engine = self.world, self.engine
+
+        def warn() -> None:
+            world.cluster.nodes[node].draining = True
+            for deployment in list(world.deployments.values()):
+                for replica in [r for r in deployment.live if r.node == node]:
+                    deployment.restart(replica.id)
+
+        self._faults.append((at_s, f"{node} is preempted"))
+        engine.at(at_s, f"{node} will be preempted", warn, Priority.FAULT)
+        engine.at(at_s + notice_s, f"{node} is preempted", lambda: lose_node(world, node), Priority.FAULT)
+        back_s = at_s + notice_s + back_after_s
+        engine.at(back_s, f"{node} is back", lambda: world.cluster.restore(node, engine.now_s), Priority.FAULT)
+
+    def _minute(self) -> None:
+        self.world.catch_up()
+        self.ledger.collect()
+        self._points.append(self._point())
+        self.progress(self.engine.now_s)
+
+    def _watch(self, event: Event) -> None:
+        self.checkers.look(event)
+
+    def _point(self) -> Point:
+        served = self.world.served
+        return Point(
+            at_s=self.engine.now_s,
+            running={name: len(each.champion.running) for name, each in served.items()},
+            wanted={name: each.champion.wanted for name, each in served.items()},
+            queued={name: each.champion.kernel.snapshot().queued for name, each in served.items()},
+            loss={
+                name: each.model.true_loss(each.model.champion.number, self.engine.now_s) if each.model else None
+                for name, each in served.items()
+            },
+            version={name: each.model.champion.number if each.model else None for name, each in served.items()},
+        )
+
+    # -- what came of it -----------------------------------------------------------------------------------------
+
+    def _result(self, wall_s: float, interrupted: bool) -> Result:
+        from_s = self.scenario.settings.warm_up_s
+        by_model = {name: self.ledger.by_minute(name, from_s=from_s, until_s=self._end_s) for name in self.world.served}
+        slos = {name: model.slo_latency_s for name, model in self.scenario.settings.models.items()}
+        measures = self._measures(by_model, slos)
+        expectations = tuple(check(parse(text), measures) for text in self.scenario.settings.expect)
+        return Result(
+            scenario=self.scenario.name,
+            seed=self.seed,
+            requests=sum(each.champion.kernel.snapshot().arrived for each in self.world.served.values()),
+            wall_s=wall_s,
+            journal_sha256=self.journal.head,
+            measures=measures,
+            expectations=expectations,
+            minutes=by_model,
+            points=self._points,
+            entries=self.journal.kept,
+            faults=sorted(self._faults),
+            slos=slos,
+            interrupted=interrupted,
+        )
+
+    def _measures(self, by_model: dict[str, list[Minute]], slos: dict[str, float]) -> dict[str, Any]:
+        models = {name: self._of_model(name, rows, slos[name]) for name, rows in by_model.items()}
+        hours = max(self.engine.now_s, 1e-9) / HOUR_S
+        replica_hours = sum(each["replica_hours"] for each in models.values())
+        losses = [each["mean_loss"] for each in models.values() if each["mean_loss"] is not None]
+        recoveries = [each["recovery_s"] for each in models.values()]
+        orders = self.journal.of_kind(Kind.INTENT)
+        counted = ("rollbacks", "promotions", "retrainings", "restarts", "scale_orders")
+        return {
+            **totals(by_model, slos),
+            "replica_hours": replica_hours,
+            "replicas_mean": replica_hours / hours,
+            "node_cost": self.world.cluster.cost(self.engine.now_s),
+            "orders": len(orders),
+            **{name: sum(each[name] for each in models.values()) for name in counted},
+            "alerts": len(self.world.alerts),
+            "vetoes": sum(len(each["vetoes"]) for each in self.journal.of_kind(Kind.DECIDED)),
+            "recovery_s": None if None in recoveries else max(recoveries, default=0.0),
+            "mean_loss": sum(losses) / len(losses) if losses else None,
+            "models": models,
+        }
+
+    def _of_model(self, name: str, rows: list[Minute], slo_s: float) -> dict[str, Any]:
+        served = self.world.served[name]
+        model, champion = served.model, served.champion
+        sketch = champion.kernel.snapshot()
+        p50, p95, p99 = _quantiles(sketch)
+        last_fault_s = max((at_s for at_s, _ in self._faults), default=None)
+        hours = champion.replica_s() / HOUR_S
+        intents = [each["action"] for each in self.journal.of_kind(Kind.INTENT)]
+        mine = [each for each in intents if name in (each.get("model"), str(each.get("deployment", "")).split("/")[0])]
+        return {
+            "slo_violation_rate": sum(each.violation_rate for each in rows) / len(rows) if rows else 0.0,
+            "lost_utility": 1.0 - sum(each.utility(slo_s) for each in rows) / len(rows) if rows else 0.0,
+            "requests": sum(each.arrived for each in rows),
+            "dropped": sum(each.dropped for each in rows),
+            "failed": sum(each.failed for each in rows),
+            "replica_hours": hours,
+            "replicas_mean": hours * HOUR_S / max(self.engine.now_s, 1e-9),
+            "replicas_max": max((point.running[name] for point in self._points), default=len(champion.running)),
+            "p50_s": p50,
+            "p95_s": p95,
+            "p99_s": p99,
+            "rollbacks": model.rollbacks if model else 0,
+            "promotions": len(model.promotions) if model else 0,
+            "retrainings": len(model.trainings) if model else 0,
+            "restarts": champion.restarts,
+            "recovery_s": recovery_s(rows, last_fault_s) if last_fault_s is not None else 0.0,
+            "mean_loss": model.loss_total / model.loss_rows if model and model.loss_rows else None,
+            "scale_orders": sum(each["kind"] == "scale" for each in mine),
+            "quarantines": len(model.quarantined) if model else 0,
+        }
+
+
+def _quantiles(counters: Any) -> tuple[float | None, ...]:
+
+    found = quantiles(counters.sketch, (0.5, 0.95, 0.99))
+    return tuple(value if np.isfinite(value) else None for value in found)
+
+
+def _with_trainings(settings: Settings, scenario: Scenario) -> Settings:
+    """The agent knows what a training of each managed model takes, as from its configuration."""
+    models = {
+        name: {
+            "training": {
+                "recipes": ["logistic"],
+                "trials": model.learning.trials,
+                "trial_cpus": max(model.learning.trial_cpus, 1e-6),
+                "trial_gpus": model.learning.trial_gpus,
+                "concurrent_trials": model.learning.concurrent_trials,
+            }
+        }
+        for name, model in scenario.settings.models.items()
+        if model.learning is not None
+    }
+    return Settings.model_validate(settings.model_dump() | {"models": models})
+
+
+def run(scenario: Scenario, *, seed: int | None = None, **options: Any) -> Result:
+    """Play `scenario` from its seed, or from another."""
+    return Simulation(scenario, scenario.settings.seed if seed is None else seed, **options).run()

@@ -1,0 +1,214 @@
+"""A scenario from its file: read strictly, checked whole, with every fault named by file, line and key."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from agent.assembly import AssemblyError, build_core
+from agent.settings import PolicySettings, Settings
+from agent.strict_yaml import Fault, FileFault, Keys, read, validated
+from simulators.arrival_traces import CountTrace, StampTrace, TraceError, load_trace
+from simulators.expectations import ExpectationError, lookup, parse
+from simulators.settings import ScenarioSettings, TokensSettings, TraceSettings
+
+DATA_VARIABLE = "HOMEOSTAT_DATA"
+SCHEMA_KEY = "$schema"
+
+
+class ScenarioError(ValueError):
+    """What is wrong with a scenario: one line per fault, `file:line: key: what was found; what was expected`."""
+
+
+class DataMissing(ScenarioError):
+    """A trace that the scenario plays is not on this machine."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A scenario and where it lies; traces are found beside it or under HOMEOSTAT_DATA."""
+
+    settings: ScenarioSettings
+    folder: Path
+    file: str = "scenario"
+
+    @property
+    def name(self) -> str:
+        return self.settings.name
+
+    def with_policies(self, policies: Iterable[PolicySettings]) -> "Scenario":
+        """The same scenario under other policies."""
+        return replace(self, settings=self.settings.model_copy(update={"policies": tuple(policies)}))
+
+    def agent_settings(self) -> Settings:
+        """What the agent in it is told, as in a configuration file."""
+        told = self.settings
+        return Settings.model_validate(
+            {
+                "name": "simulated",
+                "tick_s": told.tick_s,
+                "autonomy": told.autonomy,
+                "budget": told.budget,
+                "guards": told.guards,
+                "deadlines": told.deadlines,
+                "schedules": told.schedules,
+                "policies": [each.model_dump() for each in told.policies],
+                "models": {},
+            }
+        )
+
+
+def load(path: str | Path) -> Scenario:
+    """The scenario in `path`. Raises ScenarioError with all that is wrong with it, DataMissing where only a trace is lacking."""
+    file = Path(path)
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ScenarioError(f"{file}: can not be read: {error}") from error
+    return parse_scenario(text, str(file), file.absolute().parent)
+
+
+def parse_scenario(text: str, name: str, folder: Path) -> Scenario:
+    """The scenario in `text`, called `name` in messages. Raises ScenarioError."""
+    try:
+        settings = validated(
+            text,
+            name,
+            ScenarioSettings,
+            change=lambda values: values.pop(SCHEMA_KEY, None),
+            impossible=lambda value: _impossible(value, folder),
+        )
+    except FileFault as fault:
+        raise ScenarioError(str(fault)) from fault
+    return Scenario(settings=settings, folder=folder, file=name)
+
+
+def load_policies(path: str | Path) -> tuple[PolicySettings, ...]:
+    """The policies of a settings or policy file. Raises ScenarioError."""
+    try:
+        found = read(Path(path).read_text(encoding="utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ScenarioError(f"{path}: can not be read: {error}") from error
+    except FileFault as fault:
+        raise ScenarioError(str(fault)) from fault
+    listed = found.values.get("policies")
+    if not isinstance(listed, list):
+        raise ScenarioError(f"{path}:{found.line(('policies',))}: policies: missing; expected a list of policies")
+    try:
+        policies = tuple(PolicySettings.model_validate(each) for each in listed)
+    except ValueError as error:
+        raise ScenarioError(f"{path}:{found.line(('policies',))}: policies: {error}") from error
+    for index, told in _policy_faults(policies):
+        raise ScenarioError(f"{path}:{found.line(('policies', index))}: policies[{index}]: {told}")
+    return policies
+
+
+def schema() -> dict[str, Any]:
+    """JSON Schema of a scenario, for completion in editors."""
+    plain = ScenarioSettings.model_json_schema()
+    plain["properties"][SCHEMA_KEY] = {"type": "string"}
+    return {SCHEMA_KEY: "https://json-schema.org/draft/2020-12/schema", **plain}
+
+
+def trace_path(path: str, folder: Path) -> Path:
+    """Where a trace lies: absolute, beside the scenario, or under HOMEOSTAT_DATA. Raises DataMissing."""
+    places = [Path(path), folder / path]
+    if data := os.environ.get(DATA_VARIABLE):
+        places.append(Path(data) / path)
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+        raise DataMissing(f"the trace {path} is not beside the scenario, nor under {DATA_VARIABLE}")
+    return found
+
+
+# -- what no type can forbid -------------------------------------------------------------------------------------
+
+
+def _impossible(settings: ScenarioSettings, folder: Path) -> Iterator[Fault]:
+    for index, told in _policy_faults(settings.policies):
+        yield ("policies", index), told
+    yield from _expectation_faults(settings)
+    yield from _fault_faults(settings)
+    for name, model in settings.models.items():
+        for index, traffic in enumerate(model.traffic):
+            if isinstance(traffic, TraceSettings):
+                yield from _trace_faults(traffic, ("models", name, "traffic", index), folder)
+        tokens = isinstance(model.service, TokensSettings)
+        if tokens and not all(isinstance(each, TraceSettings) for each in model.traffic):
+            yield (
+                ("models", name, "service"),
+                "tokens come with a trace; expected all traffic of this model to be traces",
+            )
+    cpus = sum(kind.count * kind.cpus for kind in settings.cluster.nodes)
+    least = sum(model.replicas * model.cpus for model in settings.models.values())
+    if least > cpus + 1e-9:
+        yield ("cluster", "nodes"), f"found {cpus:g} CPUs; the replicas that the scenario begins with take {least:g}"
+    if settings.warm_up_s >= settings.duration_s:
+        yield ("warm_up_s",), f"found {settings.warm_up_s:g}; expected less than duration_s, {settings.duration_s:g}"
+
+
+def _policy_faults(policies: Iterable[PolicySettings]) -> Iterator[tuple[int, str]]:
+    for index, entry in enumerate(policies):
+        try:
+            build_core(Settings(policies=(entry,)))
+        except AssemblyError as error:
+            yield index, str(error.__cause__ or error)
+
+
+def _trace_faults(traffic: TraceSettings, keys: Keys, folder: Path) -> Iterator[Fault]:
+    try:
+        trace = load_trace(trace_path(traffic.path, folder))
+    except DataMissing:
+        return  # said where the scenario is to be run, since its other parts may be checked without the data
+    except (TraceError, OSError) as error:
+        yield (*keys, "path"), str(error)
+        return
+    if isinstance(trace, StampTrace):
+        if traffic.column is not None:
+            yield (
+                (*keys, "column"),
+                f"found {traffic.column!r}; this trace holds timestamps and has no columns to choose from",
+            )
+    elif (traffic.column is None and len(trace.names) > 1) or (traffic.column not in (None, *trace.names)):
+        yield (*keys, "column"), f"found {traffic.column!r}; expected one of {_shown(trace)}"
+
+
+def _shown(trace: CountTrace) -> str:
+    names = trace.names
+    return ", ".join(names) if len(names) <= 12 else f"{', '.join(names[:12])} and {len(names) - 12} more"
+
+
+def _fault_faults(settings: ScenarioSettings) -> Iterator[Fault]:
+    nodes = {f"{kind.name}-{n + 1}" for kind in settings.cluster.nodes for n in range(kind.count)}
+    for index, fault in enumerate(settings.faults):
+        if fault.model is not None and fault.model not in settings.models:
+            yield ("faults", index, "model"), f"found {fault.model!r}; expected one of {', '.join(settings.models)}"
+        if fault.node is not None and fault.node not in nodes:
+            yield ("faults", index, "node"), f"found {fault.node!r}; expected one of {', '.join(sorted(nodes))}"
+
+
+def _expectation_faults(settings: ScenarioSettings) -> Iterator[Fault]:
+    known = known_measures(settings.models)
+    for index, text in enumerate(settings.expect):
+        try:
+            lookup(parse(text).measure, known)
+        except ExpectationError as error:
+            yield ("expect", index), str(error)
+
+
+TOTALS = (
+    "lost_utility", "slo_violation_rate", "violations_per_request", "requests", "dropped", "failed", "replica_hours",
+    "replicas_mean", "node_cost", "orders", "rollbacks", "promotions", "retrainings", "restarts", "alerts", "vetoes",
+    "recovery_s", "mean_loss", "scale_orders",
+)  # fmt: skip
+OF_MODEL = (
+    "slo_violation_rate", "lost_utility", "requests", "dropped", "failed", "replica_hours", "replicas_mean",
+    "replicas_max", "p50_s", "p95_s", "p99_s", "rollbacks", "promotions", "retrainings", "restarts", "recovery_s",
+    "mean_loss", "scale_orders", "quarantines",
+)  # fmt: skip
+
+
+def known_measures(models: Iterable[str]) -> Mapping[str, Any]:
+    """Every measure that a result has, with a zero for its value: what an expectation may name."""
+    return {**dict.fromkeys(TOTALS, 0.0), "models": {name: dict.fromkeys(OF_MODEL, 0.0) for name in models}}

@@ -1,0 +1,365 @@
+"""A scenario as it is written: strict YAML, units in the names. Reading it is in `simulators.scenario`."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from agent.settings import (
+    AutonomySettings,
+    BudgetSettings,
+    Count,
+    DeadlineSettings,
+    GuardSettings,
+    PolicySettings,
+    Seconds,
+    Share,
+    Strict,
+)
+
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Moment = NotNegative
+
+
+# -- durations ---------------------------------------------------------------------------------------------------
+
+
+class ConstantSettings(Strict):
+    """Always the same."""
+
+    kind: Literal["constant"]
+    seconds: NotNegative
+
+
+class ExponentialSettings(Strict):
+    """Without memory, after a fixed part."""
+
+    kind: Literal["exponential"]
+    mean_s: Positive
+    shift_s: NotNegative = 0.0
+
+
+class LognormalSettings(Strict):
+    """shift_s + scale_s * exp(shape * N), N standard normal."""
+
+    kind: Literal["lognormal"]
+    scale_s: Positive
+    shape: NotNegative
+    shift_s: NotNegative = 0.0
+
+
+class EmpiricalSettings(Strict):
+    """Measured quantiles, linear between them; equally spaced where no probabilities are given."""
+
+    kind: Literal["empirical"]
+    seconds: Annotated[tuple[NotNegative, ...], Field(min_length=2)]
+    probabilities: tuple[Share, ...] = ()
+
+
+class TokensSettings(Strict):
+    """A language model: the traffic must be a trace with prompt_tokens and output_tokens."""
+
+    kind: Literal["tokens"]
+    prompt_token_s: NotNegative
+    output_token_s: NotNegative
+    constant_s: NotNegative = 0.0
+
+
+Duration = Annotated[
+    ConstantSettings | ExponentialSettings | LognormalSettings | EmpiricalSettings, Field(discriminator="kind")
+]
+ServiceTime = Annotated[
+    ConstantSettings | ExponentialSettings | LognormalSettings | EmpiricalSettings | TokensSettings,
+    Field(discriminator="kind"),
+]
+
+
+# -- traffic -----------------------------------------------------------------------------------------------------
+
+
+class SteadySettings(Strict):
+    """Poisson at one rate."""
+
+    kind: Literal["steady"]
+    rate_rps: NotNegative
+
+
+class PiecesSettings(Strict):
+    """Poisson; the rate runs straight from point to point, and stays after the last."""
+
+    kind: Literal["pieces"]
+    times_s: Annotated[tuple[Moment, ...], Field(min_length=1)]
+    rates_rps: Annotated[tuple[NotNegative, ...], Field(min_length=1)]
+
+
+class DiurnalSettings(Strict):
+    """Poisson; a wave of one day with its peak at `peak_s` after midnight. `weekdays` are factors by day of the week."""
+
+    kind: Literal["diurnal"]
+    mean_rps: Positive
+    swing: Share
+    """Height of the wave as a part of the mean."""
+    peak_s: Moment = 50_400.0
+    period_s: Positive = 86_400.0
+    weekdays: tuple[NotNegative, ...] = ()
+
+
+class RampSettings(Strict):
+    """Poisson; from one rate to another between two moments."""
+
+    kind: Literal["ramp"]
+    from_rps: NotNegative
+    to_rps: NotNegative
+    begin_s: Moment
+    end_s: Moment
+
+
+class StepSettings(Strict):
+    """Poisson; another rate from a moment on."""
+
+    kind: Literal["step"]
+    before_rps: NotNegative
+    after_rps: NotNegative
+    at_s: Moment
+
+
+class FlashCrowdSettings(Strict):
+    """Poisson; a crowd that comes within `rise_s`, stays and leaves."""
+
+    kind: Literal["flash_crowd"]
+    base_rps: NotNegative
+    peak_rps: NotNegative
+    at_s: Moment
+    rise_s: Positive = 10.0
+    hold_s: NotNegative = 60.0
+    fall_s: Positive = 300.0
+
+
+class BurstsSettings(Strict):
+    """A Markov-modulated Poisson process: states with a rate and a mean stay each."""
+
+    kind: Literal["bursts"]
+    rates_rps: Annotated[tuple[NotNegative, ...], Field(min_length=2)]
+    stays_s: Annotated[tuple[Positive, ...], Field(min_length=2)]
+
+
+class TraceSettings(Strict):
+    """A recorded trace: counts per minute or second of one column, or raw timestamps. A relative path begins at HOMEOSTAT_DATA
+    where that is set, else beside the scenario."""
+
+    kind: Literal["trace"]
+    path: str
+    column: str | None = None
+    """Which column of counts; missing: the file has one."""
+    from_s: Moment = 0.0
+    until_s: Moment | None = None
+    scale: Positive = 1.0
+    stretch: Positive = 1.0
+    gaps: Literal["poisson", "exponential_gaps"] = "poisson"
+    """How the requests of a bin lie in it."""
+
+
+Traffic = Annotated[
+    SteadySettings
+    | PiecesSettings
+    | DiurnalSettings
+    | RampSettings
+    | StepSettings
+    | FlashCrowdSettings
+    | BurstsSettings
+    | TraceSettings,
+    Field(discriminator="kind"),
+]
+
+
+# -- cluster -----------------------------------------------------------------------------------------------------
+
+
+class NodesSettings(Strict):
+    """So many nodes of one kind; their names are `name`-1, `name`-2 and so on."""
+
+    name: str = "node"
+    count: Annotated[int, Field(ge=1)]
+    cpus: NotNegative
+    gpus: NotNegative = 0.0
+    price_per_hour: NotNegative = 0.0
+    spot: bool = False
+    preemptions_per_hour: NotNegative = 0.0
+    """For spot nodes: mean number of times that each is taken away in an hour."""
+    preemption_notice_s: NotNegative = 120.0
+    back_after_s: Seconds = 600.0
+
+
+class LifecycleSettings(Strict):
+    """How long the steps in the life of a replica take."""
+
+    cold_start: Duration = ConstantSettings(kind="constant", seconds=10.0)
+    warm_start_s: NotNegative = 0.0
+    warm_s: NotNegative = 0.0
+    """A stopped replica keeps its place and can be taken back within so long."""
+    warm_look_s: Positive = 5.0
+    stop_s: NotNegative = 0.0
+    drain_max_s: Seconds | None = None
+    capacity_retry_s: Positive = 5.0
+    restart_after_s: NotNegative = 1.0
+    """Until the controller has noticed that a replica is dead."""
+    start_failure_p: Share = 0.0
+
+
+class ClusterSettings(Strict):
+    nodes: Annotated[tuple[NodesSettings, ...], Field(min_length=1)]
+
+
+class TelemetrySettings(Strict):
+    window_s: Positive = 30.0
+    lag_s: NotNegative = 0.0
+    mean_latency_counts_lost: bool = False
+    """Whether dropped and failed requests count in the mean latency, as where a proxy measures."""
+    by_replica: bool = True
+
+
+# -- models ------------------------------------------------------------------------------------------------------
+
+
+class ChangeSettings(Strict):
+    """What happens to the rows of a model: harmful, harmless, incident or season; see `simulators.learning`."""
+
+    kind: Literal["harmful", "harmless", "incident", "season"]
+    at_s: Moment
+    until_s: Moment | None = None
+    harm: NotNegative = 0.0
+
+    @model_validator(mode="after")
+    def _season_ends(self) -> "ChangeSettings":
+        if self.kind == "season" and self.until_s is None:
+            raise ValueError("a season needs until_s, since its wave is as long as that")
+        if self.until_s is not None and self.until_s <= self.at_s:
+            raise ValueError(f"until_s ({self.until_s}) must come after at_s ({self.at_s})")
+        return self
+
+
+class LearningSettings(Strict):
+    """A managed model: how it learns and what happens to its rows. Losses are per row."""
+
+    base_loss: NotNegative = 0.1
+    noise: NotNegative = 0.2
+    label_delay_s: NotNegative = 600.0
+    label_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    window_rows: Annotated[int, Field(ge=10)] = 2000
+    rows_needed: Annotated[int, Field(ge=1)] = 5000
+    """Rows after a change that teach a version all of it."""
+    detection_delay_s: NotNegative = 60.0
+    delta: Annotated[float, Field(gt=0, lt=1)] = 0.002
+    trials: Annotated[int, Field(ge=1)] = 8
+    concurrent_trials: Annotated[int, Field(ge=1)] = 2
+    trial_s: Positive = 60.0
+    trial_cpus: NotNegative = 1.0
+    trial_gpus: NotNegative = 0.0
+    swap_s: NotNegative = 1.0
+    changes: tuple[ChangeSettings, ...] = ()
+    bad_versions: dict[int, NotNegative] = Field(default_factory=dict)
+    """Number of a version -> loss that it has on top, as by a defect of the pipeline."""
+    crashing_versions: tuple[int, ...] = ()
+    """Numbers of versions whose replicas do not start."""
+
+
+class SimModelSettings(Strict):
+    """One model: its traffic, its service, its replicas."""
+
+    traffic: Annotated[tuple[Traffic, ...], Field(min_length=1)]
+    service: ServiceTime
+    replicas: Annotated[int, Field(ge=0)] = 1
+    min_replicas: Annotated[int, Field(ge=0)] = 1
+    max_replicas: Annotated[int, Field(ge=1)] | None = None
+    cpus: NotNegative = 1.0
+    gpus: NotNegative = 0.0
+    slo_latency_s: Seconds
+    routing: Literal["power_of_two", "round_robin", "shared_queue", "least_loaded"] = "power_of_two"
+    max_ongoing_requests: Annotated[int, Field(ge=1)] = 5
+    concurrency: Annotated[int, Field(ge=1)] = 1
+    max_queued_requests: Annotated[int, Field(ge=-1)] = -1
+    dispatcher_holds: Count = 0
+    router: ServiceTime | None = None
+    overhead: ServiceTime | None = None
+    batch_max: Annotated[int, Field(ge=1)] = 1
+    batch_wait_s: NotNegative = 0.0
+    batch_growth: NotNegative = 0.0
+    timeout_s: Seconds | None = None
+    retries: Count = 0
+    retry_backoff_s: NotNegative = 0.0
+    lifecycle: LifecycleSettings | None = None
+    """Missing: that of the scenario."""
+    learning: LearningSettings | None = None
+
+
+# -- faults ------------------------------------------------------------------------------------------------------
+
+FaultKind = Literal[
+    "replica_crash",
+    "crash_loop",
+    "slow_replica",
+    "hang",
+    "node_loss",
+    "network_delay",
+    "telemetry_lost",
+    "telemetry_late",
+    "telemetry_duplicated",
+    "telemetry_nan",
+    "labels_away",
+    "registry_away",
+    "journal_away",
+    "controller_away",
+    "agent_killed",
+    "actuator_lies",
+    "actuator_slow",
+    "foreign_scale",
+    "cold_start_storm",
+]
+
+
+class FaultSettings(Strict):
+    """Something breaks at `at_s`, for `for_s` where it mends by itself."""
+
+    at_s: Moment
+    kind: FaultKind
+    model: str | None = None
+    node: str | None = None
+    replicas: Annotated[int, Field(ge=1)] = 1
+    """How many replicas it hits, or how many a foreign hand sets."""
+    factor: Positive = 10.0
+    """How much slower."""
+    seconds: NotNegative = 1.0
+    """Of a delay or a lag."""
+    for_s: Seconds | None = None
+    noticed_after_s: NotNegative | None = None
+    """For a hang: until Serve's health check replaces the replica; missing: never."""
+
+
+# -- the whole ---------------------------------------------------------------------------------------------------
+
+
+class ScenarioSettings(Strict):
+    """A scenario file."""
+
+    name: str
+    why: str = ""
+    """Why this scenario is there."""
+    seed: int = 1
+    duration_s: Seconds
+    warm_up_s: NotNegative = 0.0
+    """Minutes before it do not count in the measures."""
+    tick_s: Positive = 10.0
+    first_tick_s: Moment | None = None
+    models: Annotated[dict[str, SimModelSettings], Field(min_length=1)]
+    cluster: ClusterSettings
+    lifecycle: LifecycleSettings = LifecycleSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
+    faults: tuple[FaultSettings, ...] = ()
+    policies: tuple[PolicySettings, ...] = ()
+    autonomy: AutonomySettings = AutonomySettings.model_validate({"default": "act"})
+    budget: BudgetSettings = BudgetSettings()
+    guards: GuardSettings = GuardSettings()
+    deadlines: DeadlineSettings = DeadlineSettings()
+    schedules: dict[str, str] = Field(default_factory=dict)
+    expect: tuple[str, ...] = ()
+    """Conditions such as "slo_violation_rate < 0.02" or "models.fraud.recovery_s <= 90"."""

@@ -1,0 +1,130 @@
+"""What can be measured of a simulated deployment: windows of its kernel's counters, as late and as broken as the scenario wants.
+
+A window is the later of two snapshots minus the earlier one. Snapshots are kept for as long as a window may reach back.
+"""
+
+import math
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from policies.observation import Traffic, known
+from simulators.request_counters import Counters
+from simulators.sketch import quantiles
+
+ASKED = (0.5, 0.95, 0.99)
+
+
+@dataclass(kw_only=True)
+class Telemetry:
+    """`window_s` is how much is averaged over, `lag_s` how old the newest that can be seen is.
+
+    `lost` gives nothing new, `nan` gives numbers that are none, `duplicated` repeats the last answer; faults switch them.
+    """
+
+    window_s: float = 30.0
+    lag_s: float = 0.0
+    counts_lost_latencies: bool = False
+    """Whether dropped, failed and timed-out requests count in the mean latency, as where a proxy measures."""
+    by_replica: bool = True
+    lost: bool = False
+    nan: bool = False
+    duplicated: bool = False
+    _history: dict[str, deque[Counters]] = field(default_factory=dict)
+    _last: dict[str, tuple[Traffic | None, Mapping[int, Traffic]]] = field(default_factory=dict)
+
+    def see(self, name: str, counters: Counters) -> None:
+        """Keep a snapshot of a deployment, taken now."""
+        history = self._history.setdefault(name, deque())
+        if history and history[-1].at_s == counters.at_s:
+            history.pop()
+        history.append(counters)
+        oldest_s = counters.at_s - self.window_s - self.lag_s
+        while len(history) > 2 and history[1].at_s <= oldest_s:
+            history.popleft()
+
+    def read(self, name: str, at_s: float) -> tuple[Traffic | None, Mapping[int, Traffic]]:
+        """(traffic of the deployment, traffic by number of its replicas) as it can be seen at `at_s`."""
+        if (self.lost or self.duplicated) and name in self._last:
+            return self._last[name]
+        answer = self._measure(name, at_s)
+        if not self.lost:
+            self._last[name] = answer
+        return (None, {}) if self.lost else answer
+
+    def before(self, name: str) -> Counters | None:
+        """The snapshot before the newest."""
+        history = self._history.get(name)
+        return history[-2] if history is not None and len(history) > 1 else None
+
+    def forget(self, name: str) -> None:
+        self._history.pop(name, None)
+        self._last.pop(name, None)
+
+    def _measure(self, name: str, at_s: float) -> tuple[Traffic | None, Mapping[int, Traffic]]:
+        history = self._history.get(name)
+        if not history:
+            return None, {}
+        visible = [each for each in history if each.at_s <= at_s - self.lag_s] if self.lag_s else history
+        if len(visible) < 2:
+            return None, {}
+        newest = visible[-1]
+        oldest = next(each for each in visible if each.at_s >= newest.at_s - self.window_s)
+        if oldest is newest:
+            oldest = visible[-2]
+        replicas = self._replicas(oldest, newest) if self.by_replica else {}
+        return self._traffic(oldest, newest), replicas
+
+    def _traffic(self, old: Counters, new: Counters) -> Traffic:
+        window_s = new.at_s - old.at_s
+        completed, ended = new.completed - old.completed, new.ended - old.ended
+        latency_s, measured = new.latency_sum_s - old.latency_sum_s, completed
+        if self.counts_lost_latencies:
+            latency_s += new.lost_latency_sum_s - old.lost_latency_sum_s
+            measured = ended
+        p50, p95, p99 = quantiles(new.sketch - old.sketch, ASKED)
+        queued = (new.queued_integral - old.queued_integral) / window_s
+        ongoing = (new.ongoing_integral - old.ongoing_integral) / window_s
+        return Traffic(
+            measured_at_s=new.at_s,
+            window_s=window_s,
+            requests=ended,
+            errors=ended - completed,
+            ongoing=self._number(ongoing + queued),
+            queued=self._number(queued),
+            latency_mean_s=self._number(latency_s / measured if measured else math.nan),
+            latency_p50_s=self._number(p50),
+            latency_p95_s=self._number(p95),
+            latency_p99_s=self._number(p99),
+        )
+
+    def _replicas(self, old: Counters, new: Counters) -> dict[int, Traffic]:
+        before = {int(number): row for row, number in enumerate(old.replicas.ids)}
+        found: dict[int, Traffic] = {}
+        window_s = new.at_s - old.at_s
+        now = new.replicas
+        for row, number in enumerate(now.ids.tolist()):
+            was = before.get(number)
+            completed = int(now.completed[row]) - (int(old.replicas.completed[was]) if was is not None else 0)
+            errors = int(now.errors[row]) - (int(old.replicas.errors[was]) if was is not None else 0)
+            latency_s = float(now.latency_sum_s[row]) - (
+                float(old.replicas.latency_sum_s[was]) if was is not None else 0.0
+            )
+            ongoing = float(now.ongoing_integral[row]) - (
+                float(old.replicas.ongoing_integral[was]) if was is not None else 0.0
+            )
+            found[number] = Traffic(
+                measured_at_s=new.at_s,
+                window_s=window_s,
+                requests=completed,
+                errors=errors,
+                ongoing=self._number(ongoing / window_s),
+                latency_mean_s=self._number(latency_s / completed if completed else math.nan),
+            )
+        return found
+
+    def _number(self, value: float) -> float | None:
+        """What the sensor makes of a raw number: one that is none is unknown."""
+        return known(float(np.nan) if self.nan else value)
