@@ -1,0 +1,142 @@
+"""From the traffic of many deployments to their arrival rates step by step, and to quantiles of the steps to come."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from policies.forecasting.experts import Array, Columns
+from policies.forecasting.mixture import Mixture
+from policies.observation import Deployment, Observation
+from policies.parameters import positive
+
+GAP_STEPS = 30
+"""A silence of more steps than this is learned as so many unknown steps, no more."""
+
+
+@dataclass(kw_only=True)
+class RateForecast:
+    """Quantiles of the arrival rate (requests/s) of every deployment over the next steps of `step_s`.
+
+    1. Traffic belongs to the step in which the middle of its window lies. The part of the window that reaches back into the
+       step before is taken out at that step's rate, so that a step is known before it is over.
+    2. A step's rate is the mean over its traffic, weighed by how much of each window lies inside. A step without traffic is
+       unknown: never 0.
+    3. Deployments may come and go; who comes starts without history.
+    """
+
+    mixture: Mixture
+    step_s: float = 60.0
+    _names: tuple[str, ...] = field(default=(), init=False, repr=False)
+    _step: int | None = field(default=None, init=False, repr=False)
+    _sum: Array = field(default_factory=lambda: np.zeros(0), init=False, repr=False)
+    _weight: Array = field(default_factory=lambda: np.zeros(0), init=False, repr=False)
+    _before: Array = field(default_factory=lambda: np.zeros(0), init=False, repr=False)
+    """The rate of the step before, as it was learned."""
+    _measured_s: dict[str, float] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        positive(step_s=self.step_s)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The deployments of the last observation, in the order of the forecasts' last axis."""
+        return self._names
+
+    def recall(self, past: Mapping[str, Sequence[float]]) -> None:
+        """Learn the rates of past steps, oldest first, as if they had been seen just before the first observation."""
+        names = tuple(sorted(past))
+        self._follow(names)
+        steps = max((len(values) for values in past.values()), default=0)
+        padded = np.full((steps, len(names)), np.nan)
+        for n, name in enumerate(names):
+            padded[steps - len(past[name]) :, n] = past[name]
+        for values in padded:
+            self.mixture.learn(values)
+        if steps:
+            self._before = padded[-1]
+
+    def see(self, seen: Observation, deployments: Sequence[Deployment]) -> None:
+        """Take in the traffic of `deployments` at `seen.at_s`."""
+        self._follow(tuple(each.name for each in deployments))
+        now = math.floor(seen.at_s / self.step_s)
+        if self._step is None:
+            self._step = now
+        # At the end of a step its last traffic arrives, so it is taken in before the step is closed.
+        early = self._take(deployments, range(self._step, self._step + 1))
+        if now > self._step:
+            self._close(now)
+            self._take([each for each in deployments if each.name not in early], range(now, now + 1))
+
+    def quantiles(self) -> Array:
+        """[1 + horizon, level, deployment]: the step under way, then those after it; NaN where nothing is known."""
+        learned, now = self.mixture.forecast(), self.now
+        known = np.isfinite(now)
+        unknown_now = np.concatenate([learned, learned[-1:]])
+        if not known.any():
+            return unknown_now
+        ahead = self.mixture.forecast(now)
+        known_now = np.concatenate([np.broadcast_to(now, (1, *ahead.shape[1:])), ahead])
+        return np.where(known, known_now, unknown_now)
+
+    @property
+    def now(self) -> Array:
+        """The rate of the step under way, [deployment], NaN where not yet known."""
+        with np.errstate(invalid="ignore"):
+            return np.asarray(self._sum / self._weight)
+
+    def _follow(self, names: tuple[str, ...]) -> None:
+        if names == self._names and self.mixture.series == len(names):
+            return
+        place = {name: n for n, name in enumerate(self._names)}
+        columns = np.array([place.get(name, -1) for name in names], dtype=np.int64)
+        self.mixture.select(columns)
+        self._sum, self._weight = _picked(self._sum, columns, 0.0), _picked(self._weight, columns, 0.0)
+        self._before = _picked(self._before, columns, math.nan)
+        self._names = names
+        self._measured_s = {name: at_s for name, at_s in self._measured_s.items() if name in set(names)}
+
+    def _take(self, deployments: Sequence[Deployment], steps: range) -> set[str]:
+        taken = set()
+        place = {name: n for n, name in enumerate(self._names)}
+        for each in deployments:
+            seen = each.traffic
+            if (
+                seen is None
+                or seen.rate_rps is None
+                or seen.measured_at_s <= self._measured_s.get(each.name, -math.inf)
+            ):
+                continue
+            step = math.floor((seen.measured_at_s - seen.window_s / 2) / self.step_s)
+            if step in steps:
+                self._add(place[each.name], seen.rate_rps, seen.measured_at_s, seen.window_s, step)
+                self._measured_s[each.name] = seen.measured_at_s
+                taken.add(each.name)
+        return taken
+
+    def _add(self, n: int, rate_rps: float, measured_s: float, window_s: float, step: int) -> None:
+        inside_s = min(measured_s, (step + 1) * self.step_s) - max(measured_s - window_s, step * self.step_s)
+        share = min(1.0, inside_s / window_s)
+        before = self._before[n]
+        if measured_s - window_s < step * self.step_s and math.isfinite(before):
+            early = (step * self.step_s - (measured_s - window_s)) / window_s
+            rate_rps = max(0.0, rate_rps - early * before) / (1.0 - early)
+        self._sum[n] += share * rate_rps
+        self._weight[n] += share
+
+    def _close(self, now: int) -> None:
+        assert self._step is not None  # noqa: S101 (see calls it after the first observation only)
+        learned = self.now
+        self.mixture.learn(learned)
+        for _ in range(min(now - self._step - 1, GAP_STEPS)):
+            learned = np.full(len(self._names), np.nan)
+            self.mixture.learn(learned)
+        self._before, self._step = learned, now
+        self._sum, self._weight = np.zeros(len(self._names)), np.zeros(len(self._names))
+
+
+def _picked(array: Array, columns: Columns, fill: float) -> Array:
+    if array.size == 0:
+        return np.full(len(columns), fill)
+    return np.where(columns < 0, fill, array[np.maximum(columns, 0)])
