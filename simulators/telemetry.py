@@ -12,7 +12,7 @@ import numpy as np
 
 from policies.observation import Traffic, known
 from simulators.request_counters import Counters
-from simulators.sketch import quantiles
+from simulators.windows import window_quantiles
 
 ASKED = (0.5, 0.95, 0.99)
 
@@ -84,7 +84,7 @@ class Telemetry:
         if self.counts_lost_latencies:
             latency_s += new.lost_latency_sum_s - old.lost_latency_sum_s
             measured = ended
-        p50, p95, p99 = quantiles(new.sketch - old.sketch, ASKED)
+        p50, p95, p99 = window_quantiles(new.sketch, old.sketch, ASKED)
         queued = (new.queued_integral - old.queued_integral) / window_s
         ongoing = (new.ongoing_integral - old.ongoing_integral) / window_s
         return Traffic(
