@@ -7,6 +7,7 @@ A part is written under another name and then moved to its own, so that a reader
 when the process dies, at most the rows of `flush_s` seconds. Works on a local folder and on any fsspec URL.
 """
 
+import json
 import uuid
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -16,12 +17,14 @@ import fsspec
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+import structlog
 
 from agent.monitoring.rows import Labelled, Served
 from policies.observation import Quarantined
 
 RESERVED = ("key", "at_s", "prediction", "version", "label")
 """Columns of `read` that are no features."""
+log = structlog.get_logger()
 FEATURE = "feature."
 """Features are stored under this prefix, so that one called "key" or "label" does no harm."""
 
@@ -51,7 +54,7 @@ class DataLog:
     def flush(self) -> None:
         """Write what waits. Raises OSError where it can not; it then still waits."""
         if self._rows:
-            self._write("rows", pd.DataFrame([_flat(row) for row in self._rows]))
+            self._write("rows", _one_kind_each(pd.DataFrame([_flat(row) for row in self._rows])))
             self._rows = []
         if self._labels:
             table = pd.DataFrame([{"key": x.key, "at_s": x.at_s, "label": x.label} for x in self._labels])
@@ -119,6 +122,26 @@ def _flat(row: Served) -> dict[str, Any]:
     return {"key": row.key, "at_s": row.at_s, **named, "prediction": row.prediction, "version": row.version}
 
 
+def _one_kind_each(table: pd.DataFrame) -> pd.DataFrame:
+    """Every feature has values of one kind, since a column of a file can hold no other.
+
+    Where numbers and others are mixed the numbers stay and the rest is missing; what is neither number nor text is kept as its JSON.
+    """
+    mixed = [name for name in table.columns if str(name).startswith(FEATURE) and table[name].dtype == object]
+    return table.assign(**{str(name): _one_kind(table[name]) for name in mixed})
+
+
+def _one_kind(column: pd.Series) -> pd.Series:
+    numbers = column.map(lambda value: isinstance(value, int | float))
+    if numbers.any() and column[~numbers].notna().any():
+        log.warning("mixed_feature", feature=str(column.name), effect="what is no number is stored as missing")
+    if numbers.any():
+        return pd.to_numeric(column.where(numbers), errors="coerce")
+    return column.map(
+        lambda value: value if value is None or isinstance(value, str) else json.dumps(value, default=str)
+    )
+
+
 def _day(at_s: float) -> str:
     return datetime.fromtimestamp(at_s, tz=UTC).strftime("%Y-%m-%d")
 
@@ -136,7 +159,9 @@ def _parts(fs: Any, folder: str) -> pd.DataFrame:
     for name in names:
         with fs.open(name, "rb") as file:
             frames.append(pq.read_table(file).to_pandas())
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=pd.Index(["key", "at_s"]))
+    if not frames:
+        return pd.DataFrame(columns=pd.Index(["key", "at_s"]))
+    return _one_kind_each(pd.concat(frames, ignore_index=True))
 
 
 def _labels(fs: Any, root: str, model: str, since_s: float | None) -> pd.Series:

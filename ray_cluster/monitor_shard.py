@@ -87,9 +87,8 @@ class MonitorShard:
             await asyncio.sleep(flush_s)
             try:
                 await self.flush()
-            except OSError as error:
-                # What waits is written with the next flush; the monitors do not depend on it.
-                log.error("data_log_away", model=self._model, reason=str(error))
+            except Exception as error:  # what waits is written with the next flush; the monitors do not depend on it
+                log.error("data_log_away", model=self._model, reason=f"{type(error).__name__}: {error}")
 
 
 def ensure_shard(

@@ -21,6 +21,7 @@ from ray_cluster import names
 log = structlog.get_logger()
 FLUSH_S = 0.25
 SEND_TIMEOUT_S = 5.0
+RETRY_S = 0.5
 BUFFER_ROWS = 20_000
 
 
@@ -54,6 +55,7 @@ class Probe:
         self._shard: Any = None
         self._flush_s = flush_s
         self._closed = threading.Event()
+        self._until_s = 0.0
         self._thread = threading.Thread(target=self._run, name=f"probe-{model}", daemon=True)
         self._thread.start()
 
@@ -85,10 +87,11 @@ class Probe:
         """The truth about the row `key`, whenever it is known."""
         self._labels.append(Labelled(key, time.time(), truth))
 
-    def close(self) -> None:
-        """Send what waits and stop."""
+    def close(self, timeout_s: float = 30.0) -> None:
+        """Send what waits and stop; give up after `timeout_s`."""
+        self._until_s = time.monotonic() + timeout_s
         self._closed.set()
-        self._thread.join(timeout=SEND_TIMEOUT_S)
+        self._thread.join(timeout=timeout_s + SEND_TIMEOUT_S)
 
     def _run(self) -> None:
         tags = {"model": self.model}
@@ -101,6 +104,9 @@ class Probe:
                 if count:
                     counter.inc(count, tags)
         self._flush()
+        while (self._rows or self._labels) and time.monotonic() < self._until_s:
+            time.sleep(RETRY_S)
+            self._flush()
 
     def _flush(self) -> None:
         rows, answers, labels = _drain(self._rows), _drain(self._answers), _drain(self._labels)

@@ -27,7 +27,7 @@ from ray_cluster.serve_rest import ServeRest
 from ray_cluster.training import TuneTrainer
 
 
-def wait_until(claim: Callable[[], Any], timeout_s: float = 60.0, every_s: float = 0.1) -> Any:
+def wait_until(claim: Callable[[], Any], timeout_s: float = 150.0, every_s: float = 0.1) -> Any:
     """The first true value of `claim()`, or a failed test after `timeout_s`. For effects of a real cluster only."""
     deadline_s = time.monotonic() + timeout_s
     while time.monotonic() < deadline_s:

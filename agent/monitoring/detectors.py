@@ -5,9 +5,6 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any, Protocol
 
-from river import drift
-from river.drift import binary
-
 from agent.monitoring.windows import MissingRate, PopulationStability, WindowMean
 
 
@@ -41,16 +38,17 @@ class Guarded:
         return float(estimation) if estimation is not None else None
 
 
-RIVER: dict[str, Callable[..., Any]] = {
-    "adwin": drift.ADWIN,
-    "page_hinkley": drift.PageHinkley,
-    "kswin": drift.KSWIN,
-    "ddm": binary.DDM,
-    "eddm": binary.EDDM,
-    "fhddm": binary.FHDDM,
-    "hddm_a": binary.HDDMA,
-    "hddm_w": binary.HDDMW,
+RIVER = {
+    "adwin": "river.drift:ADWIN",
+    "page_hinkley": "river.drift:PageHinkley",
+    "kswin": "river.drift:KSWIN",
+    "ddm": "river.drift.binary:DDM",
+    "eddm": "river.drift.binary:EDDM",
+    "fhddm": "river.drift.binary:FHDDM",
+    "hddm_a": "river.drift.binary:HDDMA",
+    "hddm_w": "river.drift.binary:HDDMW",
 }
+"""Where each is; imported when it is first asked for, since River takes a second."""
 WINDOWS: dict[str, Callable[..., Any]] = {
     "window_mean": WindowMean,
     "population_stability": PopulationStability,
@@ -73,12 +71,11 @@ def build(use: str, parameters: Mapping[str, Any]) -> Detector:
 
 
 def _river(use: str) -> Callable[..., Any]:
-    if use in RIVER:
-        return RIVER[use]
-    if ":" not in use:
+    path = RIVER.get(use, use)
+    if ":" not in path:
         known = ", ".join(sorted([*RIVER, *WINDOWS]))
         raise ValueError(f"unknown detector {use!r}; expected one of {known}, or package.module:Class")
-    module, _, name = use.partition(":")
+    module, _, name = path.partition(":")
     try:
         found: Callable[..., Any] = getattr(import_module(module), name)
     except (ImportError, AttributeError) as error:

@@ -1,9 +1,14 @@
 """Fit a first version of the fraud model on made-up payments, register it and make it the champion.
 
-python -m examples.shop_managed.first_version
+python -m examples.shop_managed.first_version [FOLDER]
+
+FOLDER is where homeostat.yaml lies, since its relative paths begin there; missing: the folder of this file.
 """
 
+import os
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -24,6 +29,7 @@ def payments(seed: int) -> tuple[pd.DataFrame, pd.Series]:
 
 
 def main() -> None:
+    os.chdir(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent)
     registry = MlflowRegistry("sqlite:///runs/shop/mlflow.db", "runs/shop/artifacts")
     parameters = {"quantile": 0.8}
     fitted = fit(Threshold(), *payments(0), parameters, 0)

@@ -145,7 +145,7 @@ class OnDrift:
         memory.told = frozenset(keys)
         if not news:
             return []
-        words = "; ".join(f"{each.kind} of {each.signal} since {each.since_s:g} s ({each.detector})" for each in news)
+        words = "; ".join(f"{each.kind} of {each.signal} ({each.detector})" for each in news)
         action = Alert(subject=f"drift of {model.name}", text=f"{model.name}: {words}")
         return [Proposal(action=action, because=tuple(map(_shown, news)))]
 
@@ -231,5 +231,5 @@ def _shown(symptom: Symptom) -> Evidence:
         value=symptom.value,
         threshold=symptom.threshold,
         n=symptom.n,
-        note=f"{symptom.signal} since {symptom.since_s:g} s",
+        note=symptom.signal,
     )

@@ -27,7 +27,7 @@ def command(cluster, *words: str, folder: Path | None = None) -> subprocess.Comp
     """`homeostat` as a user would call it, on the cluster of the tests."""
     environment = os.environ | {"RAY_ADDRESS": cluster.local.address, "COLUMNS": "200"}
     return subprocess.run(
-        [str(HOMEOSTAT), *words], capture_output=True, text=True, env=environment, cwd=folder or ROOT, timeout=120,
+        [str(HOMEOSTAT), *words], capture_output=True, text=True, env=environment, cwd=folder or ROOT, timeout=200,
         check=False,
     )  # fmt: skip
 
@@ -122,8 +122,8 @@ def _report(folder: Path) -> dict:
 def test_a_managed_model_is_served_by_its_agent(cluster, tmp_path: Path) -> None:
     """Level L2: the example registers a first version with a recipe of its own, and the agent serves it."""
     run = subprocess.run(
-        [sys.executable, "-m", "examples.shop_managed.first_version"], cwd=tmp_path, capture_output=True, text=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT)}, timeout=120, check=False,
+        [sys.executable, "-m", "examples.shop_managed.first_version", str(tmp_path)], capture_output=True, text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)}, timeout=200, check=False,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
     configured(cluster, "shop_managed", tmp_path)
@@ -131,7 +131,10 @@ def test_a_managed_model_is_served_by_its_agent(cluster, tmp_path: Path) -> None
     rows = {"rows": [{"key": "p1", "features": {"amount": 900.0, "foreign": 1.0}}]}
 
     def answered() -> dict | None:
-        answer = httpx.post(f"{cluster.http}/fraud/", json=rows, timeout=30)
+        try:
+            answer = httpx.post(f"{cluster.http}/fraud/", json=rows, timeout=30)
+        except httpx.TimeoutException:  # its first replica is still on its way
+            return None
         return answer.json() if answer.status_code == httpx.codes.OK else None
 
     answer = wait_until(answered, every_s=0.5)["predictions"][0]
@@ -174,7 +177,7 @@ def test_a_command_without_a_cluster_says_how_to_start_one(tmp_path: Path, clust
     file = configured(cluster, "shop", tmp_path)
     environment = os.environ | {"RAY_ADDRESS": "127.0.0.1:1"}
     run = subprocess.run(
-        [str(HOMEOSTAT), "status", str(file)], capture_output=True, text=True, env=environment, timeout=110, check=False
+        [str(HOMEOSTAT), "status", str(file)], capture_output=True, text=True, env=environment, timeout=200, check=False
     )
     assert run.returncode == 2, run.stdout + run.stderr
     assert "there is no Ray at '127.0.0.1:1'" in run.stderr
