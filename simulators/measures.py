@@ -28,6 +28,8 @@ class Minute:
     p50_s: float
     p95_s: float
     p99_s: float
+    unfinished: int = 0
+    """Still in the system when the run ended."""
 
     @property
     def violation_rate(self) -> float:
@@ -54,7 +56,8 @@ def _minute(begin_s: float, found: Sequence[Bin]) -> Minute:
         arrived=sum(each.arrived for each in found),
         violations=sum(each.violations for each in found),
         dropped=sum(each.dropped for each in found),
-        failed=sum(each.failed + each.timed_out + each.unfinished for each in found),
+        failed=sum(each.failed + each.timed_out for each in found),
+        unfinished=sum(each.unfinished for each in found),
         p50_s=max((each.p50_s for each in busy), default=math.nan),
         p95_s=max((each.p95_s for each in busy), default=math.nan),
         p99_s=max((each.p99_s for each in busy), default=math.nan),
@@ -91,6 +94,7 @@ def totals(by_model: dict[str, list[Minute]], slos: dict[str, float]) -> dict[st
         "requests": arrived,
         "dropped": sum(each.dropped for each in rows),
         "failed": sum(each.failed for each in rows),
+        "unfinished": sum(each.unfinished for each in rows),
     }
 
 

@@ -33,6 +33,8 @@ class Telemetry:
     nan: bool = False
     duplicated: bool = False
     _history: dict[str, deque[Counters]] = field(default_factory=dict)
+    _shown_s: dict[str, float] = field(default_factory=dict)
+    """How new the newest was that was ever shown: nothing that was known is unknown again."""
     _last: dict[str, tuple[Traffic | None, Mapping[int, Traffic]]] = field(default_factory=dict)
 
     def see(self, name: str, counters: Counters) -> None:
@@ -41,7 +43,9 @@ class Telemetry:
         if history and history[-1].at_s == counters.at_s:
             history.pop()
         history.append(counters)
-        oldest_s = counters.at_s - self.window_s - self.lag_s
+        # What was shown last is kept until something newer may be shown, however late that is.
+        newest_s = min(counters.at_s - self.lag_s, self._shown_s.get(name, counters.at_s))
+        oldest_s = newest_s - self.window_s
         while len(history) > 2 and history[1].at_s <= oldest_s:
             history.popleft()
 
@@ -62,15 +66,18 @@ class Telemetry:
     def forget(self, name: str) -> None:
         self._history.pop(name, None)
         self._last.pop(name, None)
+        self._shown_s.pop(name, None)
 
     def _measure(self, name: str, at_s: float) -> tuple[Traffic | None, Mapping[int, Traffic]]:
         history = self._history.get(name)
         if not history:
             return None, {}
-        visible = [each for each in history if each.at_s <= at_s - self.lag_s] if self.lag_s else history
+        until_s = max(at_s - self.lag_s, self._shown_s.get(name, 0.0))
+        visible = [each for each in history if each.at_s <= until_s] if self.lag_s else history
         if len(visible) < 2:
             return None, {}
         newest = visible[-1]
+        self._shown_s[name] = newest.at_s
         oldest = next(each for each in visible if each.at_s >= newest.at_s - self.window_s)
         if oldest is newest:
             oldest = visible[-2]
