@@ -5,7 +5,7 @@ Starting takes a place on a node and a cold start; stopping drains first and the
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -42,6 +42,22 @@ class Lifecycle:
     """Until the controller has noticed that a replica is dead."""
     start_failure_p: float = 0.0
     """Probability that a start fails at its end and is tried again."""
+
+
+@dataclass(frozen=True)
+class Slower:
+    """A duration, times a factor."""
+
+    inner: Duration
+    factor: float
+
+    def draw(self, stream: np.random.Generator) -> float:
+        return self.factor * self.inner.draw(stream)
+
+
+def slowed(lifecycle: Lifecycle, factor: float) -> Lifecycle:
+    """`lifecycle` with cold starts that take `factor` times as long."""
+    return lifecycle if factor == 1.0 else replace(lifecycle, cold_start=Slower(lifecycle.cold_start, factor))
 
 
 @dataclass(kw_only=True)
@@ -88,10 +104,15 @@ class SimDeployment:
     replicas: dict[str, SimReplica] = field(default_factory=dict)
     warm: list[Warm] = field(default_factory=list)
     started: Callable[[SimReplica], None] = lambda replica: None
+    emptied: Callable[[], None] = lambda: None
+    """Told whenever no replica is left."""
     crashed_requests: int = 0
-    """Requests that failed because a replica died with them."""
+    """Requests that failed because a replica died with them, or was cut off after draining for as long as it may."""
     restarts: int = 0
-    _born: int = 0
+    failed_starts: int = 0
+    """Starts that failed since the last that did not."""
+    born: int = 0
+    """Replicas that were ever begun; the number of the last."""
     _looking: bool = False
     _replica_s: float = 0.0
     _counted_s: float = 0.0
@@ -115,11 +136,22 @@ class SimDeployment:
 
     def restart(self, id: str) -> None:  # noqa: A002 - the word of the domain
         """Replace one replica: it takes no new request, and another is started in its place."""
-        replica = self.replicas.get(id)
-        if replica is not None and replica.state is not ReplicaState.STOPPING:
+        if self.move(id):
             self.restarts += 1
-            self.stop(replica)
-            self.reconcile()
+
+    def move(self, id: str) -> bool:  # noqa: A002
+        """As `restart`, but not counted: its node will be gone. False where there is no such replica to stop."""
+        replica = self.replicas.get(id)
+        if replica is None or replica.state is ReplicaState.STOPPING:
+            return False
+        self.stop(replica)
+        self.reconcile()
+        return True
+
+    def hold_no_warm(self, node: str | None = None) -> None:
+        """Give the warm places back at once: those on `node`, or all."""
+        for kept in [kept for kept in self.warm if node in (None, kept.node)]:
+            self._cool(kept)
 
     @property
     def live(self) -> list[SimReplica]:
@@ -169,9 +201,9 @@ class SimDeployment:
             self._ready(replica)
 
     def _made(self) -> SimReplica:
-        self._born += 1
+        self.born += 1
         replica = SimReplica(
-            number=self._born, id=f"{self.name}#{self._born}", born_s=self.engine.now_s, version=self.version
+            number=self.born, id=f"{self.name}#{self.born}", born_s=self.engine.now_s, version=self.version
         )
         self.replicas[replica.id] = replica
         return replica
@@ -193,9 +225,11 @@ class SimDeployment:
         failed = self.fails_to_start(replica)
         if failed or (self.lifecycle.start_failure_p and self.stream.random() < self.lifecycle.start_failure_p):
             self.message = f"{replica.id} failed to start"
+            self.failed_starts += 1
             self._ready_after(replica, self.lifecycle.cold_start.draw(self.stream))
             return
         self.catch_up()
+        self.message, self.failed_starts = "", 0
         replica.pending = None
         replica.state = ReplicaState.RUNNING
         replica.since_s = self.engine.now_s
@@ -225,14 +259,19 @@ class SimDeployment:
         if replica.pending is not None:
             replica.pending.cancelled = True
         self.catch_up()
-        if replica.state is not ReplicaState.STARTING and replica.number in self.kernel.replicas():
-            before = self.kernel.snapshot().failed
-            self.kernel.remove_replica(replica.number, lose=True)
-            self.crashed_requests += self.kernel.snapshot().failed - before
+        if replica.state is not ReplicaState.STARTING:
+            self._kill(replica)
         self._release(replica, warm=False)
         self.engine.after(
             self.lifecycle.restart_after_s, f"the controller sees that {replica.id} is dead", self.reconcile
         )
+
+    def _kill(self, replica: SimReplica) -> None:
+        """What it holds fails with it; nothing happens where it has drained already."""
+        if replica.number in self.kernel.replicas():
+            before = self.kernel.snapshot().failed
+            self.kernel.remove_replica(replica.number, lose=True)
+            self.crashed_requests += self.kernel.snapshot().failed - before
 
     def catch_up(self) -> None:
         """Let the requests come up to now. Replaced by the world, which knows the arrivals."""
@@ -258,7 +297,7 @@ class SimDeployment:
         if replica.id in self.replicas:
             self.catch_up()
             if replica.number in self.kernel.replicas():
-                self.kernel.remove_replica(replica.number, lose=True)
+                self._kill(replica)
                 self._release(replica, warm=False)
 
     def _drop(self, replica: SimReplica) -> None:
@@ -268,12 +307,15 @@ class SimDeployment:
         if self.replicas.pop(replica.id, None) is None:
             return
         self._account(replica)
-        if replica.node is None:
-            return
-        if warm and self.lifecycle.warm_s > 0:
-            self._keep_warm(replica.node)
-        else:
-            self.cluster.give_back(replica.node, self.resources)
+        if replica.node is not None:
+            # Nothing stays warm where nothing is wanted any more, or on a node that is to go.
+            stays = warm and self.lifecycle.warm_s > 0 and not self.removed
+            if stays and not self.cluster.nodes[replica.node].draining:
+                self._keep_warm(replica.node)
+            else:
+                self.cluster.give_back(replica.node, self.resources)
+        if not self.replicas:
+            self.emptied()
 
     def _account(self, replica: SimReplica) -> None:
         self.replicas[replica.id] = replica

@@ -1,11 +1,11 @@
 """What breaks, when. Every fault says how it begins and, where it mends by itself, how it ends."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from simulators.deployment import Duration, Lifecycle, SimDeployment, SimReplica
+from simulators.deployment import SimDeployment, SimReplica
 from simulators.engine import Act, Engine, Priority
 from simulators.settings import FaultSettings
 from simulators.world import SimulatedWorld
@@ -119,24 +119,19 @@ def _node_loss(fault: FaultSettings, stage: Stage) -> Ends:
 
 def lose_node(world: SimulatedWorld, name: str) -> None:
     """The node dies with all that ran on it, trainings too."""
-    for deployment in list(world.deployments.values()):
+    for deployment in list(world.everything()):
         deployment.count()
+        deployment.warm = [kept for kept in deployment.warm if kept.node != name]
         for replica in list(deployment.replicas.values()):
             if replica.node == name:
                 replica.node = None  # its place is gone with the node
                 deployment.crash(replica)
-        deployment.warm = [kept for kept in deployment.warm if kept.node != name]
     world.fail_trainings_on(name)
     world.cluster.lose(name, world.engine.now_s)
 
 
 def _network(fault: FaultSettings, stage: Stage) -> Ends:
-    def put(seconds: float) -> None:
-        stage.world.catch_up()
-        for deployment in stage.world.deployments.values():
-            deployment.kernel.network_delay_s = seconds
-
-    return lambda: put(fault.seconds), lambda: put(0.0)
+    return lambda: stage.world.delay(fault.seconds), lambda: stage.world.delay(0.0)
 
 
 def _telemetry(name: str) -> Callable[[FaultSettings, Stage], Ends]:
@@ -170,12 +165,7 @@ def _journal(fault: FaultSettings, stage: Stage) -> Ends:
 
 
 def _controller(fault: FaultSettings, stage: Stage) -> Ends:
-    def put(there: bool) -> None:
-        for deployment in stage.world.deployments.values():
-            deployment.controlled = there
-            deployment.reconcile()
-
-    return lambda: put(False), lambda: put(True)
+    return lambda: stage.world.control(False), lambda: stage.world.control(True)
 
 
 def _agent(fault: FaultSettings, stage: Stage) -> Ends:
@@ -198,31 +188,7 @@ def _foreign(fault: FaultSettings, stage: Stage) -> Ends:
 
 def _storm(fault: FaultSettings, stage: Stage) -> Ends:
     """Cold starts take `factor` times as long."""
-    touched: dict[str, Lifecycle] = {}
-
-    def begin() -> None:
-        for name, deployment in stage.world.deployments.items():
-            touched[name] = deployment.lifecycle
-            slower = Slower(deployment.lifecycle.cold_start, fault.factor)
-            deployment.lifecycle = replace(deployment.lifecycle, cold_start=slower)
-
-    def end() -> None:
-        for name, lifecycle in touched.items():
-            if name in stage.world.deployments:
-                stage.world.deployments[name].lifecycle = lifecycle
-
-    return begin, end
-
-
-@dataclass(frozen=True)
-class Slower:
-    """A duration, times a factor."""
-
-    inner: Duration
-    factor: float
-
-    def draw(self, stream: np.random.Generator) -> float:
-        return self.factor * self.inner.draw(stream)
+    return lambda: stage.world.slow_starts(fault.factor), lambda: stage.world.slow_starts(1.0)
 
 
 BEGINNINGS: dict[str, Callable[[FaultSettings, Stage], Ends]] = {

@@ -11,7 +11,7 @@ of the rows that were labelled. Detectors are the agent's own (River's ADWIN), f
 import hashlib
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -33,7 +33,10 @@ from policies.observation import (
     Version,
 )
 
+RECOVERED_WINDOWS = 2
+"""A fall in performance is taken back after so many windows of rows without it, as by `agent.monitoring.windows`."""
 ChangeKind = Literal["harmful", "harmless", "incident", "season"]
+DETECTORS = {"error_drift": "adwin", "performance": "window_mean"}
 PAIRED_NOISE = 0.5
 """Losses on the same rows are alike: the noise of their difference, as a part of the noise of one."""
 
@@ -71,6 +74,8 @@ class Learning:
     """Until a shift of features, or broken rows, show in the monitors."""
     delta: float = 0.002
     """ADWIN's."""
+    performance_rise: float = 0.05
+    """Performance has fallen when the loss of a window is above that of the first by this part of it, and by more than chance."""
     trials: int = 8
     concurrent_trials: int = 2
     trial_s: float = 60.0
@@ -147,6 +152,8 @@ class SimModel:
         self._batches = Batches(learning.window_rows)
         self._reference: float | None = None
         self._since: dict[tuple[str, str], float] = {}
+        self._well_rows = 0
+        """Labelled rows since performance was last found to have fallen."""
         self._unlabelled: deque[tuple[float, int]] = deque()
         self.rows = 0
         self.labelled_rows = 0
@@ -160,6 +167,8 @@ class SimModel:
         self.rollout: Rollout | None = None
         self.job: TrainingJob | None = None
         self.job_rows: tuple[float, float] = (0.0, 0.0)
+        self.job_spans: list[tuple[float, float]] = []
+        """The parts of `job_rows` that the job takes: what was set aside when it began is left out."""
         self.quarantined: tuple[Quarantined, ...] = ()
         self.promotions: list[tuple[float, str, int]] = []
         self.rollbacks = 0
@@ -230,22 +239,39 @@ class SimModel:
         self._detector.update(mean)
         if self._detector.drift_detected and self._batches.mean is not None and self._reference is not None:
             self._since.setdefault(("error_drift", "loss"), at_s)
+        self._judge_performance(rows, at_s)
         if self.rollout is not None and self.rollout.ready:
             self._compare(rows, then_s, at_s)
 
+    def _judge_performance(self, rows: int, at_s: float) -> None:
+        """The window's mean loss against the first window's, as `agent.monitoring.windows.WindowMean` has it."""
+        window = self.learning.window_rows
+        if self._reference is None or self._batches.mean is None or self._batches.rows < window:
+            return
+        chance = 4.0 * self.learning.noise * math.sqrt(2.0 / window)
+        least = max(chance, self.learning.performance_rise * abs(self._reference))
+        if self._batches.mean - self._reference > least:
+            self._well_rows = 0
+            self._since.setdefault(("performance", "loss"), at_s)
+            return
+        self._well_rows += rows
+        if self._well_rows >= RECOVERED_WINDOWS * window:
+            self._since.pop(("performance", "loss"), None)
+
     def _look_at_features(self, at_s: float) -> None:
+        """Symptoms of broken rows and of features that moved, each for as long as the change lasts."""
         seen_s = at_s - self.learning.detection_delay_s
-        for change in self.learning.changes:
-            if change.kind == "incident":
-                key = ("data_quality", "rows")
-                if change.at_s <= seen_s < change.until_s:
-                    self._since.setdefault(key, change.at_s)
-                elif seen_s >= change.until_s:
-                    self._since.pop(key, None)
-            elif (
-                change.kind in {"harmful", "harmless"} and change.at_s <= seen_s and change.at_s > self.champion_since_s
-            ):
-                self._since.setdefault(("feature_drift", "features"), max(at_s, change.at_s))
+        lasting = [each for each in self.learning.changes if each.at_s <= seen_s < each.until_s]
+        broken = [each for each in lasting if each.kind == "incident"]
+        moved = [e for e in lasting if e.kind in {"harmful", "harmless"} and e.at_s > self.champion_since_s]
+        if broken:
+            self._since.setdefault(("data_quality", "rows"), min(each.at_s for each in broken))
+        else:
+            self._since.pop(("data_quality", "rows"), None)
+        if moved:
+            self._since.setdefault(("feature_drift", "features"), at_s)
+        else:
+            self._since.pop(("feature_drift", "features"), None)
 
     def _compare(self, rows: int, then_s: float, at_s: float) -> None:
         rollout = self.rollout
@@ -307,48 +333,56 @@ class SimModel:
         if rows_max is not None and self.rows:
             oldest_s = max(oldest_s, newest_s - rows_max / max(1e-9, self.rows / max(at_s, 1.0)))
         self.job_rows = (min(oldest_s, newest_s), newest_s)
+        self.job_spans = self._kept(*self.job_rows)
         self.job = TrainingJob(
             id=job, state=JobState.RUNNING, started_at_s=at_s, resources=learning.job_resources,
-            trials_wanted=learning.trials, rows=self._rows_between(*self.job_rows, at_s),
+            trials_wanted=learning.trials, rows=self._rows_of(self.job_spans, at_s),
         )  # fmt: skip
         return took_s
 
-    def _rows_between(self, since_s: float, until_s: float, at_s: float) -> int:
+    def _kept(self, since_s: float, until_s: float) -> list[tuple[float, float]]:
+        """[since_s, until_s) without what is set aside now."""
+        kept, from_s = [], since_s
+        for each in sorted(self.quarantined, key=lambda each: each.since_s):
+            if from_s < min(each.since_s, until_s):
+                kept.append((from_s, min(each.since_s, until_s)))
+            from_s = max(from_s, each.until_s)
+        return [*kept, (from_s, until_s)] if from_s < until_s else kept
+
+    def _rows_of(self, spans: Sequence[tuple[float, float]], at_s: float) -> int:
+        """Labelled rows in `spans`, at the mean rate until now."""
         rate = self.rows * self.learning.label_share / max(at_s, 1.0)
-        span_s = max(0.0, until_s - since_s)
-        for each in self.quarantined:
-            span_s -= max(0.0, min(until_s, each.until_s) - max(since_s, each.since_s))
-        return int(max(0.0, span_s) * rate)
+        return int(rate * sum(until_s - since_s for since_s, until_s in spans))
 
     def end_training(self, at_s: float, state: JobState, message: str = "") -> None:
-        """The job is over; where it succeeded there is a candidate."""
+        """The job is over; where it succeeded there is a candidate. On no rows none succeeds."""
         assert self.job is not None  # noqa: S101 - it runs
+        if state is JobState.SUCCEEDED and self.job.rows == 0:
+            state, message = JobState.FAILED, "there are no labelled rows to learn from"
         job = replace(self.job, state=state, finished_at_s=at_s, message=message, trials_done=self.job.trials_wanted)
         if state is JobState.SUCCEEDED:
             since_s, until_s = self.job_rows
             self.trainings.append((at_s, since_s, until_s))
-            learned = tuple(self._learned(change, since_s, until_s, at_s) for change in self.learning.changes)
-            poisoned = sum(self._poison(change, since_s, until_s) for change in self.learning.changes)
+            learned = tuple(self._learned(change, at_s) for change in self.learning.changes)
+            poisoned = sum(self._poison(change) for change in self.learning.changes)
             trained = self._register(at_s, learned, job.id, poisoned)
             self.candidates = (*self.candidates, trained.version)
             job = replace(job, version=trained.version.number)
         self.job = job
 
-    def _learned(self, change: Change, since_s: float, until_s: float, at_s: float) -> float:
+    def _learned(self, change: Change, at_s: float) -> float:
+        """How much of `change` the job has learned from the rows that came while it lasted."""
         if change.kind != "harmful":
             return 0.0
-        rows = self._rows_between(max(since_s, change.at_s), min(until_s, change.until_s), at_s)
-        return min(1.0, rows / self.learning.rows_needed) if until_s > change.at_s else 0.0
+        return min(1.0, self._rows_of(_within(self.job_spans, change), at_s) / self.learning.rows_needed)
 
-    def _poison(self, change: Change, since_s: float, until_s: float) -> float:
-        """The part of the rows that are broken and not quarantined, times the harm."""
-        if change.kind != "incident" or until_s <= since_s:
+    def _poison(self, change: Change) -> float:
+        """The part of the job's rows that are broken, times the harm."""
+        taken_s = sum(until_s - since_s for since_s, until_s in self.job_spans)
+        if change.kind != "incident" or taken_s <= 0:
             return 0.0
-        begin_s, end_s = max(since_s, change.at_s), min(until_s, change.until_s)
-        broken_s = max(0.0, end_s - begin_s)
-        for each in self.quarantined:
-            broken_s -= max(0.0, min(end_s, each.until_s) - max(begin_s, each.since_s))
-        return change.harm * max(0.0, broken_s) / (until_s - since_s)
+        broken_s = sum(until_s - since_s for since_s, until_s in _within(self.job_spans, change))
+        return change.harm * broken_s / taken_s
 
     def begin_rollout(self, version: str, at_s: float) -> None:
         self.rollout = Rollout(version=version, started_at_s=at_s, stage_since_s=at_s)
@@ -389,6 +423,7 @@ class SimModel:
         self._detector = detectors.build("adwin", {"delta": self.learning.delta})
         self._batches = Batches(self.learning.window_rows)
         self._reference = None
+        self._well_rows = 0
         self._since = {key: since_s for key, since_s in self._since.items() if key[0] == "data_quality"}
 
     # -- what is seen --------------------------------------------------------------------------------------------
@@ -396,7 +431,13 @@ class SimModel:
     def seen(self, at_s: float) -> Model:
         """The model as the sensor shows it."""
         if self.registry_away:
-            return Model(name=self.name, report=self._report(at_s), training=self.job, managed=True)
+            return Model(
+                name=self.name,
+                report=self._report(at_s),
+                training=self.job,
+                quarantined=self.quarantined,
+                managed=True,
+            )
         return Model(
             name=self.name,
             champion=self.champion,
@@ -422,12 +463,18 @@ class SimModel:
             window_rows=self._batches.rows,
             symptoms=tuple(
                 Symptom(
-                    kind=kind, signal=signal, detector="adwin" if kind == "error_drift" else "modelled",
+                    kind=kind, signal=signal, detector=DETECTORS.get(kind, "modelled"),
                     since_s=since_s, value=self._batches.mean, threshold=self._reference, n=self._batches.rows,
                 )
                 for (kind, signal), since_s in sorted(self._since.items())
             ),
         )  # fmt: skip
+
+
+def _within(spans: Sequence[tuple[float, float]], change: Change) -> list[tuple[float, float]]:
+    """The parts of `spans` in which `change` lasts."""
+    cut = [(max(since_s, change.at_s), min(until_s, change.until_s)) for since_s, until_s in spans]
+    return [(since_s, until_s) for since_s, until_s in cut if since_s < until_s]
 
 
 def _harm(change: Change, learned: float, at_s: float) -> float:

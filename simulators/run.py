@@ -19,10 +19,11 @@ from simulators.expectations import Held, check, parse
 from simulators.faults import Stage, lose_node, schedule
 from simulators.measures import Ledger, Minute, recovery_s, totals
 from simulators.scenario import Scenario
+from simulators.schedules import due_s
 from simulators.sketch import quantiles
 from simulators.staging import Seeds, cluster_of, specs_of
 from simulators.telemetry import Telemetry
-from simulators.world import SimulatedWorld
+from simulators.world import TABLE_LIFE_S, SimulatedWorld
 
 MINUTE_S = 60.0
 HOUR_S = 3600.0
@@ -113,6 +114,8 @@ class Simulation:
                 by_replica=told.by_replica,
             ),
             controls=self.journal.controls,
+            # An agent that ticks rarely renews rarely; its canaries must outlast a few of its ticks.
+            table_life_s=max(TABLE_LIFE_S, 3 * settings.tick_s),
         )
         self.settings: Settings = self.scenario.agent_settings()
         if any(each.learning is not None for each in settings.models.values()):
@@ -144,6 +147,8 @@ class Simulation:
             self._live(now_s)
         if self.agent is not None:
             self.agent.tick(now_s)
+            if not self.journal.away:
+                self.world.renew(now_s)
         else:
             self.world.catch_up()
 
@@ -186,6 +191,9 @@ class Simulation:
         )
         schedule(settings.faults, stage)
         self._faults = [(fault.at_s, fault.kind) for fault in settings.faults]
+        for name, cron in settings.schedules.items():
+            for at_s in due_s(cron, self._end_s):
+                self.engine.at(at_s, f"{name} is due", lambda name=name: self.world.due.append(name))  # type: ignore[misc]
         self._schedule_preemptions(np.random.default_rng(seeds.of("preemptions")))
 
     def _schedule_preemptions(self, stream: np.random.Generator) -> None:
@@ -208,9 +216,10 @@ class Simulation:
 
         def warn() -> None:
             world.cluster.nodes[node].draining = True
-            for deployment in list(world.deployments.values()):
+            for deployment in list(world.everything()):
+                deployment.hold_no_warm(node)
                 for replica in [r for r in deployment.live if r.node == node]:
-                    deployment.restart(replica.id)
+                    deployment.move(replica.id)
 
         self._faults.append((at_s, f"{node} is preempted"))
         engine.at(at_s, f"{node} will be preempted", warn, Priority.FAULT)
@@ -293,7 +302,7 @@ class Simulation:
         sketch = champion.kernel.snapshot()
         p50, p95, p99 = _quantiles(sketch)
         last_fault_s = max((at_s for at_s, _ in self._faults), default=None)
-        hours = champion.replica_s() / HOUR_S
+        hours = served.replica_s() / HOUR_S
         intents = [each["action"] for each in self.journal.of_kind(Kind.INTENT)]
         mine = [each for each in intents if name in (each.get("model"), str(each.get("deployment", "")).split("/")[0])]
         return {
@@ -302,6 +311,7 @@ class Simulation:
             "requests": sum(each.arrived for each in rows),
             "dropped": sum(each.dropped for each in rows),
             "failed": sum(each.failed for each in rows),
+            "unfinished": sum(each.unfinished for each in rows),
             "replica_hours": hours,
             "replicas_mean": hours * HOUR_S / max(self.engine.now_s, 1e-9),
             "replicas_max": max((point.running[name] for point in self._points), default=len(champion.running)),

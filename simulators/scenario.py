@@ -11,6 +11,7 @@ from agent.settings import PolicySettings, Settings
 from agent.strict_yaml import Fault, FileFault, Keys, read, validated
 from simulators.arrival_traces import CountTrace, StampTrace, TraceError, load_trace
 from simulators.expectations import ExpectationError, lookup, parse
+from simulators.schedules import due_s
 from simulators.settings import ScenarioSettings, TokensSettings, TraceSettings
 
 DATA_VARIABLE = "HOMEOSTAT_DATA"
@@ -144,6 +145,11 @@ def _impossible(settings: ScenarioSettings, folder: Path) -> Iterator[Fault]:
     least = sum(model.replicas * model.cpus for model in settings.models.values())
     if least > cpus + 1e-9:
         yield ("cluster", "nodes"), f"found {cpus:g} CPUs; the replicas that the scenario begins with take {least:g}"
+    for name, cron in settings.schedules.items():
+        try:
+            next(due_s(cron, 0.0), None)
+        except ValueError:
+            yield ("schedules", name), f"found {cron!r}; expected a cron expression of five fields, as in '0 3 * * *'"
     if settings.warm_up_s >= settings.duration_s:
         yield ("warm_up_s",), f"found {settings.warm_up_s:g}; expected less than duration_s, {settings.duration_s:g}"
 
@@ -198,12 +204,12 @@ def _expectation_faults(settings: ScenarioSettings) -> Iterator[Fault]:
 
 
 TOTALS = (
-    "lost_utility", "slo_violation_rate", "violations_per_request", "requests", "dropped", "failed", "replica_hours",
-    "replicas_mean", "node_cost", "orders", "rollbacks", "promotions", "retrainings", "restarts", "alerts", "vetoes",
+    "lost_utility", "slo_violation_rate", "violations_per_request", "requests", "dropped", "failed", "unfinished",
+    "replica_hours", "replicas_mean", "node_cost", "orders", "rollbacks", "promotions", "retrainings", "restarts", "alerts", "vetoes",
     "recovery_s", "mean_loss", "scale_orders",
 )  # fmt: skip
 OF_MODEL = (
-    "slo_violation_rate", "lost_utility", "requests", "dropped", "failed", "replica_hours", "replicas_mean",
+    "slo_violation_rate", "lost_utility", "requests", "dropped", "failed", "unfinished", "replica_hours", "replicas_mean",
     "replicas_max", "p50_s", "p95_s", "p99_s", "rollbacks", "promotions", "retrainings", "restarts", "recovery_s",
     "mean_loss", "scale_orders", "quarantines",
 )  # fmt: skip

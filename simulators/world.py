@@ -4,7 +4,8 @@ Requests go through one kernel per deployment; everything rarer is an event. A m
 challenger's while a rollout runs. What is done to the world is told to those who watch (`Deed`), so that rules can be checked.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.order import Order
-from agent.ports import Refused
+from agent.ports import JournalUnavailable, Refused
 from policies.action import (
     Action,
     Alert,
@@ -33,6 +34,7 @@ from policies.observation import (
     Deployment,
     DeploymentStatus,
     JobState,
+    Model,
     Moments,
     Observation,
     Quarantined,
@@ -42,7 +44,7 @@ from policies.observation import (
     Traffic,
 )
 from simulators.cluster import Cluster
-from simulators.deployment import Lifecycle, SimDeployment, SimReplica
+from simulators.deployment import Lifecycle, SimDeployment, SimReplica, slowed
 from simulators.engine import Engine
 from simulators.learning import Learning, SimModel
 from simulators.request_counters import Bin, Counters
@@ -51,6 +53,14 @@ from simulators.telemetry import Telemetry
 
 SERVER = "ModelServer"
 CHALLENGER = "-challenger"
+TABLE_LIFE_S = 30.0
+"""Challengers get traffic for so long after the agent last renewed it, as with the traffic tables of a real cluster."""
+STARTS_TRIED = 3
+"""After so many failed starts in a row a challenger counts as one that can not serve, as with Serve."""
+_NOTHING = np.empty(0)
+
+Live = dict[float, tuple[int, int]]
+"""Begin of a minute -> (requests that callers sent to a challenger, requests with the shadow's copies)."""
 
 
 class Source(Protocol):
@@ -103,15 +113,35 @@ class Served:
     share: float = 0.0
     shadow: float = 0.0
     answered: int = 0
+    """Rows that the champion's deployment has answered, as last counted."""
+    answered_beside: int = 0
+    """Rows that the running challenger has answered to callers, as last counted."""
     lost_challenger_bins: list[Bin] = field(default_factory=list)
-    live_of_challenger: dict[float, tuple[int, int]] = field(default_factory=dict)
-    """Begin of a minute -> (requests that callers sent to the challenger, requests with the shadow's copies)."""
+    live: Live = field(default_factory=dict)
+    """Of the running challenger."""
+    retiring: list[tuple[SimDeployment, Live]] = field(default_factory=list)
+    """Challengers whose rollout is over and whose replicas still drain."""
+    challengers_born: int = 0
+    challengers_s: float = 0.0
+    """Replica-seconds of the challengers that are gone."""
+
+    def slots(self) -> Iterator[SimDeployment]:
+        """All deployments that there are, those that drain too."""
+        yield self.champion
+        if self.challenger is not None:
+            yield self.challenger
+        for each, _ in self.retiring:
+            yield each
+
+    def replica_s(self) -> float:
+        return self.challengers_s + sum(each.replica_s() for each in self.slots())
 
 
 class SimulatedWorld:
     """Sensor, Actuator, Trainer and Notifier in one, in simulated time.
 
-    Switches for faults: `lies` (takes orders and does nothing), `slow_s` (orders take effect so much later), `controller_away`.
+    Switches for faults: `lies` (takes orders and does nothing), `slow_s` (orders take effect so much later); see `control`, `delay`.
+    Traffic goes to challengers only for `table_life_s` after the last `renew`.
     """
 
     def __init__(
@@ -124,6 +154,7 @@ class SimulatedWorld:
         telemetry: Telemetry | None = None,
         controls: Callable[[float], Controls] = lambda at_s: Controls(),
         knows_capacity: bool = True,
+        table_life_s: float = TABLE_LIFE_S,
     ) -> None:
         self.engine = engine
         self.cluster = cluster
@@ -132,7 +163,14 @@ class SimulatedWorld:
         self.lies = False
         self.slow_s = 0.0
         self.network_delay_s = 0.0
+        self.controlled = True
+        self.slower_starts = 1.0
+        self.renewed_s = 0.0
+        self.observed_s = 0.0
         self.knows_capacity = knows_capacity
+        self.table_life_s = table_life_s
+        self._controls = Controls()
+        self._told_last: dict[str, Model] = {}
         self.alerts: list[tuple[float, Alert]] = []
         self.deeds: list[Deed] = []
         self.watchers: list[Callable[[Deed], None]] = []
@@ -174,11 +212,45 @@ class SimulatedWorld:
             engine=self.engine,
             cluster=self.cluster,
             resources=spec.resources,
-            lifecycle=spec.lifecycle,
+            lifecycle=slowed(spec.lifecycle, self.slower_starts),
             stream=np.random.default_rng(self._child()),
+            controlled=self.controlled,
         )
+        made.kernel.network_delay_s = self.network_delay_s
         self.deployments[name] = made
         return made
+
+    def everything(self) -> Iterator[SimDeployment]:
+        """All deployments, also those whose rollout is over and that drain."""
+        for served in self.served.values():
+            yield from served.slots()
+
+    # -- what faults switch --------------------------------------------------------------------------------------
+
+    def control(self, there: bool) -> None:
+        """The controller goes away or comes back; it then does what was wanted meanwhile."""
+        self.controlled = there
+        for deployment in list(self.everything()):
+            deployment.controlled = there
+            deployment.reconcile()
+
+    def delay(self, seconds: float) -> None:
+        """Every answer takes so much longer from now on."""
+        self.catch_up()
+        self.network_delay_s = seconds
+        for deployment in self.everything():
+            deployment.kernel.network_delay_s = seconds
+
+    def slow_starts(self, factor: float) -> None:
+        """Cold starts take `factor` times as long from now on."""
+        self.slower_starts = factor
+        for served in self.served.values():
+            for deployment in served.slots():
+                deployment.lifecycle = slowed(served.spec.lifecycle, factor)
+
+    def renew(self, at_s: float) -> None:
+        """The agent lives: challengers keep their traffic."""
+        self.renewed_s = at_s
 
     @staticmethod
     def _run_at_once(deployment: SimDeployment, replicas: int) -> None:
@@ -199,34 +271,36 @@ class SimulatedWorld:
         if served.champion.kernel.now_s >= now_s:
             return
         arrivals = served.spec.source.until(now_s)
+        marks = served.spec.marks(arrivals) if served.spec.marks is not None else None
+        for retiring, _ in served.retiring:
+            retiring.kernel.advance(_NOTHING, now_s)
         if served.challenger is None:
-            self._play(served.champion, arrivals, now_s, served.spec)
+            served.champion.kernel.advance(arrivals, now_s, marks)
             return
-        drawn = served.stream.random(len(arrivals))
-        theirs = drawn < served.share
-        copied = ~theirs & (served.stream.random(len(arrivals)) < served.shadow)
-        self._play(served.champion, arrivals[~theirs], now_s, served.spec)
-        self._play(served.challenger, arrivals[theirs | copied], now_s, served.spec)
+        # Two numbers for each request, whatever the pieces in which requests come: how a run is cut changes nothing.
+        drawn = served.stream.random((len(arrivals), 2))
+        fresh = arrivals <= self.renewed_s + self.table_life_s
+        theirs = (drawn[:, 0] < served.share) & fresh
+        copied = ~theirs & (drawn[:, 1] < served.shadow) & fresh
+        beside = theirs | copied
+        served.champion.kernel.advance(arrivals[~theirs], now_s, marks[~theirs] if marks is not None else None)
+        served.challenger.kernel.advance(arrivals[beside], now_s, marks[beside] if marks is not None else None)
         self._count_live(served, arrivals[theirs], arrivals[copied])
-
-    @staticmethod
-    def _play(deployment: SimDeployment, arrivals: NDArray[np.float64], now_s: float, spec: ModelSpec) -> None:
-        marks = spec.marks(arrivals) if spec.marks is not None else None
-        deployment.kernel.advance(arrivals, now_s, marks)
 
     @staticmethod
     def _count_live(served: Served, live: NDArray[np.float64], copies: NDArray[np.float64]) -> None:
         for minute in np.unique(np.floor(np.concatenate([live, copies]) / 60.0) * 60.0):
-            was = served.live_of_challenger.get(float(minute), (0, 0))
+            was = served.live.get(float(minute), (0, 0))
             sent = int(np.sum((live >= minute) & (live < minute + 60)))
             more = int(np.sum((copies >= minute) & (copies < minute + 60)))
-            served.live_of_challenger[float(minute)] = (was[0] + sent, was[1] + sent + more)
+            served.live[float(minute)] = (was[0] + sent, was[1] + sent + more)
 
     # -- Sensor --------------------------------------------------------------------------------------------------
 
     def observe(self, at_s: float) -> Observation:
         """See `agent.ports.Sensor.observe`."""
         self.catch_up()
+        self.observed_s = at_s
         problems: list[str] = []
         seen: dict[str, Deployment] = {}
         for served in self.served.values():
@@ -239,17 +313,42 @@ class SimulatedWorld:
                 if seen[deployment.name].traffic is None:
                     problems.append(f"{deployment.name}: no traffic is known")
         due, self.due = tuple(self.due), []
-        models = {name: each.model.seen(at_s) for name, each in self.served.items() if each.model is not None}
+        models = {
+            name: self._model_seen(each.model, at_s) for name, each in self.served.items() if each.model is not None
+        }
         problems += [f"model {n}: its registry can not be read" for n, m in models.items() if m.champion is None]
         return Observation(
             at_s=at_s,
             deployments=seen,
             models=models,
             capacity=self.cluster.capacity() if self.knows_capacity else Capacity(),
-            controls=self.controls(at_s),
+            controls=self._controls_at(at_s, problems),
             due=due,
             problems=tuple(problems),
         )
+
+    def _controls_at(self, at_s: float, problems: list[str]) -> Controls:
+        """What people said; where it can not be read, what they were last known to have said."""
+        try:
+            self._controls = self.controls(at_s)
+        except JournalUnavailable as error:
+            problems.append(f"the controls can not be read: {error}")
+        return self._controls
+
+    def _model_seen(self, model: SimModel, at_s: float) -> Model:
+        """The model as it can be seen: while telemetry is lost, with the reports and comparisons of before."""
+        seen = model.seen(at_s)
+        if self.telemetry.lost:
+            last = self._told_last.get(model.name)
+            report = last.report if last is not None else None
+            rollout = seen.rollout
+            if rollout is not None:
+                same = last.rollout if last is not None and last.rollout is not None else None
+                known = same.comparison if same is not None and same.version == rollout.version else None
+                rollout = replace(rollout, comparison=known)
+            return replace(seen, report=report, rollout=rollout)
+        self._told_last[model.name] = seen
+        return seen
 
     @staticmethod
     def _slots(served: Served) -> tuple[SimDeployment, ...]:
@@ -261,10 +360,12 @@ class SimulatedWorld:
         if model is None:
             return
         completed = counters[served.champion.name].completed
+        rows, served.answered = completed - served.answered, completed
         if served.challenger is not None:
-            live, sent = _sums(served.live_of_challenger)
-            completed += round(counters[served.challenger.name].completed * live / sent) if sent else 0
-        rows, served.answered = max(0, completed - served.answered), max(completed, served.answered)
+            live, sent = _sums(served.live)
+            beside = round(counters[served.challenger.name].completed * live / sent) if sent else 0
+            rows += max(0, beside - served.answered_beside)
+            served.answered_beside = max(beside, served.answered_beside)
         if served.challenger is not None and model.rollout is not None:
             self._ready(served)
             before = {name: self.telemetry.before(name) for name in counters}
@@ -277,7 +378,7 @@ class SimulatedWorld:
         challenger, model = served.challenger, served.model
         if challenger is None or model is None or model.rollout is None:
             return
-        if challenger.message and not challenger.running:
+        if challenger.failed_starts >= STARTS_TRIED:
             model.set_rollout(failed=challenger.message)
         elif challenger.running and not model.rollout.ready:
             model.set_rollout(ready=True)
@@ -337,8 +438,13 @@ class SimulatedWorld:
             return
         if self.slow_s > 0:
             name = f"order {order.number} takes effect late"
-            self.engine.after(self.slow_s, name, lambda: self._do(order))
+            self.engine.after(self.slow_s, name, lambda: self._do_late(order))
         else:
+            self._do(order)
+
+    def _do_late(self, order: Order) -> None:
+        """Whoever sent it has long gone on: what can not be done by now is not, and its deadline tells."""
+        with suppress(Refused):
             self._do(order)
 
     def notify(self, alert: Alert) -> None:
@@ -425,6 +531,8 @@ class SimulatedWorld:
         node = self.training_nodes.pop(served.spec.name)
         if self.cluster.nodes[node].alive:
             self.cluster.give_back(node, model.learning.job_resources)
+        if state is JobState.SUCCEEDED and model.registry_away:
+            state, message = JobState.FAILED, "its version could not be registered: the registry is away"
         model.end_training(self.engine.now_s, state, message)
 
     def fail_trainings_on(self, node: str) -> None:
@@ -437,11 +545,12 @@ class SimulatedWorld:
     def _rollout(self, action: StartRollout | SetTraffic | Promote | RollBack, order: Order) -> None:
         served, model = self.served[action.model], self._model(action.model)
         self._advance(served)
+        self._possible(action, served, model)
         match action:
             case StartRollout():
                 self._told(order, f"version {action.version} of {action.model} runs beside the champion")
                 self._start_rollout(served, model, action)
-            case SetTraffic() if model.rollout is not None and model.rollout.version == action.version:
+            case SetTraffic():
                 self._told(order, f"version {action.version} of {action.model} answers {action.share:g}")
                 served.share, served.shadow = action.share, action.shadow
                 model.set_rollout(share=action.share, shadow=action.shadow, stage_since_s=self.engine.now_s)
@@ -450,21 +559,42 @@ class SimulatedWorld:
                 self.engine.after(model.learning.swap_s, name, lambda: self._promote(served, action, order))
             case RollBack():
                 self._told(order, f"version {action.version} of {action.model} serves nobody")
-                self._end_rollout(served)
+                if model.rollout is not None and model.rollout.version == action.version:
+                    self._end_rollout(served)
                 model.roll_back(action.version, action.to, self.engine.now_s)
                 self._serve(served, model.champion.number)
 
-    def _start_rollout(self, served: Served, model: SimModel, action: StartRollout) -> None:
-        if served.challenger is not None:
+    def _possible(
+        self, action: StartRollout | SetTraffic | Promote | RollBack, served: Served, model: SimModel
+    ) -> None:
+        """Raises Refused for what a real cluster would refuse too, before anything is changed."""
+        if isinstance(action, SetTraffic | Promote):
+            if model.rollout is None or model.rollout.version != action.version:
+                raise Refused(f"version {action.version} of {action.model} is in no rollout")
+        elif isinstance(action, StartRollout) and served.challenger is not None:
+            raise Refused(f"a rollout of {action.model} runs already")
+        if isinstance(action, SetTraffic):
             return
+        if model.registry_away:
+            raise Refused(f"the registry of {action.model} can not be reached")
+        number, digest = (
+            (action.to, action.to_digest) if isinstance(action, RollBack) else (action.version, action.digest)
+        )
+        if number not in model.versions:
+            raise Refused(f"there is no version {number} of {action.model}")
+        if model.versions[number].version.digest != digest:
+            raise Refused(f"the files of version {number} of {action.model} are not those that were ordered")
+
+    def _start_rollout(self, served: Served, model: SimModel, action: StartRollout) -> None:
         model.begin_rollout(action.version, self.engine.now_s)
         challenger = self._deployment(served.spec, f"{served.spec.name}{CHALLENGER}/{SERVER}")
-        challenger.kernel.advance(np.empty(0), self.engine.now_s)
+        challenger.kernel.advance(_NOTHING, self.engine.now_s)
         challenger.version = action.version
+        challenger.born = served.challengers_born
         challenger.catch_up = lambda: self._advance(served)  # type: ignore[method-assign]
         challenger.fails_to_start = lambda replica: model.versions[action.version].crashes
         served.challenger, served.share, served.shadow = challenger, 0.0, action.shadow
-        served.live_of_challenger.clear()
+        served.live, served.answered_beside = {}, 0
         model.set_rollout(shadow=action.shadow)
         challenger.scale(1)
 
@@ -491,13 +621,27 @@ class SimulatedWorld:
         if challenger is None:
             return
         served.share = served.shadow = 0.0
-        challenger.scale(0)
-        # What it still holds is finished before the deployment goes; the kernel's own answers are counted to their minutes.
-        challenger.kernel.advance(np.empty(0), self.engine.now_s)
-        served.lost_challenger_bins += self._live_bins(served, final=True)
+        served.challengers_born = challenger.born
         served.challenger = None
+        retiring = (challenger, served.live)
+        served.retiring.append(retiring)
         del self.deployments[challenger.name]
         self.telemetry.forget(challenger.name)
+        challenger.removed = True
+        challenger.hold_no_warm()
+        # It is played on until the last of its requests is answered.
+        challenger.emptied = lambda: self._retire(served, retiring)
+        challenger.scale(0)
+        if not challenger.replicas:
+            self._retire(served, retiring)
+
+    @staticmethod
+    def _retire(served: Served, retiring: tuple[SimDeployment, Live]) -> None:
+        """Its last replica is gone, and so is the deployment."""
+        if any(each is retiring for each in served.retiring):
+            served.retiring = [each for each in served.retiring if each is not retiring]
+            served.challengers_s += retiring[0].replica_s()
+            served.lost_challenger_bins += _live_bins(*retiring, final=True)
 
     # -- what became of the requests -----------------------------------------------------------------------------
 
@@ -507,27 +651,28 @@ class SimulatedWorld:
         champion = served.champion.kernel.closed_bins(final=final)
         theirs, served.lost_challenger_bins = served.lost_challenger_bins, []
         if served.challenger is not None:
-            theirs += self._live_bins(served, final=final)
+            theirs += _live_bins(served.challenger, served.live, final=final)
+        for challenger, live in served.retiring if final else ():
+            theirs += _live_bins(challenger, live, final=final)
         return champion, theirs
 
-    @staticmethod
-    def _live_bins(served: Served, *, final: bool) -> list[Bin]:
-        """A challenger's minutes without the shadow's copies, which are taken to fare as the others do."""
-        assert served.challenger is not None  # noqa: S101 - the callers have looked
-        found = []
-        for each in served.challenger.kernel.closed_bins(final=final):
-            live, sent = served.live_of_challenger.get(each.begin_s, (0, 0))
-            if live and sent:
-                part = live / sent
-                counts = {name: round(getattr(each, name) * part) for name in _COUNTS}
-                found.append(replace(each, **counts))
-        return found
+
+def _live_bins(challenger: SimDeployment, counted: Live, *, final: bool) -> list[Bin]:
+    """A challenger's minutes without the shadow's copies, which are taken to fare as the others do."""
+    found = []
+    for each in challenger.kernel.closed_bins(final=final):
+        live, sent = counted.get(each.begin_s, (0, 0))
+        if live and sent:
+            part = live / sent
+            counts = {name: round(getattr(each, name) * part) for name in _COUNTS}
+            found.append(replace(each, **counts))
+    return found
 
 
 _COUNTS = ("arrived", "completed", "late", "dropped", "failed", "timed_out", "unfinished")
 
 
-def _sums(live: Mapping[float, tuple[int, int]]) -> tuple[int, int]:
+def _sums(live: Live) -> tuple[int, int]:
     return sum(a for a, _ in live.values()), sum(b for _, b in live.values())
 
 
