@@ -17,7 +17,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def compiled(function: F) -> F:
     """Machine code for a function that only compiled functions call. Division by zero gives inf, as numpy does."""
-    made: F = numba.njit(error_model="numpy")(function)
+    made: F = numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
     return made
 
 

@@ -216,7 +216,7 @@ def rearranged(k: State, t: float) -> None:
 
 
 @compiled
-def observe(
+def observe(  # noqa: PLR0917 - compiled code takes no keywords
     k: State,
     rows: NDArray[np.int64],
     whole: NDArray[np.int64],

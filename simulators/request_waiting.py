@@ -1,8 +1,8 @@
 """A plain queue, fast: one line, first come first served, c servers, nothing that breaks or gives up.
 
 The waiting times follow from the moments at which the servers become free, without any event: a request begins at the later of
-its arrival and the earliest of these (Kiefer and Wolfowitz, 1955). `waits` is that recursion; `SharedQueue` feeds it with drawn service times
-and keeps a sketch, so that its memory does not grow. Everything richer is `simulators.requests`.
+its arrival and the earliest of these (Kiefer and Wolfowitz, 1955). `waits` is that recursion; `SharedQueue` feeds it with drawn
+service times and keeps a sketch, so that its memory does not grow. Everything richer is `simulators.requests`.
 """
 
 import numpy as np
@@ -47,10 +47,12 @@ def _waits(free_s, arrivals, services, out, version=_VERSION):  # type: ignore[n
 def _pass(free_s, arrivals, service, table, stream, sums, sketch, slo_s, version=_VERSION):  # type: ignore[no-untyped-def]  # noqa: PLR0917
     for arrival_s in arrivals:
         work_s = draw(service[0], table, stream[0])
-        latency_s = _begin(free_s, arrival_s, work_s) + work_s - arrival_s
+        wait_s = _begin(free_s, arrival_s, work_s) - arrival_s
+        latency_s = wait_s + work_s
         sums[0] += 1
         sums[1] += latency_s
         sums[2] += latency_s > slo_s
+        sums[3] += wait_s
         sketch[bucket(latency_s, FINE_BITS)] += 1
     return version
 
@@ -84,7 +86,7 @@ class SharedQueue:
         self._free_s = np.zeros(servers)
         self._service, self._table = packed(service)
         self._stream = streams(seed)
-        self._sums = np.zeros(3)
+        self._sums = np.zeros(4)
         self._slo_s = slo_s
         self.sketch = np.zeros(FINE, np.int64)
 
@@ -103,3 +105,7 @@ class SharedQueue:
     @property
     def late(self) -> int:
         return int(self._sums[2])
+
+    @property
+    def wait_sum_s(self) -> float:
+        return float(self._sums[3])

@@ -103,7 +103,7 @@ class RequestKernel:
     retries, retry_backoff_s    how often a client sends again what was dropped, failed or timed out, and after what pause
     slo_s                   an answer is late when its latency is greater
     seed                    five streams are spawned from it: service, routing, router, overhead, errors
-    bin_s                   width of the bins of `closed_bins`
+    bin_s, bin_sketches     width of the bins of `closed_bins`, and whether each keeps its sketch (26 kB)
     """
 
     def __init__(
@@ -126,6 +126,7 @@ class RequestKernel:
         slo_s: float = math.inf,
         seed: np.random.SeedSequence,
         bin_s: float = 60.0,
+        bin_sketches: bool = False,
     ) -> None:
         _check_counts(
             max_ongoing_requests=(max_ongoing_requests, 1),
@@ -175,6 +176,8 @@ class RequestKernel:
         self._rows: dict[int, int] = {}
         self._drained: list[int] = []
         self._closed: list[Bin] = []
+        self._bin_sketches = bin_sketches
+        self._reach_s = 0.0
 
     # -- replicas ------------------------------------------------------------------------------------------------
 
@@ -254,14 +257,16 @@ class RequestKernel:
         `arrivals` are the times of all requests from now until before `until_s`, ascending. `marks` are their service times in seconds
         (at speed 1) where these come with the request. ValueError: out of order, out of range, or marks missing.
         """
-        now_s = self.now_s
-        self._check(arrivals, now_s, until_s, marks)
-        self._make_room(until_s)
+        self._check(arrivals, self.now_s, until_s, marks)
         given = _NO_MARKS if marks is None else np.ascontiguousarray(marks, dtype=np.float64)
         times = np.ascontiguousarray(arrivals, dtype=np.float64)
-        begin = 0
-        while (begin := _play(self._k.state, times, given, begin, until_s)) >= 0:
-            self._hold(with_more_slots(self._k))
+        begin, stop_s = 0, -math.inf
+        while stop_s < until_s:
+            stop_s = self._reach(until_s)
+            end = len(times) if stop_s == until_s else int(np.searchsorted(times, stop_s))
+            while (begin := _play(self._k.state, times[:end], given, begin, stop_s)) >= 0:
+                self._hold(with_more_slots(self._k))
+            begin = end
 
     # -- what was seen -------------------------------------------------------------------------------------------
 
@@ -287,12 +292,12 @@ class RequestKernel:
             ),
         )
 
-    def closed_bins(self, *, final: bool = False, sketches: bool = False) -> list[Bin]:
+    def closed_bins(self, *, final: bool = False) -> list[Bin]:
         """Bins of first arrival that can change no more, in order of time, each given once.
 
         `final` gives all others too: what is still in the system counts as `unfinished` and as infinitely late.
         """
-        self._close(final=final, sketches=sketches)
+        self._close(final=final)
         given, self._closed = self._closed, []
         return given
 
@@ -351,17 +356,21 @@ class RequestKernel:
         if marks is not None and marks.shape != arrivals.shape:
             raise ValueError(f"{len(arrivals)} arrivals need as many marks, not an array of shape {marks.shape}")
 
-    def _make_room(self, until_s: float) -> None:
-        first, width = int(self._k.state["first_bin"][0]), float(self._k.state["bin_s"][0])
-        wanted = int(until_s / width) - first + 1
-        if wanted <= len(self._k.bins):
-            return
-        self._close(final=False, sketches=False)
-        wanted = int(until_s / width) - int(self._k.state["first_bin"][0]) + 1
-        if wanted > len(self._k.bins):
-            self._hold(with_more_bins(self._k, wanted))
+    def _reach(self, until_s: float) -> float:
+        """How far the ring of bins reaches, at most `until_s`. It grows only when more than half of it is still open."""
+        if until_s < self._reach_s:
+            return until_s
+        self._close(final=False)
+        width = float(self._k.state["bin_s"][0])
+        first, ring = int(self._k.state["first_bin"][0]), len(self._k.bins)
+        if self.now_s / width - first > ring / 2:
+            self._hold(with_more_bins(self._k, 2 * ring))
+            ring *= 2
+        # one bin is left over, so that no rounding of a time near the end leads beyond the ring
+        self._reach_s = (first + ring - 1) * width
+        return min(until_s, self._reach_s)
 
-    def _close(self, *, final: bool, sketches: bool) -> None:
+    def _close(self, *, final: bool) -> None:
         k = self._k
         number, width = int(k.state["first_bin"][0]), float(k.state["bin_s"][0])
         end = self.now_s / width
@@ -369,11 +378,15 @@ class RequestKernel:
             place = number & (len(k.bins) - 1)
             if k.bins["open"][place] and not final:
                 break
-            self._closed.append(bin_of(number * width, k.bins[place], k.bin_sketches[place], sketches=sketches))
+            self._closed.append(
+                bin_of(number * width, k.bins[place], k.bin_sketches[place], sketches=self._bin_sketches)
+            )
             k.bins[place : place + 1] = np.zeros(1, k.bins.dtype)
             k.bin_sketches[place] = 0
             number += 1
         k.state["first_bin"] = number
+        if final:
+            self._reach_s = 0.0
 
 
 def _check_counts(**counts: tuple[Any, int]) -> None:

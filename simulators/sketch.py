@@ -6,10 +6,12 @@ adding, and the requests between two moments are the later minus the earlier. Sh
 elsewhere, not read from here.
 """
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
-from simulators.compilation import cached, compiled, fingerprint
+from simulators.compilation import compiled
 
 Counts = NDArray[np.int64]
 
@@ -44,31 +46,10 @@ def lower_edges(length: int) -> NDArray[np.float64]:
 
 
 _EDGES = {length: lower_edges(length) for length in (FINE, COARSE)}
-_VERSION = fingerprint("sketch")
-
-
-@cached
-def _quantiles(counts, edges, wanted, infinite, out, version=_VERSION):  # type: ignore[no-untyped-def]  # noqa: PLR0917
-    total = infinite
-    for count in counts:
-        total += count
-    j = 0
-    seen = 0
-    for i in range(len(counts)):
-        if counts[i] == 0:
-            continue
-        while j < len(wanted) and wanted[j] * total <= seen + counts[i]:
-            inside = max(wanted[j] * total - seen, 0.0) / counts[i]
-            out[j] = edges[i] + inside * (edges[i + 1] - edges[i])
-            j += 1
-        seen += counts[i]
-    for rest in range(j, len(wanted)):
-        out[rest] = np.inf if total > 0 else np.nan
-    return version
 
 
 def quantiles(counts: NDArray[np.integer], wanted: tuple[float, ...], *, infinite: int = 0) -> tuple[float, ...]:
-    """Quantiles in seconds, for ascending `wanted` in 0..1; NaN when nothing was counted.
+    """Quantiles in seconds, for `wanted` in 0..1; NaN when nothing was counted.
 
     `infinite` requests count as later than all others (dropped, failed): a quantile that falls among them is inf. Within a bucket
     the rank is interpolated, so the error is at most the width of one bucket.
@@ -76,12 +57,23 @@ def quantiles(counts: NDArray[np.integer], wanted: tuple[float, ...], *, infinit
     edges = _EDGES.get(len(counts))
     if edges is None:
         raise ValueError(f"a sketch has {FINE} or {COARSE} buckets, not {len(counts)}")
-    asked = np.array(wanted)
-    if len(asked) and (np.any(np.diff(asked) < 0) or asked[0] < 0 or asked[-1] > 1):
-        raise ValueError(f"quantiles must ascend within 0..1, not {wanted}")
-    out = np.empty(len(asked))
-    _quantiles(counts, edges, asked, infinite, out)
-    return tuple(out.tolist())
+    if any(not 0 <= q <= 1 for q in wanted):
+        raise ValueError(f"quantiles must be in 0..1, not {wanted}")
+    upto = np.cumsum(counts, dtype=np.int64)
+    finite = int(upto[-1])
+    if finite + infinite == 0:
+        return (math.nan,) * len(wanted)
+    ranks = [q * (finite + infinite) for q in wanted]
+    return tuple(_at_rank(rank, upto, edges) if rank <= finite and finite else math.inf for rank in ranks)
+
+
+def _at_rank(rank: float, upto: Counts, edges: NDArray[np.float64]) -> float:
+    # rank 0 is the lower end of the first bucket that holds anything
+    place = int(np.searchsorted(upto, rank)) if rank > 0 else int(np.searchsorted(upto, 0, side="right"))
+    before = int(upto[place - 1]) if place else 0
+    share = (rank - before) / (int(upto[place]) - before)
+    low, high = float(edges[place]), float(edges[place + 1])
+    return low + share * (high - low)
 
 
 def sketch_of(latencies_s: NDArray[np.float64], length: int = FINE) -> Counts:

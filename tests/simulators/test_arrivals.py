@@ -1,0 +1,170 @@
+"""Requests arrive as their source says, whatever the block in which they are asked for."""
+
+import gzip
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from simulators.arrival_rates import Function, Pieces, Rate, Scaled, Steady, Wave, Weekly, flash_crowd, ramp, step
+from simulators.arrival_traces import CountTrace, StampTrace, TraceError, load_trace
+from simulators.arrivals import Bursts, CountReplay, Poisson, Source, StampReplay, Superposed
+
+HOUR = 3600.0
+TRACES = os.environ.get("HOMEOSTAT_DATA")
+
+
+def seed(n: int = 1) -> np.random.SeedSequence:
+    return np.random.SeedSequence(n)
+
+
+SOURCES: dict[str, Callable[[], Source]] = {
+    "poisson": lambda: Poisson(Wave(20.0, 0.8), seed=seed()),
+    "bursts": lambda: Bursts((1.0, 80.0), (30.0, 5.0), seed=seed()),
+    "counts": lambda: CountReplay(np.arange(60), bin_s=60, seed=seed()),
+    "gaps": lambda: CountReplay(np.arange(60) * 40, bin_s=60, seed=seed(), within="exponential_gaps"),
+    "stamps": lambda: StampReplay(np.sort(np.random.default_rng(1).uniform(0, HOUR, 500)), scale=2.5, seed=seed()),
+    "superposed": lambda: Superposed(Poisson(Steady(5.0), seed=seed(1)), Poisson(Steady(3.0), seed=seed(2))),
+}
+
+
+@pytest.mark.parametrize("make", SOURCES.values(), ids=SOURCES)
+def test_arrivals_ascend_and_do_not_depend_on_the_block(make: Callable[[], Source]) -> None:
+    """Asked for every 7 s or all at once: the same times, in order, each before the moment asked for."""
+    whole = make().until(HOUR)
+    source = make()
+    parts = [source.until(t) for t in [*np.arange(7.0, HOUR, 7.0), HOUR]]
+    assert np.array_equal(np.concatenate(parts), whole)
+    assert len(whole) > 100
+    assert np.all(np.diff(whole) >= 0)
+    assert 0 <= whole[0] <= whole[-1] < HOUR
+
+
+RATES: list[Rate] = [
+    Steady(50.0),
+    Wave(40.0, 1.0, peak_s=1800.0, period_s=HOUR),
+    ramp(0.0, 100.0, 600.0, 3000.0),
+    step(10.0, 90.0, 1000.0),
+    flash_crowd(5.0, 400.0, 1200.0),
+    Weekly(Steady(50.0), (1, 0, 0, 0, 0, 0, 0)),
+    Function(lambda t: 30.0 + 20.0 * (t > 1800), 50.0),
+    Scaled(Pieces((0.0, 600.0), (0.0, 30.0)), factor=2.0, stretch=3.0),
+]
+
+
+@pytest.mark.parametrize("rate", RATES, ids=lambda rate: type(rate).__name__)
+def test_a_poisson_process_follows_its_rate(rate: Rate) -> None:
+    """Counts of five minutes lie within four standard deviations of the integral of the rate, and the bound is a bound."""
+    counts = np.histogram(Poisson(rate, seed=seed(7)).until(HOUR), bins=12, range=(0, HOUR))[0]
+    for i, count in enumerate(counts):
+        fine = np.linspace(i * 300.0, (i + 1) * 300.0, 3001)
+        values = rate.at(fine)
+        expected = np.trapezoid(values, fine)
+        assert abs(count - expected) <= 4 * np.sqrt(expected) + 1
+        assert values.max() <= rate.most(fine[0], fine[-1]) + 1e-9
+
+
+def test_a_week_begins_on_monday() -> None:
+    """Weekend factors lie on the sixth and seventh day."""
+    week = Weekly(Steady(10.0), (1, 1, 1, 1, 1, 0.5, 0.2))
+    assert week.at((np.arange(8) + 0.5) * 86_400.0).tolist() == [10, 10, 10, 10, 10, 5, 2, 10]
+
+
+def test_bursts_stay_as_long_as_they_should() -> None:
+    """The mean rate is that of the states, weighted by their stays."""
+    count = len(Bursts((2.0, 50.0), (40.0, 10.0), seed=seed(3)).until(200_000.0))
+    assert count / 200_000.0 == pytest.approx((2 * 40 + 50 * 10) / 50, rel=0.05)
+
+
+def test_counts_are_kept_bin_by_bin() -> None:
+    """Every request of a bin falls into it, scaled and stretched."""
+    counts = np.array([3, 0, 50, 7])
+    times = CountReplay(counts, bin_s=60, seed=seed(), scale=2.0, stretch=0.5).until(1e6)
+    assert np.histogram(times, bins=4, range=(0, 120))[0].tolist() == [6, 0, 100, 14]
+
+
+def test_exponential_gaps_begin_at_the_mark_and_spill_over() -> None:
+    """All are sent: the first of each minute at its mark, some after its end; gaps have the mean of the bin over its count."""
+    replay = CountReplay(np.full(500, 30), bin_s=60, seed=seed(4), within="exponential_gaps")
+    times = replay.until(1e9)
+    assert len(times) == 15_000
+    assert set((np.arange(500) * 60.0).tolist()) <= set(times.tolist())
+    alone = CountReplay(np.array([20_000]), bin_s=60, seed=seed(5), within="exponential_gaps").until(1e9)
+    assert np.diff(alone).mean() == pytest.approx(60 / 20_000, rel=0.03)
+    assert times.max() > 500 * 60
+
+
+def test_recorded_requests_keep_their_columns() -> None:
+    """Copies and stretching move rows as a whole."""
+    stamps = np.array([0.0, 1.0, 4.0])
+    columns = np.array([[10.0, 1.0], [20.0, 2.0], [30.0, 3.0]])
+    times, rows = StampReplay(stamps, columns=columns, scale=2.0, stretch=10.0, seed=seed()).rows_until(1e9)
+    assert len(times) == 6
+    assert np.all((times // 10.0)[rows[:, 0] == 10.0] == 0)
+    assert rows[:, 0].tolist() == [10.0, 10.0, 20.0, 20.0, 30.0, 30.0]
+    exact = StampReplay(stamps, columns=columns, seed=seed())
+    assert exact.until(2.0).tolist() == [0.0, 1.0]
+    assert exact.rows_until(9.0)[1].tolist() == [[30.0, 3.0]]
+
+
+BROKEN = [
+    ("minute,a\n0,1\n2,1\n", "3: expected minute 1 after the line before (a gap?), not 2"),
+    ("minute,a\n0,1\n1,x\n", "3: expected a whole number >= 0 in column 'a', not 'x'"),
+    ("minute,a\n0,-1\n", "2: expected a whole number >= 0 in column 'a', not '-1'"),
+    ("minute,a\n0,nan\n", "2: expected a whole number >= 0 in column 'a', not 'nan'"),
+    ("minute,a\n0,1,2\n", "2: expected 2 columns, as in the first line, not 3"),
+    ("day,slot,a\n1,0,1\n1,2,1\n", "3: expected day,slot 1,1 or 2,0 after the line before (a gap?), not 1,2"),
+    ("t_s,tokens\n0.5,1\n0.1,1\n", "3: expected a t_s that is >= 0 and not before that of the line above, not '0.1'"),
+    ("hour,a\n0,1\n", "1: expected columns `minute` or `second`"),
+    ("", "1: expected a line with the names of the columns"),
+]
+
+
+@pytest.mark.parametrize(("text", "error"), BROKEN)
+@pytest.mark.parametrize("zipped", [False, True])
+def test_a_broken_trace_is_refused_with_its_line(tmp_path: Path, text: str, error: str, zipped: bool) -> None:
+    """The error names file, line and what was expected, gzipped or not."""
+    path = tmp_path / "trace.csv"
+    path.write_bytes(gzip.compress(text.encode()) if zipped else text.encode())
+    with pytest.raises(TraceError) as raised:
+        load_trace(path)
+    assert str(raised.value).startswith(f"{path}:{error}")
+
+
+def test_a_trace_is_read_whole(tmp_path: Path) -> None:
+    """Counts by series, and times with columns."""
+    (tmp_path / "counts.csv").write_text("second,a,b\n5,1,2\n6,3,4\n")
+    counts = load_trace(tmp_path / "counts.csv")
+    assert isinstance(counts, CountTrace)
+    assert (counts.bin_s, counts.series("b").tolist()) == (1.0, [2, 4])
+    with pytest.raises(ValueError, match="no series 'c' in the trace; it has a, b"):
+        counts.series("c")
+    (tmp_path / "stamps.csv").write_text("t_s,tokens\n0.5,7\n0.75,9\n")
+    stamps = load_trace(tmp_path / "stamps.csv")
+    assert isinstance(stamps, StampTrace)
+    assert (stamps.times_s.tolist(), stamps.columns.tolist(), stamps.names) == (
+        [0.5, 0.75],
+        [[7.0], [9.0]],
+        ("tokens",),
+    )
+
+
+@pytest.mark.skipif(TRACES is None, reason="HOMEOSTAT_DATA does not name the folder of public traces")
+def test_the_public_traces_load() -> None:
+    """Each file of the folder, with the sizes that its description states."""
+    folder = Path(str(TRACES)) / "traces"
+    found = {path.name[:2]: load_trace(path) for path in sorted(folder.glob("*.csv.gz"))}
+    shapes = {k: t.counts.shape if isinstance(t, CountTrace) else t.columns.shape for k, t in found.items()}
+    assert shapes == {
+        "01": (360, 10),
+        "02": (3960, 10),
+        "03": (20160, 10),
+        "04": (19366, 2),
+        "05": (8819, 2),
+        "06": (12031, 2),
+    }
+    faro = found["01"]
+    assert isinstance(faro, CountTrace)
+    assert faro.counts.sum() == 2_675_770
