@@ -93,7 +93,7 @@ def test_policies_nest():
     ("use", "message"),
     [
         ("idel", "unknown policy 'idel'; did you mean 'idle'? known are"),
-        ("zzz", "unknown policy 'zzz'; known are clamped, cool_down,"),
+        ("zzz", "unknown policy 'zzz'; known are aiad, clamped, cool_down,"),
         ("no.such.module:Policy", "can not import 'no.such.module'"),
         (":Policy", "can not import ''"),
         (f"{HERE}:Silnt", "has no class 'Silnt'; did you mean 'Silent'?"),

@@ -76,7 +76,7 @@ def test_the_two_models_of_the_shop_are_scaled_without_a_change_of_their_code(cl
             payment = {"amount": 100, "foreign": 0}
             assert httpx.post(f"{cluster.http}/fraud", json=payment, timeout=30).status_code == httpx.codes.OK
         intents = [entry.payload["action"] for entry in journal.entries(kinds=(Kind.INTENT,))]
-        return any(each["deployment"] == "fraud/Fraud" and each["replicas"] == 2 for each in intents)
+        return any(each["deployment"] == "fraud/Fraud" and each["replicas"] > 1 for each in intents)
 
     wait_until(scaled)
     assert "running" in command(cluster, "status", folder=tmp_path).stdout
