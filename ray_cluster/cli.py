@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from agent.settings import Settings
 from ray_cluster import notifier
 
 console = Console()
+KNOCK_TIMEOUT_S = 3.0
 errors = Console(stderr=True)
 File = Annotated[Path, typer.Argument(help="The configuration.")]
 Check = tuple[str, bool, str]
@@ -100,6 +102,13 @@ def dashboard_url(settings: Settings) -> str:
     return f"http://{told}" if told else "http://127.0.0.1:8265"
 
 
+def _knock(address: str) -> None:
+    """Raises OSError where nobody listens at `host:port`. Ray itself would try for minutes before it says so."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host, int(port)), timeout=KNOCK_TIMEOUT_S).close()
+
+
 def _connect(settings: Settings) -> None:
     """Join the cluster. Exits with 2 where there is none."""
     import ray  # noqa: PLC0415
@@ -108,8 +117,9 @@ def _connect(settings: Settings) -> None:
         return
     address = os.environ.get("RAY_ADDRESS") or settings.cluster.address
     try:
+        _knock(address)
         ray.init(address=address, namespace="homeostat", log_to_driver=False, configure_logging=False)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         errors.print(
             f"there is no Ray at {address!r} ({error}). Start one with `ray start --head`, or set RAY_ADDRESS.",
             style="red",

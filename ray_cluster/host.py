@@ -5,6 +5,7 @@ does nothing, and says so.
 """
 
 import asyncio
+import logging
 import os
 import time
 from typing import Any
@@ -27,6 +28,7 @@ from ray_cluster import names, notifier
 from ray_cluster.actuator import ClusterActuator
 from ray_cluster.figures import Figures
 from ray_cluster.managed import ensure_served
+from ray_cluster.places import rooted
 from ray_cluster.prometheus import ServeMetrics
 from ray_cluster.quarantine import quarantined
 from ray_cluster.registry import MlflowRegistry
@@ -45,6 +47,8 @@ class AgentHost:
 
     def __init__(self, settings: dict[str, Any], dashboard_url: str, folder: str) -> None:
         configure()
+        # A late tick is a figure of the agent (loop lag), not a line in its log for each.
+        logging.getLogger("apscheduler").setLevel(logging.ERROR)
         os.makedirs(folder, exist_ok=True)
         os.chdir(folder)
         self._settings = Settings.model_validate(settings)
@@ -165,6 +169,7 @@ def metrics_addresses() -> list[str]:
 def start_agent(settings: Settings, dashboard_url: str, folder: str) -> Any:
     """The agent named in `settings`, as a detached actor; a running one of that name is replaced, keeping its journal."""
     stop_agent(settings.name)
+    settings = rooted(settings, folder)
     return AgentHost.options(  # type: ignore[attr-defined]
         name=names.agent_actor(settings.name), namespace=names.NAMESPACE, lifetime="detached"
     ).remote(settings.model_dump(mode="json"), dashboard_url, folder)

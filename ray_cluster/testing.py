@@ -94,17 +94,16 @@ class Managed:
     model: str
     _number: int = 0
 
-    def order(self, action: Any) -> Order:
-
+    def order(self, action: Any, epoch: int = 1) -> Order:
         self._number += 1
         now_s = time.time()
         return Order(
-            number=self._number, epoch=1, key=f"{self.model}-{self._number}", action=action, because=(),
+            number=self._number, epoch=epoch, key=f"{self.model}-{self._number}", action=action, because=(),
             policy="test", issued_at_s=now_s, deadline_s=now_s + 60.0,
         )  # fmt: skip
 
-    def do(self, action: Any) -> None:
-        self.actuator.start(self.order(action))
+    def do(self, action: Any, epoch: int = 1) -> None:
+        self.actuator.start(self.order(action, epoch))
 
     def seen(self) -> Observation:
         now_s = time.time()

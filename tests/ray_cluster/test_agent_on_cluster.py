@@ -11,6 +11,7 @@ import pytest
 import ray
 import yaml
 from ray import serve
+from ray.util.state import list_actors
 
 from agent.journal.record import Kind, verify
 from agent.journal.store import SqlJournal
@@ -150,7 +151,7 @@ def test_a_killed_agent_comes_back_with_a_new_epoch_and_goes_on(cluster, tmp_pat
     assert command(cluster, "run", folder=tmp_path).returncode == 0
     wait_until(lambda: ticks("phoenix") >= 3)
     journal = SqlJournal(f"sqlite:///{tmp_path}/homeostat.db")
-    actor = next(row for row in ray.util.state.list_actors() if row.name == names.agent_actor("phoenix"))
+    actor = next(row for row in list_actors() if row.name == names.agent_actor("phoenix"))
     os.kill(actor.pid, signal.SIGKILL)
     wait_until(lambda: len(list(journal.entries(kinds=(Kind.STARTED,)))) == 2)
     wait_until(lambda: ticks("phoenix") >= 2)

@@ -1,17 +1,18 @@
 """A real Serve keeps the contract that the scripted world keeps."""
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
-from pathlib import Path
 
 import pytest
+from ray import serve
 
 from agent.testing import WorldChecks
+from policies.action import Scale
 from ray_cluster.testing import Managed, manage, wait_until
 
 pytestmark = pytest.mark.ray
-NUMBERS = count()
 EPOCHS = count(10, 10)
 
 
@@ -46,9 +47,17 @@ class World:
 class TestRayWorld(WorldChecks):
     SETTLES_S = 60.0
 
+    @pytest.fixture(scope="class")
+    def managed(self, session_cluster, tmp_path_factory) -> Iterator[Managed]:
+        folder = tmp_path_factory.mktemp("world")
+        yield manage("world", session_cluster.http, session_cluster.local.dashboard_url, folder)
+        for name in list(serve.status().applications):
+            serve.delete(name)
+
     @pytest.fixture
-    def world(self, cluster, tmp_path: Path) -> World:
-        managed = manage(f"w{next(NUMBERS)}", cluster.http, cluster.local.dashboard_url, tmp_path)
+    def world(self, managed: Managed) -> World:
+        """Each check begins with an epoch of its own and two running replicas, whatever the one before it left."""
         made = World(managed, next(EPOCHS))
+        made.managed.do(Scale(deployment=made.deployment, replicas=2), epoch=made.epoch())
         wait_until(lambda: len(made.sensor.observe(time.time()).deployments[made.deployment].running) == 2)
         return made
