@@ -112,14 +112,14 @@ class MlflowRegistry:
             registered = self._find(model)
             if registered is None:
                 return RegistryView()
-            versions = {v.version: v for v in self._client.search_model_versions(f"name='{model}'")}
-        champion = versions.get(registered.aliases.get("champion", ""))
+            versions = {str(v.version): v for v in self._client.search_model_versions(f"name='{model}'")}
+        champion = versions.get(_alias(registered, "champion"))
         previous = versions.get(registered.tags.get(PREVIOUS, ""))
         waiting = [v for v in versions.values() if v.tags.get(STATE) == "candidate"]
         since_s = registered.tags.get(SINCE)
         return RegistryView(
             champion=_version(champion) if champion else None,
-            previous=_version(previous) if previous else None,
+            previous=_version(previous) if previous and previous != champion else None,
             candidates=tuple(_version(v) for v in sorted(waiting, key=lambda v: int(v.version))),
             champion_since_s=float(since_s) if since_s else None,
         )
@@ -128,16 +128,16 @@ class MlflowRegistry:
         """`version` is the champion from now on, and the one before it the previous. Doing it twice changes nothing more."""
         with self._faults(f"promoting version {version} of {model}"):
             registered = self._registered(model)
-            former = registered.aliases.get("champion")
-            if former == version:
-                return
-            self._client.set_registered_model_alias(model, "champion", version)
-            self._client.set_registered_model_tag(model, SINCE, repr(at_s))
-            if former is not None:
-                self._client.set_registered_model_tag(model, PREVIOUS, former)
-                self._client.set_model_version_tag(model, former, STATE, "retired")
-            self._client.set_model_version_tag(model, version, STATE, "champion")
-            self._client.set_model_version_tag(model, version, f"{DECISION}.promoted", decision)
+            former = _alias(registered, "champion") or None
+            if former != version:
+                # The alias is what readers follow, so it moves last: whatever stops this half way, doing it again completes it.
+                if former is not None:
+                    self._client.set_registered_model_tag(model, PREVIOUS, former)
+                    self._client.set_model_version_tag(model, former, STATE, "retired")
+                self._client.set_registered_model_tag(model, SINCE, repr(at_s))
+                self._client.set_model_version_tag(model, version, STATE, "champion")
+                self._client.set_model_version_tag(model, version, f"{DECISION}.promoted", decision)
+                self._client.set_registered_model_alias(model, "champion", version)
             self._drop_challenger(model, version)
 
     def challenge(self, model: str, version: str, *, decision: str) -> None:
@@ -192,7 +192,7 @@ class MlflowRegistry:
         return self._find(model) or self._client.create_registered_model(model)
 
     def _drop_challenger(self, model: str, version: str) -> None:
-        if self._registered(model).aliases.get("challenger") == version:
+        if _alias(self._registered(model), "challenger") == version:
             self._client.delete_registered_model_alias(model, "challenger")
 
     @contextmanager
@@ -205,6 +205,11 @@ class MlflowRegistry:
 
 def _absolute(location: str) -> str:
     return location if "://" in location else str(Path(location).absolute())
+
+
+def _alias(registered: RegisteredModel, alias: str) -> str:
+    """The version behind an alias, "" where there is none. Some of MLflow's stores give numbers, some words."""
+    return str(registered.aliases.get(alias, ""))
 
 
 def _version(found: ModelVersion) -> Version:
