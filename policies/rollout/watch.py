@@ -11,8 +11,8 @@ def regression(
 
     1. It was promoted at most `watch_s` ago, and there is a report on it, at most `stale_after_s` old.
     2. A detector says that its error drifted since it was promoted.
-    3. The drift did harm: its loss lies above `loss_then`, the one it was promoted with, or else above the report's own
-       reference. Where either is unknown the detector is believed.
+    3. The drift did harm: its loss over a full window lies above `loss_then`, the one it was promoted with, or else above the
+       report's own reference. Where either is unknown nothing is known: detectors of change alarm on a loss that falls, too.
     """
     champion, report = model.champion, model.report
     if champion is None or report is None or model.champion_since_s is None:
@@ -22,7 +22,7 @@ def regression(
         return None
     before = report.loss_reference if loss_then is None else loss_then
     symptom = _drift(report, model.champion_since_s)
-    if symptom is None or (before is not None and report.loss is not None and report.loss <= before):
+    if symptom is None or before is None or report.loss is None or report.loss <= before:
         return None
     return (
         Evidence(name="promoted_s_ago", value=age_s, threshold=watch_s, note="newly promoted"),

@@ -204,9 +204,9 @@ def test_the_watch_stays_quiet_otherwise(seen):
     assert say(Staged(), seen, 1100.0) == []
 
 
-def test_where_the_loss_is_unknown_the_detector_is_believed():
-    """A missing number does not silence an alarm."""
-    assert say(Staged(), promoted(DRIFT, loss=None), 1100.0) == [BACK]
+def test_a_drift_whose_harm_is_not_known_takes_nothing_back() -> None:
+    """A detector of change alarms on a loss that falls, too: a full window of losses decides."""
+    assert say(Staged(), promoted(DRIFT, loss=None), 1100.0) == []
     assert say(Staged(), promoted(DRIFT, loss_reference=None), 1100.0) == [BACK]
 
 
