@@ -1,0 +1,107 @@
+"""The data log: what was answered is there to be learned from, whole and once."""
+
+from pathlib import Path
+
+import fsspec
+import pandas as pd
+import pytest
+
+from agent.monitoring.rows import Labelled, Served
+from policies.observation import Quarantined
+from ray_cluster.datalog import DataLog, features, read
+
+DAY_S = 86_400.0
+
+
+def row(key: str, at_s: float = 0.0, shadow: bool = False, **values) -> Served:
+    return Served(key, at_s, values or {"x": 1.0}, 0.5, 0.01, "1", "r", shadow)
+
+
+def test_rows_and_late_labels_come_back_in_time_order_by_day(tmp_path: Path) -> None:
+    """Partitioned by model and day; a label of another day finds its row; shadow copies are no rows."""
+    log = DataLog(str(tmp_path), "m")
+    log.rows([row("b", DAY_S + 1, x=2.0), row("a", 5.0, x=1.0), row("s", 6.0, shadow=True)])
+    log.labels([Labelled("a", 2 * DAY_S, 1.0), Labelled("nobody", 1.0, 0.0)])
+    assert log.waiting == 4
+    log.flush()
+    assert log.waiting == 0
+    days = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.glob("*/*/*"))
+    assert days == [
+        "labels/model=m/day=1970-01-01",
+        "labels/model=m/day=1970-01-03",
+        "rows/model=m/day=1970-01-01",
+        "rows/model=m/day=1970-01-02",
+    ]
+    found = read(str(tmp_path), "m")
+    expected = pd.DataFrame(
+        {
+            "key": ["a", "b"], "at_s": [5.0, DAY_S + 1], "x": [1.0, 2.0], "prediction": [0.5, 0.5],
+            "version": ["1", "1"], "label": [1.0, float("nan")],
+        }
+    )  # fmt: skip
+    pd.testing.assert_frame_equal(found, expected, check_dtype=False)
+    assert list(features(found)) == ["x"]
+
+
+def test_what_is_asked_for_is_what_is_read(tmp_path: Path) -> None:
+    """A span of time, the newest so many, labelled ones only, without what is quarantined."""
+    log = DataLog(str(tmp_path), "m")
+    log.rows([row(str(n), float(n)) for n in range(10)])
+    log.labels([Labelled("3", 20.0, 1.0), Labelled("7", 20.0, 0.0)])
+    log.flush()
+    url = str(tmp_path)
+    assert list(read(url, "m", since_s=2.0, until_s=5.0)["key"]) == ["2", "3", "4"]
+    assert list(read(url, "m", rows_max=2)["key"]) == ["8", "9"]
+    assert list(read(url, "m", labelled_only=True)["key"]) == ["3", "7"]
+    bad = Quarantined(since_s=1.0, until_s=9.0)
+    assert list(read(url, "m", quarantined=(bad,))["key"]) == ["0", "9"]
+    assert read(url, "other").empty
+
+
+def test_a_feature_of_mixed_kinds_costs_no_row(tmp_path: Path) -> None:
+    """Numbers stay, what is none is missing; in one part, and across parts of which each has one kind."""
+    log = DataLog(str(tmp_path), "m")
+    log.rows([row("a", 1.0, x=1.0, y=[1]), row("b", 2.0, x="many", y={"k": 2})])
+    log.flush()
+    log.rows([row("c", 3.0, x="none", y="text")])
+    log.flush()
+    found = read(str(tmp_path), "m")
+    assert list(found["key"]) == ["a", "b", "c"]
+    assert found["x"].notna().tolist() == [True, False, False]
+    assert list(found["y"]) == ["[1]", '{"k": 2}', "text"]
+
+
+def test_a_feature_may_have_the_name_of_a_column_of_the_log(tmp_path: Path) -> None:
+    """A model that reads a feature called "version2" or "replica" is nobody's fault."""
+    log = DataLog(str(tmp_path), "m")
+    log.rows([row("a", 1.0, replica=3.0)])
+    log.flush()
+    assert list(read(str(tmp_path), "m")["replica"]) == [3.0]
+
+
+def test_what_could_not_be_written_still_waits_and_is_written_once(tmp_path: Path, monkeypatch) -> None:
+    """A full disk loses nothing that was taken in."""
+    log = DataLog(str(tmp_path), "m")
+    log.rows([row("a")])
+    moved = log._fs.mv
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(log._fs, "mv", full)
+    with pytest.raises(OSError, match="No space left"):
+        log.flush()
+    assert (log.waiting, read(str(tmp_path), "m").empty) == (1, True)
+    monkeypatch.setattr(log._fs, "mv", moved)
+    log.flush()
+    log.flush()
+    assert list(read(str(tmp_path), "m")["key"]) == ["a"]
+
+
+def test_any_file_system_will_do() -> None:
+    """Here one in memory, by its fsspec URL."""
+    fsspec.filesystem("memory").store.clear()
+    log = DataLog("memory://log", "m")
+    log.rows([row("a")])
+    log.flush()
+    assert list(read("memory://log", "m")["key"]) == ["a"]
