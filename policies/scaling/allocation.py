@@ -120,28 +120,37 @@ def _fits(charge: Array, left: Array, wanted: int) -> int:
 
 
 def _exchange(problem: Problem, counts: Counts, left: Array) -> None:
+    size = len(problem.values)
+    gains, losses = np.empty((2, size)), np.empty((2, size))
+    for j in range(size):
+        _set_steps(problem, counts, j, gains, losses)
     for _ in range(EXCHANGES_MAX):
-        gains = _steps(problem, counts, up=True)
-        losses = _steps(problem, counts, up=False)
-        move = _best_exchange(problem, gains, losses, left)
+        move = _best_exchange(problem, _promising(gains), _promising(losses), left)
         if move is None:
             return
         (j, more), (i, fewer) = move
         counts[j] += more
         counts[i] -= fewer
         left += fewer * problem.charges[i] - more * problem.charges[j]
+        _set_steps(problem, counts, j, gains, losses)
+        _set_steps(problem, counts, i, gains, losses)
 
 
-def _steps(problem: Problem, counts: Counts, up: bool) -> list[tuple[float, int, int]]:
-    """(change of value, model, replicas) of the most promising steps of one or two replicas, best first."""
-    found = []
-    for j, values in enumerate(problem.values):
-        now = int(counts[j])
-        for step in (1, 2):
-            to = now + step if up else now - step
-            if problem.lower[j] <= to <= problem.upper[j]:
-                found.append((float(values[to] - values[now]), j, step))
-    return heapq.nlargest(CANDIDATES, found)
+def _set_steps(problem: Problem, counts: Counts, j: int, gains: Array, losses: Array) -> None:
+    """What one and two replicas more (`gains`) and fewer (`losses`) would change for model j; -inf outside its bounds."""
+    values, now = problem.values[j], int(counts[j])
+    low, high = int(problem.lower[j]), int(problem.upper[j])
+    for step in (1, 2):
+        gains[step - 1, j] = values[now + step] - values[now] if now + step <= high else -np.inf
+        losses[step - 1, j] = values[now - step] - values[now] if now - step >= low else -np.inf
+
+
+def _promising(changes: Array) -> list[tuple[float, int, int]]:
+    """(change of value, model, replicas) of the best steps."""
+    flat = changes.ravel()
+    best = np.argpartition(-flat, CANDIDATES)[:CANDIDATES] if flat.size > CANDIDATES else np.arange(flat.size)
+    found = [(float(flat[k]), int(k) % changes.shape[1], int(k) // changes.shape[1] + 1) for k in best]
+    return [each for each in found if np.isfinite(each[0])]
 
 
 def _best_exchange(

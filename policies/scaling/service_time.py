@@ -1,12 +1,13 @@
 """How long a request keeps a replica busy, learned from traffic. It never uses a constant: before traffic it says nothing."""
 
+import math
 from collections import deque
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from policies.observation import Deployment
 from policies.parameters import inside_unit, positive
+
+CALM = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +36,7 @@ class ServiceTime:
     _latency_s: deque[float] = field(init=False, repr=False)
     _bound_s: deque[float] = field(init=False, repr=False)
     _tail_s: deque[float] = field(init=False, repr=False)
-    _measured_s: float = field(default=-np.inf, init=False, repr=False)
+    _measured_s: float = field(default=-math.inf, init=False, repr=False)
 
     def __post_init__(self) -> None:
         positive(window=self.window)
@@ -68,16 +69,15 @@ class ServiceTime:
     @property
     def known(self) -> Service | None:
         """What is known so far; None before any traffic."""
-        latency = float(np.quantile(self._latency_s, self.floor)) if self._latency_s else None
-        bound = float(np.quantile(self._bound_s, self.floor)) if self._bound_s else None
+        latency, bound, tail = (self._low(each) for each in (self._latency_s, self._bound_s, self._tail_s))
         both = [each for each in (latency, bound) if each is not None]
         if not both:
             return None
         busy = min(both)
-        mean = latency if latency is not None and self._settled_mean(latency, bound) else busy
-        tail = float(np.quantile(self._tail_s, self.floor)) if self._tail_s else mean
-        return Service(busy_s=busy, mean_s=mean, tail_s=tail if mean == latency else mean)
+        # A latency of many times what replicas can be busy is one with waiting, however low it is among its kind.
+        calm = latency is not None and (bound is None or latency <= CALM * bound)
+        mean = latency if latency is not None and calm else busy
+        return Service(busy_s=busy, mean_s=mean, tail_s=max(mean, tail) if tail is not None and calm else mean)
 
-    def _settled_mean(self, latency_s: float, bound_s: float | None) -> bool:
-        """Whether the latency is one without waiting, as far as one can tell: not many times what the replicas can be busy."""
-        return bound_s is None or latency_s <= 2.0 * bound_s
+    def _low(self, values: deque[float]) -> float | None:
+        return sorted(values)[int(self.floor * (len(values) - 1))] if values else None
