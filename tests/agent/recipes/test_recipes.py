@@ -91,7 +91,7 @@ def test_a_recipe_that_raises_is_named_with_its_parameters_and_its_words() -> No
 
 def test_predictions_that_are_no_numbers_fail_the_trial() -> None:
     """They would poison every mean."""
-    with pytest.raises(RecipeFailed, match="recipe silent .* not a finite number"):
+    with pytest.raises(RecipeFailed, match=r"recipe silent .* not a finite number"):
         evaluate(Silent(), *rows_of(100), {}, seed=0, validation_share=0.25, loss="brier")
 
 

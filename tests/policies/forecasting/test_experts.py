@@ -68,7 +68,7 @@ def test_autoregression_stays_silent_over_a_gap_and_learns_on_after_it():
     assert expert.forecast(history, 2).ravel() == pytest.approx([10.0, 20.0], rel=0.15)
 
 
-@pytest.mark.parametrize("make", [lambda: HoltWinters(4), lambda: Snarimax(), lambda: HoltWinters()])
+@pytest.mark.parametrize("make", [lambda: HoltWinters(4), Snarimax, HoltWinters])
 def test_river_is_guarded(make):
     """Nothing before it is warm, no exception, and one NaN does not ruin what follows."""
     wave = np.tile([10.0, 20.0, 30.0, 20.0], 30)[:, None]
