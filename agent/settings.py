@@ -29,15 +29,25 @@ class AutonomySettings(Strict):
     """How far the agent may go, by kind of action. Day one is safe: it only suggests."""
 
     default: Autonomy = Autonomy.SUGGEST
+    """For every kind of action that has no level of its own: off, observe, suggest, approve or act."""
     scale: Autonomy | None = None
+    """Setting a replica count."""
     restart: Autonomy | None = None
+    """Replacing a replica."""
     retrain: Autonomy | None = None
+    """Starting a training job."""
     stop_training: Autonomy | None = None
+    """Ending a training job."""
     start_rollout: Autonomy | None = None
+    """Serving a challenger beside the champion, in shadow."""
     set_traffic: Autonomy | None = None
+    """Changing the challenger's share of keys and of shadow copies."""
     promote: Autonomy | None = None
+    """Making the challenger the champion."""
     roll_back: Autonomy | None = None
+    """Taking a challenger, or a new champion, back."""
     quarantine: Autonomy | None = None
+    """Keeping a span of rows out of training."""
     approval_expires_s: Seconds = 3600.0
     """An approval that nobody gave by then counts as a denial."""
 
@@ -46,18 +56,26 @@ class BudgetSettings(Strict):
     """What serving and training may take together. A missing limit is the cluster's own capacity."""
 
     replicas: Count | None = None
+    """Replicas of all deployments together."""
     cpus: Annotated[float, Field(ge=0)] | None = None
+    """CPU cores of serving and training together, as Ray counts them."""
     gpus: Annotated[float, Field(ge=0)] | None = None
+    """GPUs of serving and training together, as Ray counts them."""
     orders_per_minute: Annotated[int, Field(ge=1)] = 30
+    """Orders beyond this many in a minute wait: a loop that runs away is slow."""
     retrainings_per_day: Annotated[int, Field(ge=0)] | None = None
+    """Training jobs in 24 hours, over all models."""
 
 
 class FreezeWindow(Strict):
     """No action but alerts from `start` (cron, UTC) for `duration_s`."""
 
     start: str
+    """Cron expression (UTC) of when it begins."""
     duration_s: Seconds
+    """How long it lasts, in seconds."""
     reason: str = ""
+    """What people read where an action was kept back."""
 
 
 class GuardSettings(Strict):
@@ -71,6 +89,7 @@ class GuardSettings(Strict):
     promotion_min_rows: Count = 200
     """No promotion on fewer paired or answered labelled rows than this."""
     freeze_windows: tuple[FreezeWindow, ...] = ()
+    """Times in which nothing is changed."""
     foreign_change_respected_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 60.0
     """After somebody else has set a replica count, the agent tells people and leaves that count alone for so long."""
 
@@ -84,17 +103,24 @@ class DeadlineSettings(Strict):
     """How long an order may take before it is given up."""
 
     scale_s: Seconds = 120.0
+    """Until the replicas that were asked for run."""
     restart_s: Seconds = 120.0
+    """Until a replaced replica is gone and another runs."""
     retrain_s: Seconds = 7200.0
+    """Until a training job has ended."""
     rollout_s: Seconds = 300.0
+    """Until a step of a rollout has come to pass."""
 
 
 class DeploymentSettings(Strict):
     """A deployment of yours that the agent watches (level L0). The key is "application/deployment"."""
 
     min_replicas: Annotated[int, Field(ge=0)] = 1
+    """Never fewer."""
     max_replicas: Annotated[int, Field(ge=1)] | None = None
+    """Never more; missing: as many as the budget allows."""
     slo_latency_s: Seconds | None = None
+    """What a request may take, in seconds. Policies that need an objective hold where it is missing."""
     probe: str | None = None
     """The name given to the probe inside it (level L1), if any."""
 
@@ -109,16 +135,20 @@ class MonitorSettings(Strict):
     """One detector on one signal of a model."""
 
     kind: Literal["error_drift", "prediction_drift", "feature_drift", "data_quality", "performance"]
+    """What an alarm stands for; `error_drift` and `performance` count as harm."""
     use: str
     """Registered detector name, or an import path."""
     signal: str = "loss"
     """"loss", "prediction", a feature's name, or "*" for every feature."""
     parameters: dict[str, Any] = {}
+    """Of the detector, by name."""
 
 
 class DriftSettings(Strict):
     loss: Literal["brier", "log_loss", "zero_one", "absolute", "squared"] = "brier"
+    """What is lost between a prediction and its label."""
     window_rows: Annotated[int, Field(ge=10)] = 2000
+    """Rows of the reference and of the window that is held against it."""
     label_wait_s: Seconds = 86400.0
     """A row whose label has not come by then is forgotten by the monitors (not by the data log)."""
     monitors: tuple[MonitorSettings, ...] | None = None
@@ -131,23 +161,34 @@ class TrainingSettings(Strict):
     recipes: Annotated[tuple[str, ...], Field(min_length=1)]
     """Registered recipe names or import paths; the search chooses among them."""
     trials: Annotated[int, Field(ge=1)] = 16
+    """Parameter sets that one search tries at most."""
     time_budget_s: Seconds = 1800.0
+    """After so long no further trial is begun."""
     rows_max: Annotated[int, Field(ge=50)] = 50_000
+    """The newest so many labelled rows are learned from."""
     validation_share: Annotated[float, Field(gt=0, lt=1)] = 0.25
     """The newest part of the rows, held out to score trials."""
     trial_cpus: Annotated[float, Field(gt=0)] = 1.0
+    """CPU cores of one trial."""
     trial_gpus: Annotated[float, Field(ge=0)] = 0.0
+    """GPUs of one trial; a fraction shares one."""
     concurrent_trials: Annotated[int, Field(ge=1)] = 2
+    """Trials at a time, at most; fewer where the budget is short."""
     study_url: str = "sqlite:///homeostat-studies.db"
+    """Where Optuna keeps its studies, so that the next search goes on from the last."""
     seed: int = 0
+    """Of the search and of the recipes."""
 
 
 class ServerSettings(Strict):
     """The replicas that serve a managed model."""
 
     replica_cpus: Annotated[float, Field(ge=0)] = 1.0
+    """CPU cores of one replica."""
     replica_gpus: Annotated[float, Field(ge=0)] = 0.0
+    """GPUs of one replica; a fraction shares one."""
     max_ongoing_requests: Annotated[int, Field(ge=1)] = 20
+    """Requests that one replica answers at a time."""
     fault_injection: bool = False
     """Whether a replica may be made slow on purpose. For rehearsals only."""
 
@@ -158,27 +199,35 @@ class ModelSettings(Strict):
     application: str | None = None
     """Serve application of its champion; the challenger's is this with "-challenger". Missing: the model's name."""
     deployment: DeploymentSettings = DeploymentSettings()
+    """Bounds and objective of its champion."""
     server: ServerSettings = ServerSettings()
+    """Its replicas."""
     drift: DriftSettings = DriftSettings()
+    """What is watched of it."""
     training: TrainingSettings | None = None
+    """How it is retrained; missing: it never is."""
 
 
 class RegistrySettings(Strict):
     tracking_uri: str = "sqlite:///mlflow.db"
+    """MLflow's: an SQLAlchemy URL, or that of a server."""
     artifact_location: str | None = None
+    """Folder or URL for new files; missing: MLflow's own choice."""
 
 
 class DataLogSettings(Strict):
     url: str = "homeostat-data"
     """Folder or any fsspec URL; rows are Parquet, partitioned by model and day."""
     flush_s: Seconds = 5.0
+    """Rows wait in memory for so long at most."""
 
 
 class PolicySettings(BaseModel):
     """One policy; every other key is a parameter of it. Earlier in the list means first choice where two want the same target."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, use_attribute_docstrings=True)
     use: str
+    """Registered policy name, or "package.module:Class"."""
     targets: tuple[str, ...] = ("*",)
     """Globs over deployment and model names; the policy sees nothing else."""
 
@@ -189,19 +238,32 @@ class PolicySettings(BaseModel):
 
 class Settings(Strict):
     name: str = "homeostat"
+    """Of this agent; two agents on a cluster need two names."""
     tick_s: Seconds = 5.0
+    """Seconds between two looks at the world."""
     cluster: ClusterSettings = ClusterSettings()
+    """Where Ray is."""
     autonomy: AutonomySettings = AutonomySettings()
+    """How far the agent may go, by kind of action."""
     budget: BudgetSettings = BudgetSettings()
+    """What serving and training may take together."""
     guards: GuardSettings = GuardSettings()
+    """What is never done, whatever a policy wants."""
     deadlines: DeadlineSettings = DeadlineSettings()
+    """How long an order may take."""
     journal: JournalSettings = JournalSettings()
+    """Where every decision is written down."""
     registry: RegistrySettings = RegistrySettings()
+    """Where versions of models are."""
     data_log: DataLogSettings = DataLogSettings()
+    """Where rows and labels are kept."""
     deployments: dict[str, DeploymentSettings] = {}
+    """Deployments of yours (level L0), by "application/deployment"."""
     models: dict[str, ModelSettings] = {}
+    """Models that the agent serves and retrains (level L2), by name."""
     schedules: dict[str, str] = {}
     """Name -> cron expression (UTC). A policy such as `scheduled` names the one it follows; "report" writes the daily report."""
     policies: tuple[PolicySettings, ...] = ()
+    """Who proposes; earlier in the list means first choice."""
     notify: tuple[str, ...] = ()
     """Names of environment variables that hold notification URLs."""

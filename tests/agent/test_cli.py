@@ -1,0 +1,179 @@
+"""The command line: what it prints, and exit codes 0 (well), 1 (a check failed), 2 (bad input)."""
+
+import json
+import sqlite3
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from agent.assembly import assemble
+from agent.cli import app
+from agent.journal.life import Beginning, started
+from agent.journal.store import SqlJournal
+from agent.settings import Settings
+from agent.testing import RecordingNotifier, ScriptedWorld
+
+CONFIG = """\
+name: shop
+autonomy: {default: act}
+policies:
+  - use: target_utilization
+    target: 0.5
+    up_window_s: 0
+    down_window_s: 0
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HOMEOSTAT_JOURNAL", raising=False)
+    monkeypatch.setenv("COLUMNS", "200")
+    return tmp_path
+
+
+@pytest.fixture
+def journal(folder: Path) -> SqlJournal:
+    """The record of ten ticks, in which order 1 scaled a deployment from 2 replicas to 4."""
+    (folder / "homeostat.yaml").write_text(CONFIG)
+    settings = Settings.model_validate(
+        {
+            "name": "shop",
+            "autonomy": {"default": "act"},
+            "policies": [{"use": "target_utilization", "target": 0.5, "up_window_s": 0, "down_window_s": 0}],
+        }
+    )
+    kept = SqlJournal(f"sqlite:///{folder}/homeostat.db")
+    kept.append([("started", 0.0, started(Beginning(epoch=1, next_number=1, open_orders=()), settings))])
+    world = ScriptedWorld.with_deployment("app/model", 2)
+    agent = assemble(
+        settings, sensor=world, actuator=world, trainer=world, notifier=RecordingNotifier(), journal=kept
+    )  # fmt: skip
+    for at_s in range(1, 10):
+        world.give_traffic("app/model", ongoing=2.0, latency_mean_s=0.2, measured_at_s=float(at_s))
+        agent.tick(float(at_s))
+    return kept
+
+
+def said(*words: str) -> Result:
+    return CliRunner().invoke(app, words)
+
+
+def test_a_valid_configuration_is_counted(folder: Path) -> None:
+    """And exit 0."""
+    (folder / "homeostat.yaml").write_text(CONFIG)
+    result = said("config", "validate", "homeostat.yaml")
+    assert (result.exit_code, result.stdout) == (
+        0, "homeostat.yaml: valid (0 deployments, 0 models, 1 policies)\n",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("tick: 5\n", ["bad.yaml:1", "tick", "did you mean 'tick_s'"]),
+        ("tick_s: soon\n", ["bad.yaml:1", "tick_s"]),
+        ("budget: {replicas: -1}\n", ["bad.yaml:1", "budget.replicas"]),
+        ("policies:\n  - use: no_such_policy\n", ["bad.yaml:2", "no_such_policy"]),
+        ("name: a\nname: b\n", ["bad.yaml:2", "name"]),
+        ("name: [\n", ["bad.yaml"]),
+    ],
+)
+def test_a_bad_configuration_names_file_line_and_key(folder: Path, text: str, parts: list[str]) -> None:
+    """Exit 2, nothing on standard output."""
+    (folder / "bad.yaml").write_text(text)
+    result = said("config", "validate", "bad.yaml")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert [part for part in parts if part not in result.stderr] == []
+
+
+def test_a_configuration_that_is_not_there_is_named(folder: Path) -> None:
+    """Exit 2."""
+    result = said("config", "validate", "nowhere.yaml")
+    assert result.exit_code == 2
+    assert "nowhere.yaml" in result.stderr
+
+
+def test_the_schema_is_one_of_json_and_describes_its_keys() -> None:
+    """An editor completes from it, and nobody guesses what a key means."""
+    schema = json.loads(said("config", "schema").stdout)
+    assert schema["additionalProperties"] is False
+    sections = {"Settings": schema, **schema["$defs"]}
+    bare = [
+        f"{name}.{key}"
+        for name, s in sections.items()
+        for key, row in s.get("properties", {}).items()
+        if not row.get("description")
+    ]
+    assert bare == []
+
+
+def test_an_unbroken_journal_verifies_and_replays(journal: SqlJournal) -> None:
+    """For a person and for a machine."""
+    verified = json.loads(said("journal", "verify", "--json").stdout)
+    assert (verified["ok"], verified["entries"]) == (True, len(list(journal.entries())))
+    assert said("replay", "homeostat.db").stdout == "9 ticks, decided identically\n"
+    assert json.loads(said("replay", "homeostat.db", "--json").stdout)["identical"] is True
+
+
+def test_a_journal_that_was_tampered_with_is_found_out(journal: SqlJournal, folder: Path) -> None:
+    """Exit 1, and which entry."""
+    with sqlite3.connect(folder / "homeostat.db") as database:
+        (table,) = [
+            name
+            for (name,) in database.execute("select name from sqlite_master where type = 'table'")
+            if {"seq", "at_s"} <= {row[1] for row in database.execute(f"pragma table_info({name})")}
+        ]
+        database.execute(f"update {table} set at_s = at_s + 1 where seq = 4")
+    result = said("journal", "verify")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("entry 4: ")
+    assert "(3 entries before it are good)" in result.stderr
+
+
+def test_why_tells_the_evidence_the_inverse_and_the_end(journal: SqlJournal) -> None:
+    """An SRE at night reads this first."""
+    told = said("why", "1").stdout
+    parts = ["Order 1", "app/model", "replicas=4", "target_utilization", "utilization", "undone by", "succeeded"]
+    assert [part for part in parts if part not in told] == []
+
+
+def test_an_order_that_was_never_given_is_bad_input(journal: SqlJournal) -> None:
+    """Exit 2."""
+    result = said("why", "99")
+    assert (result.exit_code, result.stderr) == (2, "there is no order 99 in this journal\n")
+
+
+def test_a_journal_that_is_not_there_is_not_made(folder: Path) -> None:
+    """A typing error must not leave an empty database behind that verifies."""
+    result = said("journal", "verify", "--journal", "nowhere.db")
+    assert result.exit_code == 2
+    assert "nowhere.db: there is no such journal" in result.stderr
+    assert list(folder.iterdir()) == []
+
+
+def test_an_export_can_be_read_line_by_line(journal: SqlJournal, folder: Path) -> None:
+    """One JSON object an entry, in order."""
+    assert said("journal", "export", "out.jsonl").exit_code == 0
+    lines = [json.loads(line) for line in (folder / "out.jsonl").read_text().splitlines()]
+    assert [line["seq"] for line in lines] == [entry.seq for entry in journal.entries()]
+
+
+@pytest.mark.parametrize(
+    ("words", "control"),
+    [
+        (("freeze", "--reason", "peak"), ("freeze", None, "peak")),
+        (("unfreeze",), ("unfreeze", None, "")),
+        (("kill",), ("kill", None, "")),
+        (("approve", "3"), ("approve", 3, "")),
+        (("deny", "3"), ("deny", 3, "")),
+    ],
+)
+def test_what_people_say_is_an_entry_of_the_journal(
+    journal: SqlJournal, words: tuple[str, ...], control: tuple[str, int | None, str]
+) -> None:
+    """The agent reads it there, and so does everybody after."""
+    assert said(*words).exit_code == 0
+    payload = list(journal.entries())[-1].payload
+    assert (payload["word"], payload["number"], payload["reason"]) == control
