@@ -61,6 +61,12 @@ class DataLog:
             self._write("labels", table)
             self._labels = []
 
+    def drop_oldest(self, kept_max: int) -> int:
+        """Keep the newest `kept_max` rows and as many labels; how many were given up."""
+        before = self.waiting
+        self._rows, self._labels = self._rows[-kept_max:], self._labels[-kept_max:]
+        return before - self.waiting
+
     def _write(self, kind: str, table: pd.DataFrame) -> None:
         days = table["at_s"].map(_day)
         for day, part in table.groupby(days, sort=True):

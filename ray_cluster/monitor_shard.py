@@ -5,6 +5,7 @@ It learns who is champion and challenger from the traffic table, so that a shard
 
 import asyncio
 import time
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ from ray_cluster.datalog import DataLog
 from ray_cluster.table import TableFollower
 
 log = structlog.get_logger()
+SOURCES_KEPT = 10_000
 WAITING_MAX = 500_000
 """Rows kept in memory while the data log can not be written; the oldest go first, counted."""
 
@@ -36,19 +38,41 @@ class MonitorShard:
         self._monitor = ModelMonitor(drift)
         self._log = DataLog(data_url, model) if data_url is not None else None
         self._dropped = 0
+        self._unlogged = 0
+        self._taken: OrderedDict[str, int] = OrderedDict()
         loop = asyncio.get_running_loop()
         self._flusher = loop.create_task(self._flush(flush_s)) if self._log is not None else None
         self._follower = TableFollower(model, self._heard)
         if follow:
             self._follower.start()
 
-    async def rows(self, batch: Sequence[Served], answered: Sequence[Answered] = (), dropped: int = 0) -> None:
-        """Rows and requests as replicas answered them; `dropped` is how many rows a probe could not keep."""
+    async def rows(
+        self,
+        batch: Sequence[Served],
+        answered: Sequence[Answered] = (),
+        dropped: int = 0,
+        labels: Sequence[Labelled] = (),
+        *,
+        source: str = "",
+        number: int = 0,
+    ) -> None:
+        """Rows, requests and labels as a probe sends them; `dropped` is how many rows it could not keep.
+
+        A batch that was taken is not taken again: its probe had given up waiting for the answer. `number` counts up within `source`.
+        """
+        if source and number <= self._taken.get(source, 0):
+            return
         self._dropped += dropped
         self._monitor.answered(answered)
         self._monitor.rows(batch)
         if self._log is not None:
             self._log.rows(batch)
+        await self.labels(labels)
+        if source:
+            self._taken[source] = number
+            self._taken.move_to_end(source)
+            if len(self._taken) > SOURCES_KEPT:
+                self._taken.popitem(last=False)
 
     async def labels(self, batch: Sequence[Labelled]) -> None:
         self._monitor.labels(batch)
@@ -67,6 +91,7 @@ class MonitorShard:
         monitor = self._monitor
         return {
             "dropped_rows": self._dropped,
+            "unlogged_rows": self._unlogged,
             "rejected_rows": monitor.rejected_rows,
             "unknown_labels": monitor.unknown_labels,
             "duplicate_labels": monitor.duplicate_labels,
@@ -88,7 +113,9 @@ class MonitorShard:
             try:
                 await self.flush()
             except Exception as error:  # what waits is written with the next flush; the monitors do not depend on it
-                log.error("data_log_away", model=self._model, reason=f"{type(error).__name__}: {error}")
+                lost = self._log.drop_oldest(WAITING_MAX) if self._log is not None else 0
+                self._unlogged += lost
+                log.error("data_log_away", model=self._model, reason=f"{type(error).__name__}: {error}", lost=lost)
 
 
 def ensure_shard(

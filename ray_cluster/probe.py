@@ -1,13 +1,16 @@
 """Probe: one line in any deployment. Answers first; what it was told travels in batches, off the path of the request.
 
 `record` appends to a bounded buffer and returns: no lock is waited for, no exception reaches the request. When the buffer is full, or the
-shard is away for long, rows are dropped and counted, the oldest first.
+shard is away for long, rows are dropped and counted, the oldest first. A batch has a number and is sent until the shard has taken it; the
+shard takes each number once, so that a row counts once although an answer was lost or late.
 """
 
 import threading
 import time
+import uuid
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import ray
@@ -23,6 +26,17 @@ FLUSH_S = 0.25
 SEND_TIMEOUT_S = 5.0
 RETRY_S = 0.5
 BUFFER_ROWS = 20_000
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """What is on its way to the shard."""
+
+    number: int
+    rows: list[Served]
+    answers: list[Answered]
+    labels: list[Labelled]
+    overflowed: int
 
 
 class Probe:
@@ -47,6 +61,9 @@ class Probe:
         self._rows: deque[Served] = deque(maxlen=buffer_rows)
         self._answers: deque[Answered] = deque(maxlen=buffer_rows)
         self._labels: deque[Labelled] = deque(maxlen=buffer_rows)
+        self._source = uuid.uuid4().hex
+        self._batches = 0
+        self._under_way: _Batch | None = None
         self._recorded = 0
         self._taken = 0
         self.sent = 0
@@ -104,37 +121,37 @@ class Probe:
                 if count:
                     counter.inc(count, tags)
         self._flush()
-        while (self._rows or self._labels) and time.monotonic() < self._until_s:
+        while (self._under_way or self._rows or self._labels) and time.monotonic() < self._until_s:
             time.sleep(RETRY_S)
             self._flush()
 
     def _flush(self) -> None:
+        batch = self._under_way = self._under_way or self._next()
+        if batch is None:
+            return
+        try:
+            taking = self._find().rows.remote(
+                batch.rows, batch.answers, batch.overflowed, batch.labels, source=self._source, number=batch.number
+            )
+            ray.get(taking, timeout=SEND_TIMEOUT_S)
+        except (RayError, ValueError, TimeoutError) as error:
+            self._shard = None
+            log.info("monitor_shard_away", model=self.model, reason=type(error).__name__)
+        else:
+            self.sent += len(batch.rows)
+            self._under_way = None
+
+    def _next(self) -> _Batch | None:
+        """All that waits, and how many rows the buffer could not keep; None where there is nothing."""
         rows, answers, labels = _drain(self._rows), _drain(self._answers), _drain(self._labels)
         recorded = self._recorded
         overflowed = max(0, recorded - self._taken - len(rows) - len(self._rows))
         self._taken = recorded - len(self._rows)
         self.dropped += overflowed
         if not (rows or answers or labels):
-            return
-        try:
-            shard = self._find()
-            ray.get(shard.rows.remote(rows, answers, overflowed), timeout=SEND_TIMEOUT_S)
-            if labels:
-                ray.get(shard.labels.remote(labels), timeout=SEND_TIMEOUT_S)
-            self.sent += len(rows)
-        except (RayError, ValueError, TimeoutError) as error:
-            self._shard = None
-            self._keep(rows, labels)
-            log.info("monitor_shard_away", model=self.model, reason=type(error).__name__)
-
-    def _keep(self, rows: list[Served], labels: list[Labelled]) -> None:
-        """Put back what could not be sent, as far as there is room; labels are few and dear, so they go first in the next batch."""
-        room = (self._rows.maxlen or 0) - len(self._rows)
-        kept = rows[-room:] if room > 0 else []
-        self.dropped += len(rows) - len(kept)
-        self._rows.extendleft(reversed(kept))
-        self._taken -= len(kept)
-        self._labels.extendleft(reversed(labels))
+            return None
+        self._batches += 1
+        return _Batch(self._batches, rows, answers, labels, overflowed)
 
     def _find(self) -> Any:
         if self._shard is None:

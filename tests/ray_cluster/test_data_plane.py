@@ -10,6 +10,7 @@ import pytest
 import ray
 from ray import serve
 
+from agent.monitoring.rows import Served
 from agent.settings import DriftSettings
 from policies.observation import Report
 from ray_cluster import names
@@ -106,3 +107,12 @@ def test_a_probe_outlives_its_shard(cluster) -> None:
     assert ray.get(again.report.remote(time.time())).rows == 50
     assert probe.dropped == 0
     probe.close()
+
+
+def test_a_batch_that_is_sent_again_counts_once(cluster) -> None:
+    """A probe that gave up waiting for an answer sends the same number again; another probe's numbers are its own."""
+    shard = ensure_shard("twice", DriftSettings(), follow=False)
+    batch = [Served("a", 1.0, {"x": 0.5}, 0.5, 0.01, "1", "r")]
+    for source, number in (("p", 1), ("p", 1), ("p", 2), ("q", 1)):
+        ray.get(shard.rows.remote(batch, [], 1, source=source, number=number))
+    assert (ray.get(shard.report.remote(2.0)).rows, counts("twice")["dropped_rows"]) == (3, 3)

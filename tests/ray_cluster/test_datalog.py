@@ -105,3 +105,12 @@ def test_any_file_system_will_do() -> None:
     log.rows([row("a")])
     log.flush()
     assert list(read("memory://log", "m")["key"]) == ["a"]
+
+
+def test_while_nothing_can_be_written_the_newest_are_kept(tmp_path: Path) -> None:
+    """Memory is bounded; what was given up is counted."""
+    log = DataLog(str(tmp_path), "m")
+    log.rows([row(str(n), float(n)) for n in range(10)])
+    assert (log.drop_oldest(4), log.waiting) == (6, 4)
+    log.flush()
+    assert list(read(str(tmp_path), "m")["key"]) == ["6", "7", "8", "9"]
