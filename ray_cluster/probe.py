@@ -15,7 +15,7 @@ from typing import Any
 
 import ray
 import structlog
-from ray.exceptions import RayError
+from ray.exceptions import RayError, RayTaskError
 from ray.util.metrics import Counter
 
 from agent.monitoring.rows import Answered, Labelled, Served
@@ -134,6 +134,11 @@ class Probe:
                 batch.rows, batch.answers, batch.overflowed, batch.labels, source=self._source, number=batch.number
             )
             ray.get(taking, timeout=SEND_TIMEOUT_S)
+        except RayTaskError as error:
+            # It was there and could not take them: sent again they would fail again, and all that waits behind them would be lost.
+            self.dropped += len(batch.rows)
+            self._under_way = None
+            log.error("rows_refused", model=self.model, rows=len(batch.rows), reason=str(error.cause))
         except (RayError, ValueError, TimeoutError) as error:
             self._shard = None
             log.info("monitor_shard_away", model=self.model, reason=type(error).__name__)

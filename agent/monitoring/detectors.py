@@ -17,7 +17,7 @@ class Detector(Protocol):
 
 
 class Guarded:
-    """A River detector that never meets a NaN, an infinity or None; `rejected` counts them. An alarm stays until it is made anew."""
+    """A River detector that meets finite numbers only; `rejected` counts what else came. An alarm stays until it is made anew."""
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner
@@ -25,7 +25,7 @@ class Guarded:
         self.drift_detected = False
 
     def update(self, value: Any) -> None:
-        if value is None or not math.isfinite(value):
+        if not isinstance(value, int | float) or not math.isfinite(value):
             self.rejected += 1
             return
         self._inner.update(float(value))

@@ -64,6 +64,7 @@ class Watches:
         self._monitors = DEFAULT_MONITORS if settings.monitors is None else settings.monitors
         self._streams: dict[str, list[Watch]] = {"loss": [], "prediction": []}
         self._features: dict[str, list[Watch]] = {}
+        self._numeric: dict[str, bool] = {}
         for monitor in self._monitors:
             if monitor.signal in self._streams:
                 self._streams[monitor.signal].append(Watch(monitor, monitor.signal, self._parameters(monitor)))
@@ -80,8 +81,10 @@ class Watches:
                 if value is None:
                     continue  # whether it is a number or a text is not known yet
                 watches = self._features[name] = self._for_feature(name, value)
+                self._numeric[name] = isinstance(value, int | float)
+            kept = _of_its_kind(value, numeric=self._numeric[name])
             for watch in watches:
-                watch.update(value, at_s)
+                watch.update(kept, at_s)
         if len(features) < len(self._features):
             for name in self._features.keys() - features.keys():
                 for watch in self._features[name]:
@@ -108,6 +111,13 @@ class Watches:
     def _parameters(self, monitor: MonitorSettings) -> dict[str, Any]:
         window = {"window": self._settings.window_rows} if monitor.use in WINDOWED else {}
         return {**window, **monitor.parameters}
+
+
+def _of_its_kind(value: Any, *, numeric: bool) -> Any:
+    """A feature stays what it was first seen as: what is no number among numbers is missing, a number among texts is a text."""
+    if numeric:
+        return value if isinstance(value, int | float) else None
+    return value if value is None else str(value)
 
 
 def _finite(value: Any) -> float | None:

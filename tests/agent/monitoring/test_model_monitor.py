@@ -134,3 +134,18 @@ def test_a_new_share_keeps_the_pairs_and_begins_the_arms_anew() -> None:
     assert comparison is not None
     assert comparison.paired_loss == Moments(n=1, mean=0.0, variance=0.0)
     assert comparison.champion.requests == comparison.challenger.requests == 0
+
+
+def test_a_feature_stays_what_it_was_first_seen_as() -> None:
+    """A text among numbers is a missing number, a number among texts a text; neither stops the monitor, nor a list or a mapping."""
+    drawn = np.random.default_rng(2)
+    monitor = ModelMonitor(SETTINGS)
+    for n in range(2000):
+        monitor.rows([row(str(n), features={"x": drawn.normal(), "word": "ab"[n % 2]})])
+    odd = ["many", [1], {"a": 1}, True, ""]
+    for n in range(300):
+        monitor.rows([row(f"o{n}", features={"x": odd[n % 5] if n % 5 != 3 else "no", "word": odd[n % 5]})])
+    kinds = {(s.kind, s.signal) for s in monitor.report(1.0).symptoms}
+    assert ("data_quality", "x") in kinds
+    assert ("feature_drift", "word") in kinds
+    assert monitor.report(1.0).rows == 2300
