@@ -1,0 +1,252 @@
+"""The demo: sets the stage, plays the year, and says what happened and what it was worth."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from agent.cli import action_words
+from agent.journal.record import Entry, Kind, verify
+from agent.journal.replay import replay
+from agent.journal.store import SqlJournal
+from agent.monitoring.losses import LOSSES
+from ray_cluster.demo import outcome
+from ray_cluster.demo.live import Timeline
+from ray_cluster.demo.plan import MODEL, Plan, features, plan, settings, validated
+from ray_cluster.demo.report import write_report
+from ray_cluster.streams import stream
+
+HTTP_PORT = 8199
+CPUS = 10
+POLL_S = 1.0
+CHUNK_ROWS = 20_000
+
+
+def perform(stream_name: str, quick: bool, out: Path | None) -> bool:
+    """Play it all and write everything under `out`; whether all that is promised happened. Raises StreamUnavailable."""
+    console = Console()
+    began = time.monotonic()
+    folder = (out or Path("runs") / time.strftime("demo-%Y%m%d-%H%M%S")).absolute()
+    frame = stream(stream_name)
+    folder.mkdir(parents=True, exist_ok=True)
+    played = plan(stream_name, len(frame), quick=quick)
+    frame = frame.iloc[:: played.every].reset_index(drop=True)
+    console.print(f"everything is written to {folder}", markup=False, soft_wrap=True)
+    from ray_cluster.local import LocalRay  # noqa: PLC0415 - what Ray reads from the environment comes first
+
+    with console.status("starting Ray and Serve"):
+        local = LocalRay.start(num_cpus=CPUS, http_port=HTTP_PORT)
+    try:
+        raw = _play(console, played, frame, folder, local)
+    finally:
+        local.stop()
+    result = _result(played, frame, folder, raw, began)
+    (folder / "result.json").write_text(json.dumps(result, indent=2))
+    write_report(folder / "report.html", result, raw["lines"], raw["events"], raw["entries"])
+    _tell(console, result, folder)
+    lacking = outcome.missing(result, bad_version=raw["bad"])
+    for claim in lacking:
+        console.print(f"did not happen: {claim}", style="red")
+    return not lacking
+
+
+def _play(console: Console, played: Plan, frame: pd.DataFrame, folder: Path, local: Any) -> dict[str, Any]:
+    """The run itself; what was seen of it."""
+    from ray_cluster.demo.story import Player, Story, first_version, wait_for_ticks, write_history  # noqa: PLC0415
+    from ray_cluster.host import start_agent, stop_agent  # noqa: PLC0415
+    from ray_cluster.managed import ensure_served  # noqa: PLC0415
+    from ray_cluster.registry import MlflowRegistry  # noqa: PLC0415
+    from ray_cluster.serve_rest import ServeRest  # noqa: PLC0415
+
+    chosen = validated(played, folder)
+    (folder / "homeostat.yaml").write_text(yaml.safe_dump(settings(played, folder), sort_keys=False))
+    columns = features(frame)
+    registry = MlflowRegistry(chosen.registry.tracking_uri, chosen.registry.artifact_location)
+    with console.status("fitting the first version, and serving it"):
+        first_version(registry, frame.iloc[: played.rows_trained], columns)
+        write_history(chosen.data_log.url, frame.iloc[: played.rows_trained], columns)
+        ensure_served(chosen, MODEL, registry, epoch=0)
+    with console.status("starting the agent"):
+        wait_for_ticks(start_agent(chosen, local.dashboard_url, str(folder)))
+    rest_of_it = frame.iloc[played.rows_trained : played.rows_until].reset_index(drop=True)
+    rest_of_it.to_parquet(folder / "played.parquet")
+    player = Player(
+        {
+            "url": f"{local.http_url}/{MODEL}", "frame": str(folder / "played.parquet"), "columns": columns,
+            "play_s": played.play_s, "requests_per_s": played.requests_per_s,
+            "predictions": str(folder / "predictions.parquet"),
+        },
+        folder,
+    )  # fmt: skip
+    story = Story(
+        registry=registry, rest=ServeRest(local.dashboard_url), player=player, columns=columns,
+        sample=frame.iloc[played.rows_trained - 8000 : played.rows_trained], pause_s=played.pause_s,
+        burst_s=played.burst_s,
+    )  # fmt: skip
+    story.start()
+    try:
+        timeline, retrainings = _watch(console, played, folder, player, story)
+    finally:
+        player.stop()
+    player.end()
+    stop_agent(chosen.name)
+    return {
+        "lines": player.lines, "events": timeline.events, "faults": story.faults, "bad": story.bad,
+        "retrainings": retrainings, "entries": list(SqlJournal(chosen.journal.url).entries()),
+    }  # fmt: skip
+
+
+def _watch(
+    console: Console, played: Plan, folder: Path, player: Any, story: Any
+) -> tuple[Timeline, dict[str, dict[str, Any]]]:
+    """Follow the journal and the story until the client has played all."""
+    from ray_cluster.training import details  # noqa: PLC0415
+
+    retrainings: dict[str, dict[str, Any]] = {}
+    journal = SqlJournal(f"sqlite:///{folder}/journal.db")
+    seq, told, replicas = 0, 0, "-"
+    with Timeline(console, played.rows_played) as timeline:
+        while player.playing:
+            for entry in journal.entries(since_seq=seq):
+                seq = entry.seq
+                replicas = _follow(entry, timeline) or replicas
+            for at_s, what in story.said[told:]:
+                timeline.tell(at_s, "demo", what)
+            told = len(story.said)
+            record = details(MODEL)
+            if record:
+                retrainings[record["job"]["id"]] = record
+            timeline.show(player.lines[-1] if player.lines else None, replicas)
+            time.sleep(POLL_S)
+    return timeline, retrainings
+
+
+def _follow(entry: Entry, timeline: Timeline) -> str | None:
+    """Put what is worth telling on the timeline; the replicas, where the entry shows them."""
+    payload = entry.payload
+    match entry.kind:
+        case Kind.OBSERVED:
+            row = payload["deployments"].get(outcome.CHAMPION)
+            running = sum(r["state"] == "running" for r in row["replicas"]) if row else 0
+            return f"{running} of {row['replicas_wanted']}" if row else None
+        case Kind.INTENT:
+            why = ", ".join(e["name"] for e in payload["because"])
+            timeline.tell(
+                entry.at_s, "agent", f"order {payload['number']}: {action_words(payload['action'])} because {why}"
+            )
+        case Kind.OUTCOME:
+            timeline.tell(entry.at_s, "agent", f"order {payload['number']}: {payload['status']}, {payload['detail']}")
+        case Kind.DECIDED:
+            for alert in payload["alerts"]:
+                timeline.tell(entry.at_s, "agent", f"alert: {alert['text']}")
+    return None
+
+
+def _result(played: Plan, frame: pd.DataFrame, folder: Path, raw: dict[str, Any], began: float) -> dict[str, Any]:
+    entries, last = raw["entries"], raw["lines"][-1] if raw["lines"] else {}
+    failures = [failure for line in raw["lines"] for failure in line["failures"]]
+    replayed = replay(entries)
+    return {
+        "requests": {
+            "sent": last.get("sent", 0), "failed": last.get("failed", 0),
+            "lost_by_agent": outcome.lost_by_agent(failures, raw["faults"]),
+            "retried": last.get("retried", 0), "slow": last.get("slow", 0),
+        },
+        "drift": outcome.drift(entries),
+        "retrainings": [_retraining(record) for record in raw["retrainings"].values()],
+        "rollouts": outcome.rollouts(entries),
+        "healing": outcome.healing(entries, raw["faults"]),
+        "scaling": outcome.scaling(entries),
+        "quality": _quality(played, frame, folder),
+        "journal": {
+            "entries": len(entries), "verified": verify(entries).ok, "replayed_identically": replayed.identical,
+            "ticks": replayed.ticks,
+        },
+        "stream": played.stream, "rows": played.rows_played, "wall_s": time.monotonic() - began,
+    }  # fmt: skip
+
+
+def _retraining(record: dict[str, Any]) -> dict[str, Any]:
+    job = record["job"]
+    return {
+        "engine": record["engine"], "search": record["search"], "trials": job["trials_done"],
+        "best_recipe": record["best_recipe"],
+        "recipes_tried": list(record["recipes_tried"]),
+        "rows": job["rows"], "wall_s": record["wall_s"], "version": job["version"],
+        "state": str(job["state"]), "message": job["message"],
+    }  # fmt: skip
+
+
+def _quality(played: Plan, frame: pd.DataFrame, folder: Path) -> dict[str, Any]:
+    """Mean loss of the answers as they were served, beside the first version's on the same rows."""
+    from ray_cluster.registry import MlflowRegistry  # noqa: PLC0415
+
+    chosen = validated(played, folder)
+    path = folder / "predictions.parquet"
+    if not path.exists():
+        return {"metric": chosen.models[MODEL].drift.loss, "frozen": None, "agent": None, "rows": 0}
+    served = pd.read_parquet(path)
+    rows = frame.iloc[played.rows_trained : played.rows_until].reset_index(drop=True)
+    answered = (rows["label"].notna() & served["prediction"].notna()).to_numpy()
+    rows, predictions = rows[answered], served["prediction"][answered].tolist()
+    registry = MlflowRegistry(chosen.registry.tracking_uri)
+    first = registry.load(MODEL, "1", registry.digest(MODEL, "1"))
+    columns = features(frame)
+    frozen: list[float] = []
+    for start in range(0, len(rows), CHUNK_ROWS):
+        frozen += first.predict(rows[columns].iloc[start : start + CHUNK_ROWS].to_dict(orient="records"))
+    loss = LOSSES[chosen.models[MODEL].drift.loss]
+    labels = rows["label"].tolist()
+    weeks = ((rows["at_s"] - rows["at_s"].iloc[0]) // (7 * 86_400)).astype(int).tolist()
+    table = pd.DataFrame(
+        {
+            "week": weeks,
+            "frozen": [loss(p, y) for p, y in zip(frozen, labels, strict=True)],
+            "agent": [loss(p, y) for p, y in zip(predictions, labels, strict=True)],
+        }
+    )
+    by_week = table.groupby("week").mean()
+    return {
+        "metric": chosen.models[MODEL].drift.loss, "frozen": float(table["frozen"].mean()),
+        "agent": float(table["agent"].mean()), "rows": len(table),
+        "by_week": [{"week": int(w), "frozen": float(r.frozen), "agent": float(r.agent)} for w, r in by_week.iterrows()],
+    }  # fmt: skip
+
+
+def _tell(console: Console, result: dict[str, Any], folder: Path) -> None:
+    table = Table("what", "figures", title="what happened, and what it was worth", show_lines=True)
+    requests, quality = result["requests"], result["quality"]
+    table.add_row("requests", ", ".join(f"{name} {count}" for name, count in requests.items()))
+    kinds = sorted({f"{found['evidence']['kind']} by {found['detector']}" for found in result["drift"]})
+    table.add_row("drift", "\n".join(kinds) or "none")
+    for row in result["retrainings"]:
+        wall = f"{row['wall_s']:.0f} s" if row["wall_s"] is not None else "unfinished"
+        table.add_row(
+            "retraining",
+            f"version {row['version']}, {row['best_recipe']}, {row['trials']} trials, {row['rows']} rows, {wall}",
+        )
+    for row in result["rollouts"]:
+        table.add_row(f"version {row['version']}", f"{' > '.join(row['stages'])}: {row['verdict']}")
+    for row in result["healing"]:
+        table.add_row(
+            f"replica {row['fault']}",
+            f"noticed after {row['noticed_after_s']} s, healed after {row['healed_after_s']} s",
+        )
+    table.add_row("scaling", ", ".join(f"{step['from']} > {step['to']}" for step in result["scaling"]) or "none")
+    if quality["agent"] is not None:
+        table.add_row(
+            f"mean {quality['metric']}",
+            f"with the agent {quality['agent']:.4f}, first model frozen {quality['frozen']:.4f}",
+        )
+    journal = result["journal"]
+    table.add_row(
+        "journal",
+        f"{journal['entries']} entries, verified {journal['verified']}, replayed {journal['replayed_identically']}",
+    )
+    console.print(table)
+    console.print(f"{result['wall_s']:.0f} s in all; report: {folder / 'report.html'}", markup=False, soft_wrap=True)

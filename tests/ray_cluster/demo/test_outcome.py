@@ -1,0 +1,161 @@
+"""What the demo says happened, told from its journal alone; and what is missing when something did not."""
+
+import copy
+
+import pytest
+
+from agent.journal.record import Entry, Kind
+from ray_cluster.demo.outcome import CHAMPION, Fault, drift, healing, lost_by_agent, missing, rollouts, scaling
+
+GOOD = {
+    "requests": {"sent": 100, "failed": 3, "lost_by_agent": 0},
+    "drift": [
+        {"at_s": 1.0, "detector": "adwin", "evidence": {"kind": "error_drift"}},
+        {"at_s": 1.0, "detector": "adwin", "evidence": {"kind": "feature_drift"}},
+    ],
+    "retrainings": [{"version": "2", "recipes_tried": ["logistic", "river_logistic"]}],
+    "rollouts": [{"version": "2", "verdict": "promoted"}, {"version": "3", "verdict": "rolled back"}],
+    "scaling": [{"from": 2, "to": 4}, {"from": 4, "to": 2}],
+    "healing": [
+        {"fault": "killed", "noticed_after_s": 1.0, "healed_after_s": 9.0},
+        {"fault": "slow", "noticed_after_s": 1.0, "healed_after_s": 9.0},
+    ],
+    "quality": {"agent": 0.1, "frozen": 0.2},
+    "journal": {"verified": True, "replayed_identically": True},
+}
+
+
+def entries(*rows: tuple[Kind, float, dict]) -> list[Entry]:
+    return [
+        Entry(seq=n, at_s=at_s, kind=kind, payload=payload, previous_hash="", hash="")
+        for n, (kind, at_s, payload) in enumerate(rows, 1)
+    ]
+
+
+def intent(number: int, action: dict, inverse: dict | None = None) -> dict:
+    return {"number": number, "action": action, "because": [f"evidence {number}"], "inverse": inverse}
+
+
+def outcome(number: int, status: str = "succeeded") -> dict:
+    return {"number": number, "status": status}
+
+
+def seen(*replicas: tuple[str, str], wanted: int = 2, symptoms: tuple = ()) -> dict:
+    rows = [{"id": name, "state": state} for name, state in replicas]
+    return {
+        "deployments": {CHAMPION: {"replicas": rows, "replicas_wanted": wanted}},
+        "models": {"flights": {"report": {"symptoms": list(symptoms)}}},
+    }
+
+
+def test_a_run_in_which_all_happened_lacks_nothing() -> None:
+    """Then, and only then, exit 0."""
+    assert missing(GOOD, bad_version="3") == []
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "claim"),
+    [
+        (("requests", "lost_by_agent"), 1, "no request was lost by the agent"),
+        (("drift",), [GOOD["drift"][1]], "drift was found on the labels"),
+        (("drift",), [GOOD["drift"][0]], "drift was found on the features"),
+        (("retrainings", 0, "version"), None, "a retraining was registered"),
+        (("retrainings", 0, "recipes_tried"), ["logistic"], "a search tried scikit-learn and River recipes"),
+        (("rollouts", 0, "verdict"), "rolled back", "a retrained challenger was promoted"),
+        (("rollouts", 1, "verdict"), "open", "the bad challenger was rolled back"),
+        (("scaling",), [{"from": 4, "to": 2}], "the burst added replicas"),
+        (("scaling",), [{"from": 2, "to": 4}], "the end of the burst removed them"),
+        (("healing", 0, "healed_after_s"), None, "the killed replica was noticed and replaced"),
+        (("healing", 1, "noticed_after_s"), None, "the slow replica was noticed and replaced"),
+        (("quality", "agent"), 0.2, "the agent's answers were better than the frozen model's"),
+        (("quality", "agent"), None, "the agent's answers were better than the frozen model's"),
+        (("journal", "verified"), False, "the journal verifies"),
+        (("journal", "replayed_identically"), False, "the journal replays identically"),
+    ],
+)
+def test_what_did_not_happen_is_named(path: tuple, value: object, claim: str) -> None:
+    """Each promise by itself."""
+    result = copy.deepcopy(GOOD)
+    place = result
+    for step in path[:-1]:
+        place = place[step]
+    place[path[-1]] = value
+    assert missing(result, bad_version="3") == [claim]
+
+
+def test_a_symptom_is_told_once_when_it_was_first_seen() -> None:
+    """The same alarm stands in every observation after it."""
+    symptom = {"kind": "error_drift", "signal": "loss", "detector": "adwin", "since_s": 5.0}
+    again = symptom | {"since_s": 9.0}
+    told = drift(
+        entries(
+            (Kind.OBSERVED, 1.0, seen()),
+            (Kind.OBSERVED, 6.0, seen(symptoms=(symptom,))),
+            (Kind.OBSERVED, 7.0, seen(symptoms=(symptom,))),
+            (Kind.OBSERVED, 10.0, seen(symptoms=(again,))),
+        )
+    )
+    assert told == [
+        {"at_s": 6.0, "detector": "adwin", "evidence": symptom},
+        {"at_s": 10.0, "detector": "adwin", "evidence": again},
+    ]
+
+
+def test_a_rollout_has_the_verdict_that_came_to_pass() -> None:
+    """An order that was given and not done decides nothing."""
+    told = rollouts(
+        entries(
+            (Kind.INTENT, 1.0, intent(1, {"kind": "start_rollout", "version": "2"})),
+            (Kind.INTENT, 2.0, intent(2, {"kind": "set_traffic", "version": "2", "share": 0.1})),
+            (Kind.INTENT, 3.0, intent(3, {"kind": "promote", "version": "2"})),
+            (Kind.OUTCOME, 4.0, outcome(3, "expired")),
+            (Kind.INTENT, 5.0, intent(4, {"kind": "roll_back", "version": "2"})),
+            (Kind.OUTCOME, 6.0, outcome(4)),
+        )
+    )
+    assert told == [
+        {
+            "version": "2", "stages": ["shadow", "canary 0.1"], "verdict": "rolled back", "evidence": ["evidence 4"],
+            "at_s": 1.0, "ended_at_s": 6.0,
+        }
+    ]  # fmt: skip
+
+
+def test_only_scaling_that_came_to_pass_is_told() -> None:
+    """From and to, of the champion's deployment alone."""
+    up = {"kind": "scale", "deployment": CHAMPION, "replicas": 4}
+    other = up | {"deployment": "else/Where"}
+    told = scaling(
+        entries(
+            (Kind.INTENT, 1.0, intent(1, up, {"replicas": 2})),
+            (Kind.INTENT, 1.0, intent(2, other, {"replicas": 2})),
+            (Kind.OUTCOME, 2.0, outcome(2)),
+            (Kind.OUTCOME, 3.0, outcome(1)),
+            (Kind.INTENT, 4.0, intent(3, up | {"replicas": 2}, {"replicas": 4})),
+            (Kind.OUTCOME, 5.0, outcome(3, "superseded")),
+        )
+    )
+    assert told == [{"at_s": 1.0, "from": 2, "to": 4}]
+
+
+def test_healing_is_from_the_fault_to_the_notice_and_to_all_replicas_running() -> None:
+    """A killed one is noticed by an alert, a slow one by the order to replace it."""
+    record = entries(
+        (Kind.OBSERVED, 9.0, seen(("a", "running"), ("b", "running"))),
+        (Kind.DECIDED, 12.0, {"alerts": [{"subject": CHAMPION, "text": "replica a died"}]}),
+        (Kind.OBSERVED, 13.0, seen(("b", "running"))),
+        (Kind.OBSERVED, 20.0, seen(("b", "running"), ("c", "running"))),
+        (Kind.INTENT, 34.0, intent(1, {"kind": "restart", "replica": "b"})),
+        (Kind.OBSERVED, 50.0, seen(("c", "running"), ("d", "running"))),
+    )
+    faults = [Fault(fault="killed", replica="a", at_s=10.0), Fault(fault="slow", replica="b", at_s=30.0)]
+    assert [(each["noticed_after_s"], each["healed_after_s"]) for each in healing(record, faults)] == [
+        (2.0, 10.0), (4.0, 20.0),
+    ]  # fmt: skip
+
+
+def test_only_what_the_demo_itself_killed_excuses_a_failed_request() -> None:
+    """A slow replica excuses nothing, nor does a kill long before or after."""
+    faults = [Fault(fault="killed", replica="a", at_s=100.0), Fault(fault="slow", replica="b", at_s=200.0)]
+    failures = [{"at_s": at_s, "ended_s": at_s + 1.0} for at_s in (90.0, 99.5, 114.0, 116.0, 200.0)]
+    assert lost_by_agent(failures, faults) == 3
