@@ -66,8 +66,8 @@ def test_the_two_models_of_the_shop_are_scaled_without_a_change_of_their_code(cl
     policies = [{"use": "target_utilization", "target": 0.02, "up_window_s": 1, "stale_after_s": 30}]
     file = configured(cluster, "shop", tmp_path, policies=policies)
     assert command(cluster, "config", "validate", str(file)).returncode == 0
-    doctor = command(cluster, "doctor", str(file))
-    assert doctor.returncode == 0, doctor.stdout + doctor.stderr
+    # A cluster that was just started needs a moment until its metrics can be read.
+    wait_until(lambda: command(cluster, "doctor", str(file)).returncode == 0)
     started = command(cluster, "run", folder=tmp_path)
     assert started.returncode == 0, started.stderr
     journal = SqlJournal(f"sqlite:///{tmp_path}/homeostat.db")
