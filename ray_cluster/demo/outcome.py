@@ -1,5 +1,6 @@
 """From a journal to what happened: drift, retrainings, rollouts, healing, scaling. Pure."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -9,6 +10,8 @@ from ray_cluster.demo.plan import MODEL
 
 FAULT_WINDOW_S = 15.0
 """A request that failed within so long after the demo killed a replica counts as taken down by it."""
+BURST_WINDOW_S = 15.0
+"""What is ordered so long after the end of the burst may still be its doing."""
 RIVER = {"adwin", "page_hinkley", "kswin"}
 CHAMPION = f"{MODEL}/ModelServer"
 
@@ -131,11 +134,12 @@ def lost_by_agent(failures: Iterable[Mapping[str, Any]], faults: Iterable[Fault]
     return sum(not any(f["ended_s"] >= at_s and f["at_s"] <= at_s + FAULT_WINDOW_S for at_s in kills) for f in failures)
 
 
-def missing(result: Mapping[str, Any], *, bad_version: str | None) -> list[str]:
-    """What should have happened and did not; empty where all of it did."""
+def missing(result: Mapping[str, Any], *, bad_version: str | None, burst: tuple[float, float] | None) -> list[str]:
+    """What should have happened and did not; empty where all of it did. `burst` is from when to when it was."""
+    began_s, ended_s = burst or (math.inf, math.inf)
     verdicts = {rollout["version"]: rollout["verdict"] for rollout in result["rollouts"]}
     kinds = {found["evidence"]["kind"] for found in result["drift"]}
-    moves = [(step["from"], step["to"]) for step in result["scaling"]]
+    moves = [(step["at_s"], step["from"], step["to"]) for step in result["scaling"] if step["from"] is not None]
     claims = {
         "drift was found on the labels": bool(kinds & {"error_drift", "performance"}),
         "drift was found on the features": any(
@@ -147,8 +151,8 @@ def missing(result: Mapping[str, Any], *, bad_version: str | None) -> list[str]:
         ),
         "a retrained challenger was promoted": any(v == "promoted" for v in verdicts.values()),
         "the bad challenger was rolled back": bad_version is not None and verdicts.get(bad_version) == "rolled back",
-        "the burst added replicas": any(a is not None and b > a for a, b in moves),
-        "the end of the burst removed them": any(a is not None and b < a for a, b in moves),
+        "the burst added replicas": any(b > a and began_s <= at_s <= ended_s + BURST_WINDOW_S for at_s, a, b in moves),
+        "the end of the burst removed them": any(b < a and at_s >= ended_s for at_s, a, b in moves),
         "the killed replica was noticed and replaced": _was_healed(result, "killed"),
         "the slow replica was noticed and replaced": _was_healed(result, "slow"),
         "no request was lost by the agent": result["requests"]["lost_by_agent"] == 0,

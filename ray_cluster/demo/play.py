@@ -49,7 +49,7 @@ def perform(stream_name: str, quick: bool, out: Path | None) -> bool:
     (folder / "result.json").write_text(json.dumps(result, indent=2))
     write_report(folder / "report.html", result, raw["lines"], raw["events"], raw["entries"])
     _tell(console, result, folder)
-    lacking = outcome.missing(result, bad_version=raw["bad"])
+    lacking = outcome.missing(result, bad_version=raw["bad"], burst=raw["burst"])
     for claim in lacking:
         console.print(f"did not happen: {claim}", style="red")
     return not lacking
@@ -96,7 +96,7 @@ def _play(console: Console, played: Plan, frame: pd.DataFrame, folder: Path, loc
     player.end()
     stop_agent(chosen.name)
     return {
-        "lines": player.lines, "events": timeline.events, "faults": story.faults, "bad": story.bad,
+        "lines": player.lines, "events": timeline.events, "faults": story.faults, "bad": story.bad, "burst": story.burst,
         "retrainings": retrainings, "entries": list(SqlJournal(chosen.journal.url).entries()),
     }  # fmt: skip
 

@@ -143,11 +143,12 @@ class Story(threading.Thread):
         self._burst_s = burst_s
         self.faults: list[Fault] = []
         self.bad: str | None = None
+        self.burst: tuple[float, float] | None = None
         self.said: list[tuple[float, str]] = []
 
     def run(self) -> None:
         """Faults need a calm moment only; the bad challenger comes after a first promotion, so that both are seen apart."""
-        acts: list[Callable[[], None]] = [self._kill, self._slow, self._bad_challenger, self._burst]
+        acts: list[Callable[[], None]] = [self._kill, self._slow, self._burst, self._bad_challenger]
         for act in acts:
             time.sleep(self._pause_s)
             if act == self._bad_challenger:
@@ -203,9 +204,11 @@ class Story(threading.Thread):
     def _burst(self) -> None:
         self._say("sends many times the requests")
         before = self._champion()["target_num_replicas"]
+        began_s = time.time()
         self._player.burst(True)
         time.sleep(self._burst_s)
         self._player.burst(False)
+        self.burst = (began_s, time.time())
         self._say("ends the burst")
         self._until(lambda: self._champion()["target_num_replicas"] <= before)
 

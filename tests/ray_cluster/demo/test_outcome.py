@@ -15,7 +15,7 @@ GOOD = {
     ],
     "retrainings": [{"version": "2", "recipes_tried": ["logistic", "river_logistic"]}],
     "rollouts": [{"version": "2", "verdict": "promoted"}, {"version": "3", "verdict": "rolled back"}],
-    "scaling": [{"from": 2, "to": 4}, {"from": 4, "to": 2}],
+    "scaling": [{"at_s": 105.0, "from": 2, "to": 4}, {"at_s": 140.0, "from": 4, "to": 2}],
     "healing": [
         {"fault": "killed", "noticed_after_s": 1.0, "healed_after_s": 9.0},
         {"fault": "slow", "noticed_after_s": 1.0, "healed_after_s": 9.0},
@@ -23,6 +23,9 @@ GOOD = {
     "quality": {"agent": 0.1, "frozen": 0.2},
     "journal": {"verified": True, "replayed_identically": True},
 }
+
+
+BURST = (100.0, 130.0)
 
 
 def entries(*rows: tuple[Kind, float, dict]) -> list[Entry]:
@@ -50,7 +53,7 @@ def seen(*replicas: tuple[str, str], wanted: int = 2, symptoms: tuple = ()) -> d
 
 def test_a_run_in_which_all_happened_lacks_nothing() -> None:
     """Then, and only then, exit 0."""
-    assert missing(GOOD, bad_version="3") == []
+    assert missing(GOOD, bad_version="3", burst=BURST) == []
 
 
 @pytest.mark.parametrize(
@@ -63,8 +66,8 @@ def test_a_run_in_which_all_happened_lacks_nothing() -> None:
         (("retrainings", 0, "recipes_tried"), ["logistic"], "a search tried scikit-learn and River recipes"),
         (("rollouts", 0, "verdict"), "rolled back", "a retrained challenger was promoted"),
         (("rollouts", 1, "verdict"), "open", "the bad challenger was rolled back"),
-        (("scaling",), [{"from": 4, "to": 2}], "the burst added replicas"),
-        (("scaling",), [{"from": 2, "to": 4}], "the end of the burst removed them"),
+        (("scaling",), [{"at_s": 90.0, "from": 2, "to": 4}, GOOD["scaling"][1]], "the burst added replicas"),
+        (("scaling",), [GOOD["scaling"][0], {"at_s": 110.0, "from": 4, "to": 2}], "the end of the burst removed them"),
         (("healing", 0, "healed_after_s"), None, "the killed replica was noticed and replaced"),
         (("healing", 1, "noticed_after_s"), None, "the slow replica was noticed and replaced"),
         (("quality", "agent"), 0.2, "the agent's answers were better than the frozen model's"),
@@ -80,7 +83,7 @@ def test_what_did_not_happen_is_named(path: tuple, value: object, claim: str) ->
     for step in path[:-1]:
         place = place[step]
     place[path[-1]] = value
-    assert missing(result, bad_version="3") == [claim]
+    assert missing(result, bad_version="3", burst=BURST) == [claim]
 
 
 def test_a_symptom_is_told_once_when_it_was_first_seen() -> None:
