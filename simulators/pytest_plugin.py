@@ -1,0 +1,1 @@
+"""Scenarios as tests: pytest collects `*.scenario.yaml`."""
