@@ -29,7 +29,7 @@ from ray_cluster.actuator import ClusterActuator
 from ray_cluster.figures import Figures
 from ray_cluster.managed import ensure_served
 from ray_cluster.places import rooted
-from ray_cluster.prometheus import ServeMetrics
+from ray_cluster.prometheus import ServeMetrics, window_s
 from ray_cluster.quarantine import quarantined
 from ray_cluster.registry import MlflowRegistry
 from ray_cluster.report import write_daily_report
@@ -125,7 +125,7 @@ class AgentHost:
         sensor = ClusterSensor(
             settings,
             rest=rest,
-            metrics=ServeMetrics(metrics_addresses()),
+            metrics=ServeMetrics(metrics_addresses(), window_s(settings.tick_s)),
             registry=registry,
             trainer=trainer,
             controls=journal.controls,

@@ -34,6 +34,7 @@ from ray_cluster.serve_rest import ServeRest
 from ray_cluster.table import TableSeen, keeper
 from ray_cluster.training import TuneTrainer
 from ray_cluster.translate import deployments, with_traffic
+from ray_cluster.waiting import Waiting, with_waiting
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -88,10 +89,10 @@ class ClusterSensor:
             if deployment.probe is not None
         }
         described = _result(details, "Serve", problems) or {}
-        traffic, queued = _result(measured, "metrics", problems) or ({}, {})
+        traffic, waiting = _result(measured, "metrics", problems) or ({}, {})
         models_read = {name: _result(part, f"model {name}", problems) for name, part in parts.items()}
         probed = {name: _result(part, f"probe of {name}", problems) for name, part in probes.items()}
-        found = self._found(deployments(described), traffic, queued)
+        found = self._found(deployments(described), traffic, waiting)
         found = self._monitored(found, models_read, probed)
         models = {
             name: self._model(name, read, found, at_s, problems)
@@ -119,7 +120,7 @@ class ClusterSensor:
         self,
         all_of_serve: dict[str, Deployment],
         traffic: Mapping[tuple[str, str], Traffic],
-        queued: Mapping[str, float],
+        waiting: Mapping[str, Waiting],
     ) -> dict[str, Deployment]:
         """The deployments that the settings name, with their bounds and what Prometheus says of them."""
         wanted: dict[str, tuple[Any, str | None, str | None]] = {
@@ -135,7 +136,7 @@ class ClusterSensor:
             if name not in all_of_serve:
                 continue
             by_replica = {replica: row for (deployment, replica), row in traffic.items() if deployment == name}
-            deployment = with_traffic(all_of_serve[name], by_replica, queued.get(name))
+            deployment = with_waiting(with_traffic(all_of_serve[name], by_replica), waiting.get(name))
             found[name] = replace(
                 deployment,
                 min_replicas=bounds.min_replicas,

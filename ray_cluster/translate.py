@@ -1,7 +1,7 @@
 """Ray's words to ours. Pure: what Serve's REST details and Prometheus samples say, as deployments and traffic."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -83,8 +83,17 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Waits:
+    """How long requests of one deployment waited for a replica, as its routers counted it: all of them, sum and buckets in ms."""
+
+    count: float = 0.0
+    sum_ms: float = 0.0
+    buckets: Mapping[float, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Scrape:
-    """What Serve counted up to `at_s`, by (deployment, replica)."""
+    """What Serve counted up to `at_s`, by (deployment, replica); queues and waits by deployment."""
 
     at_s: float
     requests: Mapping[tuple[str, str], float] = field(default_factory=dict)
@@ -93,6 +102,9 @@ class Scrape:
     latency_buckets: Mapping[tuple[str, str], Mapping[float, float]] = field(default_factory=dict)
     ongoing: Mapping[tuple[str, str], float] = field(default_factory=dict)
     queued: Mapping[str, float] = field(default_factory=dict)
+    waits: Mapping[str, Waits] = field(default_factory=dict)
+    gone_since_s: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    """Replicas that are not in it any more and whose counts were kept."""
 
 
 REQUESTS = "ray_serve_deployment_request_counter_total"
@@ -101,27 +113,78 @@ LATENCY_SUM = "ray_serve_deployment_processing_latency_ms_sum"
 LATENCY_BUCKET = "ray_serve_deployment_processing_latency_ms_bucket"
 ONGOING = "ray_serve_replica_processing_queries"
 QUEUED = "ray_serve_deployment_queued_queries"
+WAIT_COUNT = "ray_serve_request_router_fulfillment_time_ms_count"
+WAIT_SUM = "ray_serve_request_router_fulfillment_time_ms_sum"
+WAIT_BUCKET = "ray_serve_request_router_fulfillment_time_ms_bucket"
+COUNTED = {REQUESTS, ERRORS, LATENCY_SUM, ONGOING, QUEUED, WAIT_COUNT, WAIT_SUM}
+BUCKETS = {LATENCY_BUCKET, WAIT_BUCKET}
 
 
 def scrape(at_s: float, samples: Iterable[Sample]) -> Scrape:
-    """Serve's own metrics among `samples`, summed over routes."""
+    """Serve's own metrics among `samples`, summed over routes and routers."""
     counted: dict[str, dict[tuple[str, str], float]] = defaultdict(lambda: defaultdict(float))
-    buckets: dict[tuple[str, str], dict[float, float]] = defaultdict(lambda: defaultdict(float))
-    queued: dict[str, float] = defaultdict(float)
+    buckets: dict[str, dict[tuple[str, str], dict[float, float]]] = defaultdict(
+        lambda: defaultdict(lambda: defaultdict(float))
+    )
     for sample in samples:
-        if sample.name not in {REQUESTS, ERRORS, LATENCY_SUM, LATENCY_BUCKET, ONGOING, QUEUED}:
-            continue
         deployment = f"{sample.labels.get('application', '')}/{sample.labels.get('deployment', '')}"
         key = (deployment, sample.labels.get("replica", ""))
-        if sample.name == LATENCY_BUCKET:
-            buckets[key][float(sample.labels["le"])] += sample.value
-        elif sample.name == QUEUED:
-            queued[deployment] += sample.value
-        else:
+        if sample.name in BUCKETS:
+            buckets[sample.name][key][float(sample.labels["le"])] += sample.value
+        elif sample.name in COUNTED:
             counted[sample.name][key] += sample.value
     return Scrape(
-        at_s, counted[REQUESTS], counted[ERRORS], counted[LATENCY_SUM], buckets, counted[ONGOING], dict(queued)
+        at_s,
+        counted[REQUESTS],
+        counted[ERRORS],
+        counted[LATENCY_SUM],
+        buckets[LATENCY_BUCKET],
+        counted[ONGOING],
+        {deployment: value for (deployment, _), value in counted[QUEUED].items()},
+        {
+            key[0]: Waits(count, counted[WAIT_SUM].get(key, 0.0), buckets[WAIT_BUCKET].get(key, {}))
+            for key, count in counted[WAIT_COUNT].items()
+        },
     )
+
+
+def unbroken(before: Scrape, now: Scrape, keep_s: float) -> Scrape:
+    """`now`, with the counts of replicas that are gone kept for `keep_s`, and counts that began anew going on from `before`.
+
+    So the difference of two scrapes misses nothing of what lies between them but the last moments of a replica.
+    """
+    gone = {key: before.gone_since_s.get(key, now.at_s) for key in before.requests.keys() - now.requests.keys()}
+    gone = {key: since_s for key, since_s in gone.items() if now.at_s - since_s <= keep_s}
+    anew = {key for key, total in now.requests.items() if total < before.requests.get(key, 0.0)}
+
+    def kept(
+        old: Mapping[tuple[str, str], float], new: Mapping[tuple[str, str], float]
+    ) -> dict[tuple[str, str], float]:
+        going_on = {key: value + old.get(key, 0.0) if key in anew else value for key, value in new.items()}
+        return {key: old[key] for key in gone if key in old} | going_on
+
+    buckets = {key: before.latency_buckets[key] for key in gone if key in before.latency_buckets}
+    for key, new in now.latency_buckets.items():
+        old = before.latency_buckets.get(key, {}) if key in anew else {}
+        buckets[key] = {bound: value + old.get(bound, 0.0) for bound, value in new.items()}
+    return replace(
+        now,
+        requests=kept(before.requests, now.requests),
+        errors=kept(before.errors, now.errors),
+        latency_sum_ms=kept(before.latency_sum_ms, now.latency_sum_ms),
+        latency_buckets=buckets,
+        gone_since_s=gone,
+    )
+
+
+def averaged(found: Mapping[tuple[str, str], Traffic], scrapes: Sequence[Scrape]) -> dict[tuple[str, str], Traffic]:
+    """`found`, with the requests in each replica averaged over `scrapes` rather than as they were at the last one."""
+
+    def mean(key: tuple[str, str]) -> float | None:
+        seen = [each.ongoing[key] for each in scrapes if key in each.ongoing]
+        return known(sum(seen) / len(seen)) if seen and key in scrapes[-1].ongoing else None
+
+    return {key: replace(row, ongoing=mean(key)) for key, row in found.items()}
 
 
 def traffic(before: Scrape, after: Scrape) -> dict[tuple[str, str], Traffic]:
@@ -167,7 +230,7 @@ def quantile(buckets: Mapping[float, float], q: float) -> float | None:
     return low_ms / 1e3
 
 
-def together(parts: Iterable[Traffic], *, queued: float | None = None) -> Traffic | None:
+def together(parts: Iterable[Traffic]) -> Traffic | None:
     """The traffic of a deployment from that of its replicas; quantiles are the request-weighted means of theirs."""
     rows = list(parts)
     if not rows:
@@ -180,7 +243,6 @@ def together(parts: Iterable[Traffic], *, queued: float | None = None) -> Traffi
         requests=requests,
         errors=sum(row.errors for row in rows),
         ongoing=sum(ongoing) if ongoing else None,
-        queued=queued,
         latency_mean_s=_weighted(rows, "latency_mean_s"),
         latency_p50_s=_weighted(rows, "latency_p50_s"),
         latency_p95_s=_weighted(rows, "latency_p95_s"),
@@ -188,11 +250,16 @@ def together(parts: Iterable[Traffic], *, queued: float | None = None) -> Traffi
     )
 
 
-def with_traffic(deployment: Deployment, by_replica: Mapping[str, Traffic], queued: float | None = None) -> Deployment:
-    """`deployment` and its replicas with what they answered. Ids are matched whole, or by their end."""
+def with_traffic(deployment: Deployment, by_replica: Mapping[str, Traffic]) -> Deployment:
+    """`deployment` and its replicas with what they answered. Ids are matched whole, or by their end.
+
+    What a replica answered before it was stopped counts for the deployment as well, else its load would seem to fall with every
+    scale-down; what was in it does not.
+    """
     replicas = tuple(replace(each, traffic=_of_replica(each.id, by_replica)) for each in deployment.replicas)
-    parts = [each.traffic for each in replicas if each.traffic is not None]
-    return replace(deployment, replicas=replicas, traffic=together(parts, queued=queued))
+    there = {id(each.traffic) for each in replicas}
+    parts = [row if id(row) in there else replace(row, ongoing=None) for row in by_replica.values()]
+    return replace(deployment, replicas=replicas, traffic=together(parts))
 
 
 def _of_replica(replica: str, by_replica: Mapping[str, Traffic]) -> Traffic | None:

@@ -5,7 +5,18 @@ import math
 import pytest
 
 from policies.observation import Deployment, DeploymentStatus, Replica, ReplicaState, Resources, Traffic
-from ray_cluster.translate import Sample, deployments, quantile, scrape, together, traffic, with_traffic
+from ray_cluster.translate import (
+    Sample,
+    Scrape,
+    averaged,
+    deployments,
+    quantile,
+    scrape,
+    together,
+    traffic,
+    unbroken,
+    with_traffic,
+)
 
 DETAILS = {
     "applications": {
@@ -117,10 +128,9 @@ def test_a_deployment_sums_its_replicas_and_weighs_their_latencies() -> None:
     quiet = Traffic(measured_at_s=1.0, window_s=5.0, requests=0)
     fast = Traffic(measured_at_s=2.0, window_s=5.0, requests=30, errors=1, ongoing=1.0, latency_mean_s=0.1)
     slow = Traffic(measured_at_s=2.0, window_s=5.0, requests=10, errors=2, ongoing=3.0, latency_mean_s=0.5)
-    assert together([quiet, fast, slow], queued=4.0) == Traffic(
-        measured_at_s=2.0, window_s=5.0, requests=40, errors=3, ongoing=4.0, queued=4.0,
-        latency_mean_s=pytest.approx(0.2),
-    )  # fmt: skip
+    assert together([quiet, fast, slow]) == Traffic(
+        measured_at_s=2.0, window_s=5.0, requests=40, errors=3, ongoing=4.0, latency_mean_s=pytest.approx(0.2)
+    )
     assert together([]) is None
 
 
@@ -130,3 +140,30 @@ def test_a_replica_gets_the_traffic_of_its_own_id() -> None:
     made = with_traffic(deployments(DETAILS)["fraud/Fraud"], {"fraud#Fraud#r2": seen})
     assert [each.traffic for each in made.replicas] == [None, seen, None]
     assert made.traffic == seen
+
+
+def test_what_a_stopped_replica_answered_still_counts_for_its_deployment() -> None:
+    """Else a scale-down would look like falling load, and bring the next one; what was in it is gone with it."""
+    stays = Traffic(measured_at_s=1.0, window_s=5.0, requests=3, ongoing=1.0)
+    gone = Traffic(measured_at_s=1.0, window_s=5.0, requests=4, ongoing=2.0)
+    made = with_traffic(deployments(DETAILS)["fraud/Fraud"], {"r1": stays, "r0": gone})
+    assert made.traffic == Traffic(measured_at_s=1.0, window_s=5.0, requests=7, ongoing=1.0)
+
+
+def test_counts_go_on_where_a_replica_goes_and_where_a_counter_begins_anew() -> None:
+    """What is gone is kept for a while, then forgotten; a counter that fell goes on from where it was."""
+    first, anew = counted(10.0, 100, 1000.0), counted(11.0, 8, 80.0)
+    empty = [scrape(at_s, []) for at_s in (12.0, 13.0, 80.0)]
+    second = unbroken(first, anew, keep_s=60.0)
+    assert (second.requests, second.latency_sum_ms) == ({("a/D", "r1"): 108}, {("a/D", "r1"): 1080.0})
+    third = unbroken(unbroken(second, empty[0], 60.0), empty[1], 60.0)
+    assert (third.requests, third.ongoing, third.gone_since_s) == ({("a/D", "r1"): 108}, {}, {("a/D", "r1"): 12.0})
+    assert unbroken(third, empty[2], 60.0).requests == {}
+
+
+def test_requests_in_a_replica_are_averaged_over_the_window() -> None:
+    """A gauge says what is at one moment; a replica that is not there any more has none in it."""
+    looks = [Scrape(at_s, ongoing={("a/D", "r1"): value}) for at_s, value in ((1.0, 1.0), (2.0, 3.0), (3.0, 2.0))]
+    seen = Traffic(measured_at_s=3.0, window_s=2.0, requests=5, ongoing=2.0)
+    found = averaged({("a/D", "r1"): seen, ("a/D", "r0"): seen}, looks)
+    assert {key: row.ongoing for key, row in found.items()} == {("a/D", "r1"): 2.0, ("a/D", "r0"): None}

@@ -1,0 +1,88 @@
+"""Requests that wait for a replica: seen in the routers, added to what replicas see."""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from policies.observation import Traffic
+from policies.testing import deployment
+from ray_cluster.translate import Sample, scrape
+from ray_cluster.waiting import Waiting, waiting, with_waiting
+
+
+def looked(at_s: float, queued: float, waited: tuple[float, float], count_to_100_ms: float):
+    """Two routers of one deployment share what waits."""
+    labels = {"application": "a", "deployment": "D"}
+    count, sum_ms = waited
+    prefix = "ray_serve_request_router_fulfillment_time_ms"
+    routers = [labels | {"handle": name} for name in ("h1", "h2")]
+    return scrape(
+        at_s,
+        [
+            sample
+            for router in routers
+            for sample in (
+                Sample("ray_serve_deployment_queued_queries", router, queued / 2),
+                Sample(f"{prefix}_count", router, count / 2),
+                Sample(f"{prefix}_sum", router, sum_ms / 2),
+                Sample(f"{prefix}_bucket", router | {"le": "100"}, count_to_100_ms / 2),
+                Sample(f"{prefix}_bucket", router | {"le": "+Inf"}, count / 2),
+            )
+        ],
+    )
+
+
+def test_the_queue_is_averaged_and_waits_are_of_those_that_left_it() -> None:
+    """Over all routers, between the first look and the last."""
+    looks = [looked(1.0, 4.0, (10, 500.0), 10), looked(2.0, 9.0, (12, 600.0), 10), looked(3.0, 2.0, (20, 1500.0), 20)]
+    assert waiting(looks) == {
+        "a/D": Waiting(
+            measured_at_s=3.0, window_s=2.0, queued=5.0, mean_s=pytest.approx(0.1), p50_s=pytest.approx(0.05),
+            p95_s=pytest.approx(0.095), p99_s=pytest.approx(0.099),
+        )
+    }  # fmt: skip
+    assert waiting([]) == {}
+
+
+def test_a_queue_that_nobody_left_has_no_wait() -> None:
+    """None, not zero: how long they wait is not known yet."""
+    (found,) = waiting([looked(1.0, 4.0, (10, 500.0), 10), looked(2.0, 6.0, (10, 500.0), 10)]).values()
+    assert (found.queued, found.mean_s, found.p99_s) == (5.0, None, None)
+
+
+def test_a_router_that_began_anew_counts_from_there() -> None:
+    """Never a negative wait."""
+    (found,) = waiting([looked(1.0, 0.0, (10, 500.0), 10), looked(2.0, 0.0, (4, 80.0), 4)]).values()
+    assert found.mean_s == pytest.approx(0.02)
+
+
+WAITS = Waiting(measured_at_s=9.0, window_s=5.0, queued=6.0, mean_s=0.2, p50_s=0.1, p95_s=0.3, p99_s=0.4)
+
+
+def test_what_waits_is_in_the_system_and_time_in_the_queue_is_latency() -> None:
+    """Sum by sum; what is not known of the replicas stays unknown."""
+    seen = Traffic(measured_at_s=9.0, window_s=5.0, requests=50, ongoing=2.0, latency_mean_s=0.1, latency_p95_s=0.15)
+    (made, quiet) = (
+        with_waiting(deployment(traffic=each), WAITS).traffic
+        for each in (seen, replace(seen, requests=0, ongoing=None, latency_mean_s=None, latency_p95_s=None))
+    )
+    assert made == replace(
+        seen, ongoing=8.0, queued=6.0, latency_mean_s=pytest.approx(0.3), latency_p95_s=pytest.approx(0.45)
+    )
+    assert (quiet.ongoing, quiet.queued, quiet.latency_mean_s, quiet.latency_p95_s) == (None, 6.0, None, None)
+    assert math.isclose(made.rate_rps, 10.0)
+
+
+def test_without_a_replica_the_queue_is_all_there_is() -> None:
+    """So that who was scaled to zero can be seen to be wanted."""
+    asleep = deployment(replicas=0)
+    assert with_waiting(asleep, WAITS).traffic == Traffic(
+        measured_at_s=9.0, window_s=5.0, requests=0, ongoing=6.0, queued=6.0
+    )
+
+
+def test_without_a_router_nothing_is_added() -> None:
+    """A replica that runs but was never asked has no traffic that is known, whatever waits."""
+    assert with_waiting(deployment(), None) == deployment()
+    assert with_waiting(deployment(), WAITS) == deployment()
