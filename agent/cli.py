@@ -26,6 +26,7 @@ from agent.logs import configure
 from agent.ports import JournalUnavailable
 from agent.settings import Settings
 from agent.settings_file import SettingsError, load, schema
+from agent.words import action_words, number, reasons
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="An autonomous control-loop agent for models on Ray."
@@ -275,28 +276,3 @@ def _say(
 def moment(at_s: float) -> str:
     """POSIX seconds as a person reads them, UTC."""
     return datetime.fromtimestamp(at_s, tz=UTC).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def action_words(action: dict[str, Any]) -> str:
-    """An action on one line: its kind, and what it names."""
-    return " ".join(
-        [
-            action["kind"],
-            *(f"{k}={v}" for k, v in action.items() if k != "kind" and v is not None and "digest" not in k),
-        ]
-    )
-
-
-def reasons(proposal: dict[str, Any]) -> str:
-    """The evidence of a proposal on one line."""
-    return "; ".join(
-        f"{e['name']} {number(e['value'])}"
-        + (f" (threshold {number(e['threshold'])})" if e["threshold"] is not None else "")
-        + (f": {e['note']}" if e["note"] else "")
-        for e in proposal["because"]
-    )
-
-
-def number(value: float | None) -> str:
-    """A number with four figures that matter, or nothing."""
-    return "" if value is None else f"{value:.4g}"

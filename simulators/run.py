@@ -139,6 +139,12 @@ class Simulation:
             self.checkers.at_the_end(self.engine.now_s)
         return self._result(time.perf_counter() - began, interrupted)
 
+    def so_far(self, wall_s: float) -> Result:
+        """What there is of a run that a broken rule has stopped."""
+        self.world.catch_up()
+        self.ledger.collect(final=True)
+        return self._result(wall_s, interrupted=False)
+
     # -- the agent -----------------------------------------------------------------------------------------------
 
     def _tick(self) -> None:

@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from agent.assembly import AssemblyError, build_core
 from agent.settings import PolicySettings, Settings
-from agent.strict_yaml import Fault, FileFault, Keys, read, validated
+from agent.strict_yaml import Fault, FileFault, Keys, validated
 from simulators.arrival_traces import CountTrace, StampTrace, TraceError, load_trace
 from simulators.expectations import ExpectationError, lookup, parse
 from simulators.schedules import due_s
@@ -85,24 +87,21 @@ def parse_scenario(text: str, name: str, folder: Path) -> Scenario:
     return Scenario(settings=settings, folder=folder, file=name)
 
 
+class PolicyFile(BaseModel):
+    """What of a settings, scenario or policy file is read as policies; its other keys are not looked at."""
+
+    policies: tuple[PolicySettings, ...]
+
+
 def load_policies(path: str | Path) -> tuple[PolicySettings, ...]:
-    """The policies of a settings or policy file. Raises ScenarioError."""
+    """The policies of a settings, scenario or policy file. Raises ScenarioError with all that is wrong with them."""
     try:
-        found = read(Path(path).read_text(encoding="utf-8"), str(path))
+        text = Path(path).read_text(encoding="utf-8")
+        return validated(text, str(path), PolicyFile, impossible=_impossible_policies).policies
     except (OSError, UnicodeDecodeError) as error:
         raise ScenarioError(f"{path}: can not be read: {error}") from error
     except FileFault as fault:
         raise ScenarioError(str(fault)) from fault
-    listed = found.values.get("policies")
-    if not isinstance(listed, list):
-        raise ScenarioError(f"{path}:{found.line(('policies',))}: policies: missing; expected a list of policies")
-    try:
-        policies = tuple(PolicySettings.model_validate(each) for each in listed)
-    except ValueError as error:
-        raise ScenarioError(f"{path}:{found.line(('policies',))}: policies: {error}") from error
-    for index, told in _policy_faults(policies):
-        raise ScenarioError(f"{path}:{found.line(('policies', index))}: policies[{index}]: {told}")
-    return policies
 
 
 def schema() -> dict[str, Any]:
@@ -127,8 +126,7 @@ def trace_path(path: str, folder: Path) -> Path:
 
 
 def _impossible(settings: ScenarioSettings, folder: Path) -> Iterator[Fault]:
-    for index, told in _policy_faults(settings.policies):
-        yield ("policies", index), told
+    yield from _impossible_policies(settings)
     yield from _expectation_faults(settings)
     yield from _fault_faults(settings)
     for name, model in settings.models.items():
@@ -154,12 +152,12 @@ def _impossible(settings: ScenarioSettings, folder: Path) -> Iterator[Fault]:
         yield ("warm_up_s",), f"found {settings.warm_up_s:g}; expected less than duration_s, {settings.duration_s:g}"
 
 
-def _policy_faults(policies: Iterable[PolicySettings]) -> Iterator[tuple[int, str]]:
-    for index, entry in enumerate(policies):
+def _impossible_policies(settings: ScenarioSettings | PolicyFile) -> Iterator[Fault]:
+    for index, entry in enumerate(settings.policies):
         try:
             build_core(Settings(policies=(entry,)))
         except AssemblyError as error:
-            yield index, str(error.__cause__ or error)
+            yield ("policies", index), str(error.__cause__ or error)
 
 
 def _trace_faults(traffic: TraceSettings, keys: Keys, folder: Path) -> Iterator[Fault]:
