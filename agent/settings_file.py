@@ -13,7 +13,6 @@ from apscheduler.triggers.cron import CronTrigger
 
 from agent.assembly import AssemblyError, build_core
 from agent.monitoring import detectors
-from agent.recipes import registry as recipes
 from agent.settings import PolicySettings, Settings
 from agent.strict_yaml import FileFault, Keys, validated
 
@@ -82,6 +81,10 @@ def _impossible(settings: Settings) -> Iterator[tuple[Keys, str]]:
 
 
 def _model_faults(settings: Settings) -> Iterator[tuple[Keys, str]]:
+    if not settings.models:
+        return
+    from agent.recipes import registry as recipes  # noqa: PLC0415 - pandas takes long to import, and few commands need it
+
     for name, model in settings.models.items():
         for index, use in enumerate(model.training.recipes if model.training else ()):
             try:
