@@ -1,10 +1,12 @@
 """Detectors by name: River's, and the window tests of ours. River's go deaf for good on one NaN, so they are guarded."""
 
 import math
+from collections import deque
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any, Protocol
 
+from agent.monitoring.moments import Welford
 from agent.monitoring.windows import MissingRate, PopulationStability, WindowMean
 
 
@@ -16,11 +18,22 @@ class Detector(Protocol):
     def update(self, value: Any) -> Any: ...
 
 
-class Guarded:
-    """A River detector that meets finite numbers only; `rejected` counts what else came. An alarm stays until it is made anew."""
+NEWEST = 100
+"""Where a detector keeps no mean of its own, the newest so many values say in which direction it drifted."""
 
-    def __init__(self, inner: Any) -> None:
+
+class Guarded:
+    """A River detector that meets finite numbers only; `rejected` counts what else came. An alarm stays until it is made anew.
+
+    Detectors of change alarm on a fall as well; with `rises_only` the alarm of a fall is not passed on, for a signal of which less
+    is better. The direction is that of ADWIN's mean across its cut, and else of the newest values against all since the last alarm.
+    """
+
+    def __init__(self, inner: Any, *, rises_only: bool = False) -> None:
         self._inner = inner
+        self._rises_only = rises_only
+        self._all = Welford()
+        self._newest: deque[float] = deque(maxlen=NEWEST)
         self.rejected = 0
         self.drift_detected = False
 
@@ -28,8 +41,22 @@ class Guarded:
         if not isinstance(value, int | float) or not math.isfinite(value):
             self.rejected += 1
             return
+        before = self.value
         self._inner.update(float(value))
-        self.drift_detected = self.drift_detected or bool(self._inner.drift_detected)
+        if self._rises_only and not self.drift_detected:
+            self._all.add(float(value))
+            self._newest.append(float(value))
+        if self._inner.drift_detected and not (self._rises_only and self._has_fallen(before)):
+            self.drift_detected = True
+
+    def _has_fallen(self, before: float | None) -> bool:
+        """Whether the values went down from what they were since the last alarm; what they were begins anew here."""
+        now = self.value
+        if before is None or now is None:
+            before, now = self._all.mean, math.fsum(self._newest) / len(self._newest)
+        self._all = Welford()
+        self._newest.clear()
+        return now < before
 
     @property
     def value(self) -> float | None:
@@ -56,8 +83,8 @@ WINDOWS: dict[str, Callable[..., Any]] = {
 }
 
 
-def build(use: str, parameters: Mapping[str, Any]) -> Detector:
-    """The detector `use` (a name, or "package.module:Class") with `parameters`.
+def build(use: str, parameters: Mapping[str, Any], *, rises_only: bool = False) -> Detector:
+    """The detector `use` (a name, or "package.module:Class") with `parameters`; see `Guarded` for `rises_only`.
 
     Raises ValueError for an unknown name or parameter, saying which are known.
     """
@@ -65,7 +92,7 @@ def build(use: str, parameters: Mapping[str, Any]) -> Detector:
         if use in WINDOWS:
             window: Detector = WINDOWS[use](**parameters)
             return window
-        return Guarded(_river(use)(**parameters))
+        return Guarded(_river(use)(**parameters), rises_only=rises_only)
     except TypeError as error:
         raise ValueError(f"detector {use!r}: {error}") from error
 

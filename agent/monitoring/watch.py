@@ -29,7 +29,8 @@ class Watch:
         self.kind = settings.kind
         self.signal = signal
         self.use = settings.use
-        self._detector: Detector = build(settings.use, parameters)
+        # A loss that falls is no error that drifts: there is nothing to mend.
+        self._detector: Detector = build(settings.use, parameters, rises_only=settings.kind == "error_drift")
         self._n = 0
         self._since_s: float | None = None
         self._reference: float | None = None

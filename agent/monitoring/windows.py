@@ -118,16 +118,32 @@ class PopulationStability(WindowTest):
 
 
 class MissingRate(WindowTest):
-    """Alarm when values are missing far more often: the share is up by `threshold` and by more than chance explains (z > 4)."""
+    """Alarm when values are missing far more often, and more than chance explains (z > 4).
 
-    def __init__(self, *, window: int = 2000, threshold: float = 0.3, confirm: int = 2) -> None:
+    Far more often is a rise of the share by `threshold`, whatever it was; less is enough where few were missing before: `growth` times
+    the share of before, though never below `least`. By default 10 % missing is far more often from 17.5 % on, and none from 5 % on.
+    """
+
+    def __init__(
+        self,
+        *,
+        window: int = 2000,
+        threshold: float = 0.3,
+        growth: float = 0.75,
+        least: float = 0.05,
+        confirm: int = 2,
+    ) -> None:
         super().__init__(window=window, threshold=threshold, confirm=confirm)
+        self._most = threshold
+        self._growth = growth
+        self._least = least
 
     def keep(self, value: Any) -> int:
         return int(value is None or (isinstance(value, float) and not math.isfinite(value)))
 
     def distance(self, reference: list[Any], recent: deque[Any]) -> float:
         p, q = sum(reference) / len(reference), sum(recent) / len(recent)
+        self.threshold = min(self._most, max(self._least, self._growth * p))
         pooled = (sum(reference) + sum(recent)) / (len(reference) + len(recent))
         spread = math.sqrt(pooled * (1 - pooled) * (1 / len(reference) + 1 / len(recent)))
         return q - p if q - p > 4 * spread else 0.0

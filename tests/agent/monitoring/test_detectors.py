@@ -50,6 +50,31 @@ def test_window_mean_alarms_on_a_rise_that_chance_does_not_explain_and_never_on_
     assert run(build("window_mean", {"window": 1000}), [*even, *better]) == []
 
 
+@pytest.mark.parametrize("use", ["adwin", "page_hinkley"])
+def test_of_a_signal_of_which_less_is_better_a_fall_is_no_alarm_and_a_later_rise_is(use: str) -> None:
+    """River's tests of change look both ways; without the guard the fall alarms too."""
+    drawn = np.random.default_rng(0)
+    high, low = drawn.normal(5.0, 0.1, 1000), drawn.normal(2.0, 0.1, 1000)
+    both_ways, rises = build(use, {}), build(use, {}, rises_only=True)
+    assert run(both_ways, [*high, *low]) != []
+    assert run(rises, [*high, *low]) == []
+    assert run(rises, drawn.normal(8.0, 0.1, 500)) != []
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "alarms"),
+    [(0.0, 0.03, False), (0.0, 0.08, True), (0.1, 0.15, False), (0.1, 0.22, True), (0.5, 0.7, False), (0.5, 0.9, True)],
+)
+def test_missing_values_are_an_incident_where_they_are_far_more_than_before(
+    before: float, after: float, alarms: bool
+) -> None:
+    """Few or none before: a small rise is far more; many before: only a large one is."""
+    drawn = np.random.default_rng(0)
+    missing = np.concatenate([drawn.random(2000) < before, drawn.random(4000) < after])
+    detector = build("missing_rate", {"window": 2000})
+    assert (run(detector, [None if each else 1.0 for each in missing]) != []) is alarms
+
+
 def test_population_stability_finds_that_words_have_changed() -> None:
     """The same mixture is stable; a new one is not."""
     drawn = np.random.default_rng(0)
