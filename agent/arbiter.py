@@ -7,13 +7,14 @@
 4. What gives capacity back goes before what takes it, and its capacity may be used in the same decision, where it is done at once and
    does not wait for a person.
 5. Serving goes before training: a scale-up that does not fit is trimmed to what does, and a training that runs is stopped for the rest.
+   A training begins with as many trials at a time as are left to it, at least one.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from agent.ledger import Charge, Ledger
+from agent.ledger import Charge, Ledger, TrainingCost
 from agent.order import Order
 from agent.settings import BudgetSettings
 from policies.action import (
@@ -64,7 +65,7 @@ def choose(
     seen: Observation,
     open_orders: Mapping[Target, Order],
     budget: BudgetSettings,
-    training_cost: Mapping[str, Resources],
+    training_cost: Mapping[str, TrainingCost],
     *,
     permission: Permission,
 ) -> Choice:
@@ -134,7 +135,7 @@ def _fit(
     proposal: Proposal,
     seen: Observation,
     ledger: Ledger,
-    training_cost: Mapping[str, Resources],
+    training_cost: Mapping[str, TrainingCost],
     *,
     at_once: bool,
 ) -> Proposal | Veto:
@@ -151,8 +152,7 @@ def _fit(
             resources = owner.resources if owner else Resources()
             return _fit_whole(proposal, Charge.of(resources, 1), ledger)
         case Retrain() as retrain:
-            cost = training_cost.get(retrain.model, Resources(cpus=1.0))
-            return _fit_whole(proposal, Charge(cpus=cost.cpus, gpus=cost.gpus), ledger)
+            return _fit_training(proposal, retrain, training_cost.get(retrain.model, TrainingCost()), ledger)
         case _:
             return proposal
 
@@ -179,6 +179,16 @@ def _fit_scale(
     allowed = deployment.replicas_wanted + charged + fits
     trimmed = Evidence(name="trimmed_to_budget", value=float(scale.replicas), threshold=float(allowed))
     return replace(proposal, action=replace(scale, replicas=allowed), because=(*proposal.because, trimmed))
+
+
+def _fit_training(proposal: Proposal, retrain: Retrain, cost: TrainingCost, ledger: Ledger) -> Proposal | Veto:
+    one = replace(retrain, concurrent_trials=1)
+    fits = ledger.fits(cost.of(one), cost.trials) if ledger.known else 0
+    if fits == cost.trials:
+        return _fit_whole(proposal, cost.of(retrain), ledger)
+    fitted = replace(retrain, concurrent_trials=max(1, fits))
+    fewer = Evidence(name="fewer_trials_at_once", value=float(cost.trials), threshold=float(fits))
+    return _fit_whole(replace(proposal, action=fitted, because=(*proposal.because, fewer)), cost.of(fitted), ledger)
 
 
 def _fit_whole(proposal: Proposal, charge: Charge, ledger: Ledger) -> Proposal | Veto:

@@ -1,17 +1,20 @@
 """Settings and ports make an agent. Both worlds call this, so both run the same one."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from agent.calendar import FreezeCalendar
 from agent.core import Core, Rules
+from agent.journal.life import Beginning
+from agent.ledger import TrainingCost
 from agent.loop import Agent
-from agent.order import Order
 from agent.ports import Actuator, Journal, Notifier, Sensor, Trainer
 from agent.settings import Settings
 from policies import registry
 from policies.observation import Resources
 from policies.policy import Policy
 from policies.wrappers import Scoped
+
+FIRST_LIFE = Beginning()
 
 
 class AssemblyError(ValueError):
@@ -40,17 +43,16 @@ def rules(settings: Settings) -> Rules:
         guards=settings.guards,
         deadlines=settings.deadlines,
         training_cost={
-            name: Resources(
-                cpus=training.trial_cpus * training.concurrent_trials,
-                gpus=training.trial_gpus * training.concurrent_trials,
+            name: TrainingCost(
+                trial=Resources(cpus=training.trial_cpus, gpus=training.trial_gpus), trials=training.concurrent_trials
             )
             for name, training in trainings.items()
         },
     )
 
 
-def build_core(settings: Settings, *, epoch: int = 1, next_number: int = 1, open_orders: Iterable[Order] = ()) -> Core:
-    """A fresh core for `settings`, going on from the orders that an earlier life left open. Raises AssemblyError."""
+def build_core(settings: Settings, beginning: Beginning = FIRST_LIFE) -> Core:
+    """A fresh core for `settings`, going on from what earlier lives left. Raises AssemblyError."""
     try:
         calendar = FreezeCalendar(settings.guards.freeze_windows)
     except ValueError as error:
@@ -59,9 +61,11 @@ def build_core(settings: Settings, *, epoch: int = 1, next_number: int = 1, open
         build_policies(settings),
         rules(settings),
         calendar,
-        epoch=epoch,
-        next_number=next_number,
-        open_orders=open_orders,
+        epoch=beginning.epoch,
+        next_number=beginning.next_number,
+        open_orders=beginning.open_orders,
+        remembered=beginning.remembered,
+        digests=beginning.digests,
     )
 
 
@@ -73,13 +77,11 @@ def assemble(
     trainer: Trainer,
     notifier: Notifier,
     journal: Journal,
-    epoch: int = 1,
-    next_number: int = 1,
-    open_orders: Iterable[Order] = (),
+    beginning: Beginning = FIRST_LIFE,
 ) -> Agent:
     """An agent over the world behind the ports. Raises AssemblyError."""
     return Agent(
-        build_core(settings, epoch=epoch, next_number=next_number, open_orders=open_orders),
+        build_core(settings, beginning),
         sensor=sensor,
         actuator=actuator,
         trainer=trainer,

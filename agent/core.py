@@ -11,11 +11,12 @@ from agent.arbiter import Veto, choose
 from agent.codec import canonical, to_json
 from agent.guards import Calendar, Context, Record, autonomy, veto
 from agent.inverse import inverse
+from agent.ledger import TrainingCost
 from agent.order import Autonomy, Order, Outcome, Status
 from agent.settings import AutonomySettings, BudgetSettings, DeadlineSettings, GuardSettings
 from agent.verification import outcome
 from policies.action import Action, Alert, Hold, Proposal, Restart, Retrain, Scale, Target, target
-from policies.observation import Observation, Resources
+from policies.observation import Observation, known
 from policies.policy import Policy
 
 ALERT_REPEAT_S = 3600.0
@@ -57,14 +58,16 @@ class Rules:
     budget: BudgetSettings = field(default_factory=BudgetSettings)
     guards: GuardSettings = field(default_factory=GuardSettings)
     deadlines: DeadlineSettings = field(default_factory=DeadlineSettings)
-    training_cost: Mapping[str, Resources] = field(default_factory=dict)
+    training_cost: Mapping[str, TrainingCost] = field(default_factory=dict)
 
 
 class Core:
     """Decides. `policies` are (name, policy) in order of priority; `epoch` is this life of the agent.
 
     `open_orders` are those that an earlier life left without an outcome: they keep their keys and numbers, get the new epoch, and are
-    the first orders of the first decision, since a world that has done them already will not do them again.
+    the first orders of the first decision, since a world that has done them already will not do them again. `remembered` are orders
+    of earlier lives that count against cool-downs and budgets, and `digests` (model, version, digest) those of versions they touched:
+    an agent that is restarted does not get a new allowance, and is not shown other files under an old number.
     """
 
     def __init__(
@@ -76,13 +79,17 @@ class Core:
         epoch: int = 1,
         next_number: int = 1,
         open_orders: Iterable[Order] = (),
+        remembered: Iterable[Order] = (),
+        digests: Iterable[tuple[str, str, str]] = (),
     ) -> None:
         self._policies = tuple(policies)
         self._rules = rules
         self._calendar = calendar
         self._epoch = epoch
         self._next_number = next_number
-        self._record = Record()
+        self._record = Record(digests={(model, version): digest for model, version, digest in digests})
+        for order in remembered:
+            self._record.remember(order)
         self._resumed = tuple(replace(order, epoch=epoch) for order in open_orders)
         for order in self._resumed:
             self._record.issue(order)
@@ -175,7 +182,7 @@ class Core:
         alerts: list[Alert] = []
         for name, policy in self._policies:
             try:
-                wanted = [replace(p, policy=p.policy or name) for p in policy.propose(seen)]
+                wanted = [_named(proposal, name) for proposal in policy.propose(seen)]
             except Exception as error:  # a policy is a user's code: whatever it raises must not stop the others
                 text = f"policy {name} raised {type(error).__name__}: {error}"
                 alerts.append(Alert(subject=name, text=text, severity="critical"))
@@ -328,6 +335,17 @@ class _Guarded:
 
     def at_once(self, proposal: Proposal) -> bool:
         return autonomy(proposal.action, self.settings) is Autonomy.ACT
+
+
+def _named(proposal: Proposal, policy: str) -> Proposal:
+    """With the policy's name, and evidence that can be written down: what is no finite number is not known."""
+    because = tuple(
+        evidence
+        if known(evidence.value) == evidence.value and known(evidence.threshold) == evidence.threshold
+        else replace(evidence, value=known(evidence.value), threshold=known(evidence.threshold))
+        for evidence in proposal.because
+    )
+    return replace(proposal, policy=proposal.policy or policy, because=because)
 
 
 def _mark(proposal: Proposal) -> tuple[str, ...]:

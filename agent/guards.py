@@ -57,11 +57,16 @@ class Record:
                 if version is not None:
                     self.digests.setdefault((name, version.number), version.digest)
 
-    def issue(self, order: Order) -> None:
+    def remember(self, order: Order) -> None:
+        """An order that was issued, in this life or an earlier one."""
         self.issued_s.append(order.issued_at_s)
         self.last_s[(order.action.kind, target(order.action))] = order.issued_at_s
         if isinstance(order.action, Retrain):
             self.retrained_s.append(order.issued_at_s)
+
+    def issue(self, order: Order) -> None:
+        """An order that this life issues or goes on with."""
+        self.remember(order)
         if isinstance(order.action, Scale):
             self.foreign.order(order.action.deployment, order.action.replicas)
 

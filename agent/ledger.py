@@ -7,7 +7,7 @@ budget, and where the cluster is smaller, what is in use plus what the cluster s
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agent.order import Order
 from agent.settings import BudgetSettings
@@ -30,6 +30,19 @@ class Charge:
         return Charge(replicas=replicas, cpus=resources.cpus * replicas, gpus=resources.gpus * replicas)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingCost:
+    """What a training takes: `trials` at a time, each of them `trial`."""
+
+    trial: Resources = field(default_factory=lambda: Resources(cpus=1.0))
+    trials: int = 1
+
+    def of(self, action: Retrain) -> Charge:
+        """What `action` takes, with as many trials at a time as it names, or else all."""
+        times = action.concurrent_trials or self.trials
+        return Charge(cpus=self.trial.cpus * times, gpus=self.trial.gpus * times)
+
+
 class Ledger:
     """What may still be taken. Changed by `take` only."""
 
@@ -38,7 +51,7 @@ class Ledger:
         seen: Observation,
         budget: BudgetSettings,
         open_orders: Iterable[Order] = (),
-        training_cost: Mapping[str, Resources] | None = None,
+        training_cost: Mapping[str, TrainingCost] | None = None,
     ) -> None:
         used = Charge()
         for deployment in seen.deployments.values():
@@ -66,15 +79,15 @@ class Ledger:
         """Replicas that an order in flight will add and that the world does not show yet."""
         return self._under_way.get(deployment.name, 0)
 
-    def _still_to_come(self, order: Order, seen: Observation, training_cost: Mapping[str, Resources]) -> Charge:
+    def _still_to_come(self, order: Order, seen: Observation, training_cost: Mapping[str, TrainingCost]) -> Charge:
         match order.action:
             case Scale(deployment=name, replicas=replicas) if name in seen.deployments:
                 deployment = seen.deployments[name]
                 more = max(0, replicas - deployment.replicas_wanted)
                 self._under_way[name] = more
                 return Charge.of(deployment.resources, more)
-            case Retrain(model=name) if name in seen.models and not _training(seen, name):
-                return _without_replicas(training_cost.get(name, Resources(cpus=1.0)))
+            case Retrain(model=name) as retrain if name in seen.models and not _training(seen, name):
+                return training_cost.get(name, TrainingCost()).of(retrain)
             case StartRollout(model=name):
                 slots = {d.slot: d for d in seen.deployments.values() if d.model == name}
                 return Charge.of(slots["champion"].resources, 1) if slots.keys() == {"champion"} else Charge()

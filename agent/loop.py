@@ -63,14 +63,19 @@ class Agent:
         self._journal = journal
         self._unwritten: list[Line] = []
         self._unstarted: tuple[Order, ...] = ()
-        self._silent = False
+        self.halted: str | None = None
+        """Why nothing is done: the journal is away. None while the record can be kept."""
         self.last_seen: Observation | None = None
 
     def tick(self, at_s: float) -> Decision:
         """Once around, at `at_s`. Returns what was decided; an empty decision where the journal is away."""
         if not self._catch_up(at_s):
             return Decision(at_s=at_s)
-        seen = self._sensor.observe(at_s)
+        try:
+            seen = self._sensor.observe(at_s)
+        except JournalUnavailable as error:  # what people want stands there, too
+            self._halt(error)
+            return Decision(at_s=at_s)
         self.last_seen = seen
         decision = self.core.step(seen)
         if not self._write(lines_of(decision, seen), at_s, durable=bool(decision.orders)):
@@ -99,14 +104,21 @@ class Agent:
             self._journal.append(lines, durable=durable)
         except JournalUnavailable as error:
             self._unwritten = lines
-            log.error("journal_away", reason=str(error), effect="nothing is done until it is back")
-            if not self._silent:
-                text = f"the journal can not be written, so nothing is done: {error}"
-                self._notifier.notify(Alert(subject="journal", text=text, severity="critical"))
-            self._silent = True
+            self._halt(error)
             return False
-        self._silent = False
+        if self.halted is not None:
+            self._notifier.notify(
+                Alert(subject="journal", text="the journal is back, and decisions go on", severity="info")
+            )
+            self.halted = None
         return True
+
+    def _halt(self, error: JournalUnavailable) -> None:
+        log.error("journal_away", reason=str(error), effect="nothing is done until it is back")
+        if self.halted is None:
+            text = f"the journal can not be used, so nothing is done: {error}"
+            self._notifier.notify(Alert(subject="journal", text=text, severity="critical"))
+        self.halted = str(error)
 
     def _start(self, order: Order, at_s: float) -> None:
         port = self._trainer if isinstance(order.action, Retrain | StopTraining) else self._actuator

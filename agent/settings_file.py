@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from apscheduler.triggers.cron import CronTrigger
 
 from agent.assembly import AssemblyError, build_core
+from agent.calendar import cron
 from agent.monitoring import detectors
 from agent.settings import PolicySettings, Settings
 from agent.strict_yaml import FileFault, Keys, validated
@@ -64,11 +64,11 @@ def _impossible(settings: Settings) -> Iterator[tuple[Keys, str]]:
     """Combinations that no type can forbid."""
     for index, entry in enumerate(settings.policies):
         yield from _policy_faults(settings, index, entry)
-    for name, cron in settings.schedules.items():
+    for name, expression in settings.schedules.items():
         try:
-            CronTrigger.from_crontab(cron)
+            cron(expression)
         except ValueError as error:
-            yield ("schedules", name), f"found {cron!r}; expected a cron expression of five fields: {error}"
+            yield ("schedules", name), f"found {expression!r}; expected a cron expression of five fields: {error}"
     yield from _model_faults(settings)
     replicas = settings.budget.replicas
     least = sum(d.min_replicas for d in settings.deployments.values())

@@ -83,7 +83,7 @@ def measure(models: int) -> dict[str, float]:
             trainer=recorder,
             notifier=RecordingNotifier(),
             journal=journal,
-            epoch=beginning.epoch,
+            beginning=beginning,
         )
         took_ms = []
         for n in range(WARM_TICKS + TICKS):

@@ -27,11 +27,15 @@ class Restart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retrain:
-    """A new version of `model` shall be fitted on its newest rows, at most `rows_max` and none before `since_s`, and registered."""
+    """A new version of `model` shall be fitted on its newest rows, at most `rows_max` and none before `since_s`, and registered.
+
+    `concurrent_trials` is set by the arbiter where fewer trials at a time fit than the settings allow; policies leave it alone.
+    """
 
     model: str
     since_s: float | None = None
     rows_max: int | None = None
+    concurrent_trials: int | None = None
     kind: Literal["retrain"] = "retrain"
 
 

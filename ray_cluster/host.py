@@ -140,9 +140,7 @@ class AgentHost:
             trainer=trainer,
             notifier=self._notifier,
             journal=journal,
-            epoch=beginning.epoch,
-            next_number=beginning.next_number,
-            open_orders=beginning.open_orders,
+            beginning=beginning,
         )
         self._actuator, self._journal, self._waiting = actuator, journal, ""
         log.info("agent_started", name=settings.name, epoch=beginning.epoch, open_orders=len(beginning.open_orders))

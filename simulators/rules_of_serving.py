@@ -7,7 +7,7 @@ from policies.observation import Resources
 from simulators.deployment import SimDeployment
 from simulators.engine import Event, Priority
 from simulators.rule import Look, Rule
-from simulators.world import Deed
+from simulators.served import Deed
 
 EPSILON = 1e-6
 
@@ -58,7 +58,8 @@ class NeverOverTheBudget(Rule):
 
     def _trained(self, name: str) -> float:
         models = (self.look.world.served[each].model for each in self.look.world.training_nodes)
-        return sum(getattr(model.learning.job_resources, name) for model in models if model is not None)
+        jobs = (model.job for model in models if model is not None)
+        return sum(getattr(job.resources, name) for job in jobs if job is not None)
 
     def event(self, event: Event) -> str | None:
         for name, limit in self._limits.items():
@@ -145,8 +146,8 @@ class CapacityIsReal(Rule):
                 hold(kept.node, deployment.resources)
         for name, node in world.training_nodes.items():
             model = world.served[name].model
-            if model is not None:
-                hold(node, model.learning.job_resources)
+            if model is not None and model.job is not None:
+                hold(node, model.job.resources)
         return held
 
 

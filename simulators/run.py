@@ -16,18 +16,21 @@ from agent.settings import Settings
 from simulators.checkers import Checkers
 from simulators.engine import Engine, Event, Priority
 from simulators.expectations import Held, check, parse
-from simulators.faults import Stage, lose_node, schedule
+from simulators.faults import Stage, schedule
 from simulators.measures import Ledger, Minute, recovery_s, totals
 from simulators.scenario import Scenario
 from simulators.schedules import due_s
+from simulators.serving import TABLE_LIFE_S
 from simulators.sketch import quantiles
-from simulators.staging import Seeds, cluster_of, specs_of
+from simulators.staging import Seeds, cluster_of, preemptions, specs_of
 from simulators.telemetry import Telemetry
-from simulators.world import TABLE_LIFE_S, SimulatedWorld
+from simulators.world import SimulatedWorld
 
 MINUTE_S = 60.0
 HOUR_S = 3600.0
-PROGRESS_EVERY_S = 60.0
+POINTS = 720
+"""So many moments of a short run are kept for its drawing, though none closer than `CLOSEST_S`; of a long one each minute."""
+CLOSEST_S = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +107,7 @@ class Simulation:
         self.journal = MemoryJournal(keep_observations=False, tell=self.tell)
         self.world = SimulatedWorld(
             engine=self.engine,
-            cluster=cluster_of(settings.cluster.nodes),
+            cluster=cluster_of(settings.cluster),
             models=specs_of(self.scenario, seeds),
             seed=seeds.of("world"),
             telemetry=Telemetry(
@@ -168,9 +171,7 @@ class Simulation:
             trainer=self.world,
             notifier=self.world,
             journal=self.journal,
-            epoch=beginning.epoch,
-            next_number=beginning.next_number,
-            open_orders=beginning.open_orders,
+            beginning=beginning,
         )
 
     def _kill_agent(self, for_s: float) -> None:
@@ -188,56 +189,34 @@ class Simulation:
         if settings.policies:
             self.engine.every(settings.tick_s, "tick", self._tick, Priority.TICK, first_s=first_s)
         self.engine.every(MINUTE_S, "a minute is over", self._minute, Priority.END, first_s=MINUTE_S)
+        look_s = min(MINUTE_S, max(CLOSEST_S, settings.duration_s / POINTS))
+        self.engine.every(look_s, "a look", self._look, Priority.END, first_s=look_s)
         stage = Stage(
             world=self.world,
             engine=self.engine,
-            stream=np.random.default_rng(seeds.of("faults")),
+            stream=lambda fault: np.random.default_rng(seeds.of("faults", fault.model_dump_json())),
             kill_agent=self._kill_agent,
             journal_away=self._journal_away,
         )
-        schedule(settings.faults, stage)
-        self._faults = [(fault.at_s, fault.kind) for fault in settings.faults]
+        faults = (*settings.faults, *preemptions(settings, seeds))
+        schedule(faults, stage)
+        self._faults = [(fault.at_s, fault.kind) for fault in faults]
         for name, cron in settings.schedules.items():
             for at_s in due_s(cron, self._end_s):
                 self.engine.at(at_s, f"{name} is due", lambda name=name: self.world.due.append(name))  # type: ignore[misc]
-        self._schedule_preemptions(np.random.default_rng(seeds.of("preemptions")))
-
-    def _schedule_preemptions(self, stream: np.random.Generator) -> None:
-        for kind in self.scenario.settings.cluster.nodes:
-            if not kind.spot or kind.preemptions_per_hour <= 0:
-                continue
-            for n in range(kind.count):
-                at_s = 0.0
-                while (at_s := at_s + stream.exponential(HOUR_S / kind.preemptions_per_hour)) < self._end_s:
-                    self._preempt(f"{kind.name}-{n + 1}", at_s, kind.preemption_notice_s, kind.back_after_s)
-                    at_s += kind.preemption_notice_s + kind.back_after_s
 
     @property
     def _end_s(self) -> float:
         return self.scenario.settings.duration_s
 
-    def _preempt(self, node: str, at_s: float, notice_s: float, back_after_s: float) -> None:
-        """A spot node is told to go: what runs on it moves away; what has not by then dies with it."""
-        world, engine = self.world, self.engine
-
-        def warn() -> None:
-            world.cluster.nodes[node].draining = True
-            for deployment in list(world.everything()):
-                deployment.hold_no_warm(node)
-                for replica in [r for r in deployment.live if r.node == node]:
-                    deployment.move(replica.id)
-
-        self._faults.append((at_s, f"{node} is preempted"))
-        engine.at(at_s, f"{node} will be preempted", warn, Priority.FAULT)
-        engine.at(at_s + notice_s, f"{node} is preempted", lambda: lose_node(world, node), Priority.FAULT)
-        back_s = at_s + notice_s + back_after_s
-        engine.at(back_s, f"{node} is back", lambda: world.cluster.restore(node, engine.now_s), Priority.FAULT)
-
     def _minute(self) -> None:
         self.world.catch_up()
         self.ledger.collect()
-        self._points.append(self._point())
         self.progress(self.engine.now_s)
+
+    def _look(self) -> None:
+        self.world.catch_up()
+        self._points.append(self._point())
 
     def _watch(self, event: Event) -> None:
         self.checkers.look(event)

@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from apscheduler.triggers.cron import CronTrigger
+from agent.calendar import cron
 
 
-def due_s(cron: str, until_s: float) -> Iterator[float]:
-    """Every moment before `until_s` at which `cron` (five fields) falls due, ascending. Raises ValueError for what is no cron."""
-    trigger = CronTrigger.from_crontab(cron, timezone=UTC)
+def due_s(expression: str, until_s: float) -> Iterator[float]:
+    """Every moment before `until_s` at which `expression` (cron) falls due, ascending. Raises ValueError for what is no cron."""
+    trigger = cron(expression)
     moment = datetime.fromtimestamp(0.0, tz=UTC)
     while (fires := trigger.get_next_fire_time(None, moment)) is not None and fires.timestamp() < until_s:
         yield fires.timestamp()

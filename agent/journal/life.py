@@ -1,46 +1,48 @@
-"""Where an agent's new life begins: a new epoch, and the orders that the last one left open."""
+"""Where an agent's new life begins: a new epoch, the orders that the last one left open, and what still counts of those before."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from agent.codec import from_json, to_json
+from agent.guards import DAY_S, MINUTE_S
 from agent.journal.record import Entry, Kind
 from agent.order import Order
 from agent.ports import Journal
 from agent.settings import Settings
+from policies.action import Action, Promote, Retrain, RollBack, StartRollout, target
 
 
 @dataclass(frozen=True, kw_only=True)
 class Beginning:
-    epoch: int
-    next_number: int
-    open_orders: tuple[Order, ...]
+    """What a core is built from besides its settings. Without a journal before it: the first life."""
+
+    epoch: int = 1
+    next_number: int = 1
+    open_orders: tuple[Order, ...] = ()
+    remembered: tuple[Order, ...] = ()
+    """Orders of earlier lives that count against cool-downs and budgets, oldest first."""
+    digests: tuple[tuple[str, str, str], ...] = ()
+    """(model, version, digest) of versions that were acted upon."""
 
 
 class Lived(Journal, Protocol):
     """A journal that knows epochs and can be read."""
 
-    def begin(self, at_s: float) -> int: ...
+    def begin(self, at_s: float, *, above: int = 0) -> int: ...
 
     def entries(self, *, since_seq: int = 0, kinds: Sequence[Kind] | None = None) -> Iterator[Entry]: ...
 
 
-def begin(journal: Lived, settings: Settings, at_s: float) -> Beginning:
-    """Take the next epoch and write down what this life starts from. Raises JournalUnavailable."""
-    epoch = journal.begin(at_s)
-    open_orders: dict[int, Order] = {}
-    highest = 0
-    for entry in journal.entries(kinds=(Kind.INTENT, Kind.OUTCOME, Kind.DECIDED)):
-        if entry.kind == Kind.INTENT:
-            order = from_json(Order, entry.payload)
-            open_orders[order.number] = order
-            highest = max(highest, order.number)
-        elif entry.kind == Kind.OUTCOME:
-            open_orders.pop(entry.payload["number"], None)
-        else:
-            highest = max([highest, *(waiting["number"] for waiting in entry.payload["awaiting"])])
-    beginning = Beginning(epoch=epoch, next_number=highest + 1, open_orders=tuple(open_orders.values()))
+def begin(journal: Lived, settings: Settings, at_s: float, *, above: int = 0) -> Beginning:
+    """Take the next epoch, higher than `above`, and write down what this life starts from. Raises JournalUnavailable.
+
+    `above` is the highest epoch that the world has seen: a journal that was begun anew must not leave its agent powerless.
+    """
+    epoch = journal.begin(at_s, above=above)
+    past = _Past(at_s)
+    past.follow(journal.entries(kinds=(Kind.INTENT, Kind.OUTCOME, Kind.DECIDED)))
+    beginning = past.beginning(epoch)
     journal.append([(Kind.STARTED, at_s, started(beginning, settings))], durable=True)
     return beginning
 
@@ -48,3 +50,56 @@ def begin(journal: Lived, settings: Settings, at_s: float) -> Beginning:
 def started(beginning: Beginning, settings: Settings) -> dict[str, Any]:
     """The payload from which a replay builds the same core again."""
     return {**to_json(beginning), "settings": settings.model_dump(mode="json")}
+
+
+@dataclass
+class _Past:
+    """What a journal's entries leave to a life that begins at `at_s`."""
+
+    at_s: float
+    open_orders: dict[int, Order] = field(default_factory=dict)
+    last: dict[Any, Order] = field(default_factory=dict)
+    """The last order of each kind on each target."""
+    lately: dict[int, Order] = field(default_factory=dict)
+    """Retrainings of the last day, and whatever was issued in the last minute."""
+    digests: dict[tuple[str, str], str] = field(default_factory=dict)
+    highest: int = 0
+
+    def follow(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            if entry.kind == Kind.INTENT:
+                self._issued(from_json(Order, entry.payload))
+            elif entry.kind == Kind.OUTCOME:
+                self.open_orders.pop(entry.payload["number"], None)
+            else:
+                self.highest = max([self.highest, *(waiting["number"] for waiting in entry.payload["awaiting"])])
+
+    def _issued(self, order: Order) -> None:
+        self.open_orders[order.number] = order
+        self.highest = max(self.highest, order.number)
+        self.last[(order.action.kind, target(order.action))] = order
+        age_s = self.at_s - order.issued_at_s
+        if age_s < MINUTE_S or (isinstance(order.action, Retrain) and age_s < DAY_S):
+            self.lately[order.number] = order
+        for model, version, digest in _digests(order):
+            self.digests.setdefault((model, version), digest)
+
+    def beginning(self, epoch: int) -> Beginning:
+        counted = self.lately | {order.number: order for order in self.last.values()}
+        return Beginning(
+            epoch=epoch,
+            next_number=self.highest + 1,
+            open_orders=tuple(self.open_orders.values()),
+            remembered=tuple(counted[number] for number in sorted(counted.keys() - self.open_orders.keys())),
+            digests=tuple((*key, digest) for key, digest in sorted(self.digests.items())),
+        )
+
+
+def _digests(order: Order) -> Iterator[tuple[str, str, str]]:
+    actions: tuple[Action | None, ...] = (order.action, order.inverse)
+    for action in actions:
+        match action:
+            case StartRollout() | Promote():
+                yield action.model, action.version, action.digest
+            case RollBack():
+                yield action.model, action.to, action.to_digest

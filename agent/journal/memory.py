@@ -27,10 +27,10 @@ class MemoryJournal:
         self._tell = tell
         self._fold = ControlFold()
 
-    def begin(self, at_s: float) -> int:
-        """A new epoch, higher than any before."""
+    def begin(self, at_s: float, *, above: int = 0) -> int:
+        """A new epoch, higher than any before and than `above`."""
         self._available()
-        self.epoch += 1
+        self.epoch = max(self.epoch, above) + 1
         return self.epoch
 
     def append(self, entries: Iterable[tuple[str, float, Mapping[str, Any]]], *, durable: bool = False) -> None:

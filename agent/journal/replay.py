@@ -84,13 +84,8 @@ def _grouped(entries: Iterable[Entry]) -> Iterator[Core | _Tick]:
 
 
 def _core(payload: Any) -> Core:
-    beginning = from_json(Beginning, {name: payload[name] for name in ("epoch", "next_number", "open_orders")})
-    return build_core(
-        Settings.model_validate(payload["settings"]),
-        epoch=beginning.epoch,
-        next_number=beginning.next_number,
-        open_orders=beginning.open_orders,
-    )
+    beginning = from_json(Beginning, {name: value for name, value in payload.items() if name != "settings"})
+    return build_core(Settings.model_validate(payload["settings"]), beginning)
 
 
 def _bytes(kind: str, payload: Line | Any) -> bytes:

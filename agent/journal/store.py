@@ -47,10 +47,10 @@ class SqlJournal:
     def close(self) -> None:
         self._engine.dispose()
 
-    def begin(self, at_s: float) -> int:
-        """A new epoch, higher than any before; from now on this journal writes in it and no earlier one can."""
+    def begin(self, at_s: float, *, above: int = 0) -> int:
+        """A new epoch, higher than any before and than `above`; from now on this journal writes in it and no earlier one can."""
         with self._faults(), self._writing(durable=True) as connection:
-            last = connection.execute(sa.select(sa.func.max(epochs.c.epoch))).scalar() or 0
+            last = max(above, connection.execute(sa.select(sa.func.max(epochs.c.epoch))).scalar() or 0)
             connection.execute(sa.insert(epochs).values(epoch=last + 1, at_s=at_s))
         self._epoch = last + 1
         return last + 1

@@ -90,9 +90,7 @@ def main() -> None:
         trainer=world,
         notifier=RecordingNotifier(),
         journal=journal,
-        epoch=beginning.epoch,
-        next_number=beginning.next_number,
-        open_orders=beginning.open_orders,
+        beginning=beginning,
     )
     sys.stdout.write("ready\n")
     sys.stdout.flush()

@@ -2,13 +2,19 @@
 
 from typing import Any
 
-from agent.assembly import assemble
+import pytest
+
+from agent.assembly import assemble, rules
+from agent.calendar import FreezeCalendar
+from agent.core import Core
 from agent.journal.life import Beginning, started
 from agent.journal.record import verify
 from agent.journal.replay import replay
 from agent.loop import Agent
 from agent.settings import AutonomySettings, Settings
 from agent.testing import MemoryJournal, RecordingNotifier, ScriptedWorld
+from policies.action import Evidence, Proposal, Scale
+from policies.observation import Observation
 
 SETTINGS = Settings.model_validate(
     {
@@ -63,6 +69,44 @@ def test_while_the_journal_is_away_nothing_is_done_and_people_are_told_once() ->
     assert len(world.effects) == 1
     assert verify(journal.kept).ok
     assert replay(journal.kept).identical
+
+
+def test_a_journal_that_can_not_be_read_halts_the_agent_and_its_return_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What people want stands in the journal: unread, a freeze may be in it. The pager hears of both, once each."""
+    world, journal, notifier = busy_world(), MemoryJournal(), RecordingNotifier()
+    agent = agent_over(world, journal, notifier)
+    observe = world.observe
+
+    def read(at_s: float) -> Observation:
+        journal.entries()
+        return observe(at_s)
+
+    monkeypatch.setattr(world, "observe", read)
+    journal.away = True
+    ticked(agent, world, 5, ongoing=2.0)
+    assert (world.effects, agent.halted) == ([], "the journal is away")
+    journal.away = False
+    ticked(agent, world, 3, ongoing=0.1)
+    assert [(alert.subject, alert.severity) for alert in notifier.alerts] == [
+        ("journal", "critical"),
+        ("journal", "info"),
+    ]
+    assert agent.halted is None
+
+
+def test_evidence_that_is_no_number_is_written_as_unknown() -> None:
+    """A policy of a user's own may divide by zero; its proposal can still be written down, and replays."""
+
+    class Divides:
+        def propose(self, seen: Observation) -> list[Proposal]:
+            because = (Evidence(name="rate", value=float("nan"), threshold=float("inf")),)
+            return [Proposal(action=Scale(deployment="app/model", replicas=3), because=because)]
+
+    world, journal = busy_world(), MemoryJournal()
+    agent = agent_over(world, journal)
+    agent.core = Core([("divides", Divides())], rules(SETTINGS), FreezeCalendar())
+    agent.tick(1.0)
+    assert [intent["because"][0]["value"] for intent in journal.of_kind("intent")] == [None]
 
 
 def test_a_refusal_is_written_down_and_replays() -> None:

@@ -1,0 +1,94 @@
+"""A new life of the agent: what it takes over from the ones before, and what it may not forget."""
+
+from pathlib import Path
+
+from agent.assembly import build_core
+from agent.codec import to_json
+from agent.core import Core
+from agent.journal.life import begin
+from agent.journal.memory import MemoryJournal
+from agent.journal.record import Kind
+from agent.journal.replay import replay
+from agent.journal.store import SqlJournal
+from agent.loop import lines_of
+from agent.settings import Settings
+from policies.action import Evidence, Proposal, StartRollout
+from policies.observation import Capacity, Observation, Resources
+from policies.testing import deployment, model, observation, report, symptom, traffic, version
+
+ROOM = Capacity(total=Resources(cpus=64.0), free=Resources(cpus=64.0))
+SETTINGS = Settings.model_validate(
+    {
+        "autonomy": {"default": "act"},
+        "budget": {"retrainings_per_day": 1},
+        "guards": {"cool_down_s": {"scale": 600}},
+        "models": {"m": {"training": {"recipes": ["logistic"]}}},
+        "policies": [
+            {"use": "target_utilization", "target": 0.5, "up_window_s": 0},
+            {"use": "on_drift", "settle_s": 0, "min_rows": 10, "retry_after_s": 1},
+        ],
+    }
+)
+
+
+def seen_at(at_s: float) -> Observation:
+    """A deployment with too few replicas, which nobody else touches, and a model that has drifted."""
+    busy = deployment("app/model", traffic=traffic(at_s, ongoing=4.0), max_ongoing_requests=1)
+    drifted = model("m", report=report(at_s, symptom(since_s=1.0)))
+    return observation(at_s, busy, drifted, capacity=ROOM)
+
+
+def lived(journal: MemoryJournal, *moments: float) -> tuple[Core, list[str]]:
+    """One life that sees the same at each of `moments`; the rules that kept it back at the last."""
+    core = build_core(SETTINGS, begin(journal, SETTINGS, moments[0] - 0.5))
+    for at_s in moments:
+        seen = seen_at(at_s)
+        decision = core.step(seen)
+        journal.append(lines_of(decision, seen))
+    return core, [veto.rule for veto in decision.vetoes]
+
+
+def test_an_agent_that_is_restarted_gets_no_new_allowance() -> None:
+    """Cool-downs and the retrainings of a day count over lives: a crash loop can not retrain at every start."""
+    journal = MemoryJournal()
+    lived(journal, 100.0, 101.0)
+    ended = [(Kind.OUTCOME, 102.0, {"number": n, "status": "failed", "at_s": 102.0, "detail": ""}) for n in (1, 2)]
+    journal.append(ended)
+    _, kept_back = lived(journal, 110.0)
+    assert sorted(kept_back) == ["cool_down", "retrainings_per_day"]
+    assert len(journal.of_kind("intent")) == 2
+    last_life = max(n for n, entry in enumerate(journal.kept) if entry.kind == Kind.STARTED)
+    assert replay(journal.kept[last_life:]).identical
+
+
+def test_a_version_that_was_acted_upon_keeps_its_digest_over_lives() -> None:
+    """Files that were exchanged while no agent looked are found out by the next one, from the journal."""
+    journal = MemoryJournal()
+    first = build_core(SETTINGS, begin(journal, SETTINGS, 0.0))
+    start = StartRollout(model="m", version="2", digest="sha-2")
+    seen = observation(1.0, model("m", candidates=(version("2"),)), capacity=ROOM)
+    first._policies = (("wants", _Wants(start)),)
+    journal.append(lines_of(first.step(seen), seen))
+    journal.append([(Kind.OUTCOME, 1.5, {"number": 1, "status": "failed", "at_s": 1.5, "detail": ""})])
+    second = build_core(SETTINGS, begin(journal, SETTINGS, 2.0))
+    other = StartRollout(model="m", version="2", digest="other")
+    second._policies = (("wants", _Wants(other)),)
+    swapped = model("m", candidates=(version("2", digest="other"),))
+    decision = second.step(observation(3.0, swapped, capacity=ROOM))
+    assert [veto.rule for veto in decision.vetoes] == ["digest"]
+
+
+class _Wants:
+    def __init__(self, action: StartRollout) -> None:
+        self._proposal = Proposal(action=action, because=(Evidence(name="test"),))
+
+    def propose(self, seen: Observation) -> list[Proposal]:
+        return [self._proposal]
+
+
+def test_a_journal_that_was_begun_anew_leaves_its_agent_the_power_to_act(tmp_path: Path) -> None:
+    """A cluster that has seen epoch 7 obeys no lower one, so the next is 8, whatever the new database holds."""
+    journal = SqlJournal(f"sqlite:///{tmp_path / 'journal.db'}")
+    assert [begin(journal, SETTINGS, 1.0, above=7).epoch, begin(journal, SETTINGS, 2.0, above=3).epoch] == [8, 9]
+    journal.append([(Kind.NOTE, 3.0, to_json({"written": True}))])
+    assert [entry.kind for entry in journal.entries()] == ["started", "started", "note"]
