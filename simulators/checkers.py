@@ -14,7 +14,8 @@ from simulators.rule import Rule
 from simulators.rules_of_learning import RULES_OF_LEARNING
 from simulators.rules_of_orders import RULES_OF_ORDERS
 from simulators.rules_of_serving import RULES_OF_SERVING
-from simulators.world import Deed, SimulatedWorld
+from simulators.served import Deed
+from simulators.world import SimulatedWorld
 
 TRAIL = 40
 """So many events are told before the one that broke a rule."""

@@ -72,7 +72,8 @@ class SimReplica:
     since_s: float | None = None
     """Since when it runs."""
     pending: Event | None = None
-    condemned: bool = False
+    slowness: float = 1.0
+    """How much longer it works on a request, by its own fault; infinite: it hangs."""
 
 
 @dataclass(kw_only=True)
@@ -94,6 +95,8 @@ class SimDeployment:
     resources: Resources
     lifecycle: Lifecycle
     stream: np.random.Generator
+    owner: str = ""
+    """The model that it serves, for quotas."""
     version: str | None = None
     wanted: int = 0
     controlled: bool = True
@@ -103,11 +106,10 @@ class SimDeployment:
     message: str = ""
     replicas: dict[str, SimReplica] = field(default_factory=dict)
     warm: list[Warm] = field(default_factory=list)
-    started: Callable[[SimReplica], None] = lambda replica: None
     emptied: Callable[[], None] = lambda: None
     """Told whenever no replica is left."""
     crashed_requests: int = 0
-    """Requests that failed because a replica died with them, or was cut off after draining for as long as it may."""
+    """Requests that were held by a replica when it died, or was cut off after draining for as long as it may."""
     restarts: int = 0
     failed_starts: int = 0
     """Starts that failed since the last that did not."""
@@ -194,7 +196,7 @@ class SimDeployment:
     def begin_running(self) -> None:
         """A replica that runs already, with its place; where none is free it starts as any other."""
         self.count()
-        node = self.cluster.take(self.resources)
+        node = self.cluster.take(self.resources, self.owner)
         replica = self._begin() if node is None else self._made()
         if node is not None:
             replica.node = node
@@ -210,7 +212,7 @@ class SimDeployment:
 
     def _find_place(self, replica: SimReplica) -> None:
         self.count()
-        replica.node = self.cluster.take(self.resources)
+        replica.node = self.cluster.take(self.resources, self.owner)
         if replica.node is None:
             retry_s = self.lifecycle.capacity_retry_s
             name = f"{replica.id} looks for a place"
@@ -234,7 +236,8 @@ class SimDeployment:
         replica.state = ReplicaState.RUNNING
         replica.since_s = self.engine.now_s
         self.kernel.add_replica(replica.number)
-        self.started(replica)
+        if replica.node is not None and self.cluster.nodes[replica.node].slowness != 1.0:
+            self._set_pace(replica)
 
     def stop(self, replica: SimReplica) -> None:
         """Take its requests away gently; a replica that does not run yet is dropped at once."""
@@ -267,11 +270,28 @@ class SimDeployment:
         )
 
     def _kill(self, replica: SimReplica) -> None:
-        """What it holds fails with it; nothing happens where it has drained already."""
+        """What it holds fails with it, at once or when its caller hears of it; nothing happens where it has drained already."""
         if replica.number in self.kernel.replicas():
-            before = self.kernel.snapshot().failed
+            held = self.kernel.snapshot().replicas
+            row = held.index(replica.number)
+            self.crashed_requests += int(held.ongoing[row]) if row is not None else 0
             self.kernel.remove_replica(replica.number, lose=True)
-            self.crashed_requests += self.kernel.snapshot().failed - before
+
+    def slow(self, replica: SimReplica, slowness: float) -> None:
+        """It works `slowness` times as long on each request from now on; infinite: it hangs."""
+        self.catch_up()
+        replica.slowness = slowness
+        self._set_pace(replica)
+
+    def set_pace(self) -> None:
+        """Let every replica work as fast as it and its node can."""
+        for replica in self.replicas.values():
+            self._set_pace(replica)
+
+    def _set_pace(self, replica: SimReplica) -> None:
+        if replica.number in self.kernel.replicas():
+            node = self.cluster.nodes[replica.node].slowness if replica.node is not None else 1.0
+            self.kernel.set_speed(replica.number, replica.slowness * node)
 
     def catch_up(self) -> None:
         """Let the requests come up to now. Replaced by the world, which knows the arrivals."""
@@ -313,7 +333,7 @@ class SimDeployment:
             if stays and not self.cluster.nodes[replica.node].draining:
                 self._keep_warm(replica.node)
             else:
-                self.cluster.give_back(replica.node, self.resources)
+                self.cluster.give_back(replica.node, self.resources, self.owner)
         if not self.replicas:
             self.emptied()
 
@@ -333,5 +353,4 @@ class SimDeployment:
     def _cool(self, kept: Warm) -> None:
         if kept in self.warm:
             self.warm.remove(kept)
-            if self.cluster.nodes[kept.node].alive:
-                self.cluster.give_back(kept.node, self.resources)
+            self.cluster.give_back(kept.node, self.resources, self.owner)

@@ -7,6 +7,7 @@ import numpy as np
 
 from simulators.deployment import SimDeployment, SimReplica
 from simulators.engine import Act, Engine, Priority
+from simulators.served import Served
 from simulators.settings import FaultSettings
 from simulators.world import SimulatedWorld
 
@@ -17,7 +18,8 @@ class Stage:
 
     world: SimulatedWorld
     engine: Engine
-    stream: np.random.Generator
+    stream: Callable[[FaultSettings], np.random.Generator]
+    """Chance for one fault: what another fault draws shifts nothing."""
     kill_agent: Callable[[float], None]
     journal_away: Callable[[bool], None]
 
@@ -44,7 +46,9 @@ def victims(fault: FaultSettings, stage: Stage) -> list[SimReplica]:
     """As many running replicas as the fault hits, drawn by lot."""
     running = champion(fault, stage).running
     count = min(fault.replicas, len(running))
-    return [running[n] for n in sorted(stage.stream.choice(len(running), count, replace=False))] if count else []
+    if count == 0:
+        return []
+    return [running[n] for n in sorted(stage.stream(fault).choice(len(running), count, replace=False))]
 
 
 def _crash(fault: FaultSettings, stage: Stage) -> Ends:
@@ -57,7 +61,9 @@ def _crash(fault: FaultSettings, stage: Stage) -> Ends:
 
 
 def _crash_loop(fault: FaultSettings, stage: Stage) -> Ends:
-    """Replicas die, and new ones do not come up until it is over."""
+    """Replicas die, and new ones do not come up until it is over; of one version only, where the fault names one."""
+    if fault.version is not None:
+        return _bad_version(str(fault.version), fault, stage)
 
     def begin() -> None:
         deployment = champion(fault, stage)
@@ -66,47 +72,101 @@ def _crash_loop(fault: FaultSettings, stage: Stage) -> Ends:
             deployment.crash(replica)
 
     def end() -> None:
-        deployment = champion(fault, stage)
-        deployment.fails_to_start = lambda replica: False
-        deployment.message = ""
+        _let_start(champion(fault, stage))
 
     return begin, end
 
 
+def _bad_version(version: str, fault: FaultSettings, stage: Stage) -> Ends:
+    """Replicas that serve `version` die a while after it became the champion, as by a leak that a canary is too short to show."""
+    deployment = champion(fault, stage)
+
+    def crash() -> None:
+        for replica in [each for each in deployment.running if each.version == version]:
+            deployment.crash(replica)
+
+    def serves(served: Served) -> None:
+        if served.champion is deployment and served.champion.version == version:
+            stage.engine.after(fault.seconds, f"version {version} runs out of memory", crash, Priority.FAULT)
+
+    def begin() -> None:
+        deployment.fails_to_start = lambda replica: replica.version == version
+        stage.world.serves.append(serves)
+
+    def end() -> None:
+        stage.world.serves.remove(serves)
+        _let_start(deployment)
+
+    return begin, end
+
+
+def _let_start(deployment: SimDeployment) -> None:
+    deployment.fails_to_start = lambda replica: False
+    deployment.message = ""
+
+
 def _slow(fault: FaultSettings, stage: Stage) -> Ends:
-    return _speed(fault, stage, fault.factor)
+    return _pace(fault, stage, fault.factor)
 
 
 def _hang(fault: FaultSettings, stage: Stage) -> Ends:
-    return _speed(fault, stage, float("inf"))
+    return _pace(fault, stage, float("inf"))
 
 
-def _speed(fault: FaultSettings, stage: Stage, factor: float) -> Ends:
+def _pace(fault: FaultSettings, stage: Stage, slowness: float) -> Ends:
     hit: list[SimReplica] = []
 
     def begin() -> None:
         deployment = champion(fault, stage)
-        deployment.catch_up()
         for replica in victims(fault, stage):
-            deployment.kernel.set_speed(replica.number, factor)
+            deployment.slow(replica, slowness)
             hit.append(replica)
             if fault.noticed_after_s is not None:
                 name = f"a health check finds {replica.id}"
                 stage.engine.after(fault.noticed_after_s, name, lambda r=replica: deployment.crash(r))  # type: ignore[misc]
 
     def end() -> None:
-        deployment = champion(fault, stage)
-        deployment.catch_up()
         for replica in hit:
-            if replica.number in deployment.kernel.replicas():
-                deployment.kernel.set_speed(replica.number, 1.0)
+            champion(fault, stage).slow(replica, 1.0)
 
     return begin, end
 
 
+def node_of(fault: FaultSettings, stage: Stage) -> str:
+    """The node that a fault is about, or the first."""
+    return fault.node or next(iter(stage.world.cluster.nodes))
+
+
+def _noise(fault: FaultSettings, stage: Stage) -> Ends:
+    node = node_of(fault, stage)
+    return lambda: stage.world.crowd(node, fault.factor), lambda: stage.world.crowd(node, 1.0)
+
+
+def _preemption(fault: FaultSettings, stage: Stage) -> Ends:
+    node, world = node_of(fault, stage), stage.world
+
+    def begin() -> None:
+        warn(world, node)
+        name = f"{node} is preempted"
+        stage.engine.after(fault.seconds, name, lambda: lose_node(world, node), Priority.FAULT)
+        if fault.for_s is not None:
+            back_s, name = fault.seconds + fault.for_s, f"{node} is back"
+            stage.engine.after(back_s, name, lambda: world.cluster.restore(node, stage.engine.now_s), Priority.FAULT)
+
+    return begin, None
+
+
+def warn(world: SimulatedWorld, node: str) -> None:
+    """The node will be taken away: what runs on it moves to others, and nothing new comes to it."""
+    world.cluster.nodes[node].draining = True
+    for deployment in list(world.everything()):
+        deployment.hold_no_warm(node)
+        for replica in [each for each in deployment.live if each.node == node]:
+            deployment.move(replica.id)
+
+
 def _node_loss(fault: FaultSettings, stage: Stage) -> Ends:
-    cluster = stage.world.cluster
-    name = fault.node or next(iter(cluster.nodes))
+    cluster, name = stage.world.cluster, node_of(fault, stage)
 
     def begin() -> None:
         lose_node(stage.world, name)
@@ -148,14 +208,16 @@ def _late(fault: FaultSettings, stage: Stage) -> Ends:
     return lambda: setattr(telemetry, "lag_s", fault.seconds), lambda: setattr(telemetry, "lag_s", before_s)
 
 
-def _model_switch(name: str) -> Callable[[FaultSettings, Stage], Ends]:
+def _of_models(name: str, during: Callable[[FaultSettings], object], after: object) -> Callable[..., Ends]:
+    """A switch of the managed models that the fault is about: of one, or of all."""
+
     def made(fault: FaultSettings, stage: Stage) -> Ends:
-        def put(away: bool) -> None:
+        def put(value: object) -> None:
             for served in stage.world.served.values():
                 if served.model is not None and fault.model in (None, served.spec.name):
-                    setattr(served.model, name, away)
+                    setattr(served.model, name, value)
 
-        return lambda: put(True), lambda: put(False)
+        return lambda: put(during(fault)), lambda: put(after)
 
     return made
 
@@ -183,7 +245,7 @@ def _slow_actuator(fault: FaultSettings, stage: Stage) -> Ends:
 
 
 def _foreign(fault: FaultSettings, stage: Stage) -> Ends:
-    return lambda: stage.world.scale(champion(fault, stage).name, fault.replicas), None
+    return lambda: stage.world.scale_by_hand(champion(fault, stage).name, fault.replicas), None
 
 
 def _storm(fault: FaultSettings, stage: Stage) -> Ends:
@@ -197,13 +259,17 @@ BEGINNINGS: dict[str, Callable[[FaultSettings, Stage], Ends]] = {
     "slow_replica": _slow,
     "hang": _hang,
     "node_loss": _node_loss,
+    "noisy_neighbour": _noise,
+    "spot_preemption": _preemption,
     "network_delay": _network,
     "telemetry_lost": _telemetry("lost"),
     "telemetry_duplicated": _telemetry("duplicated"),
     "telemetry_nan": _telemetry("nan"),
     "telemetry_late": _late,
-    "labels_away": _model_switch("labels_away"),
-    "registry_away": _model_switch("registry_away"),
+    "labels_away": _of_models("labels_away", lambda fault: True, after=False),
+    "labels_late": _of_models("labels_late_s", lambda fault: fault.seconds, after=0.0),
+    "labels_lost": _of_models("labels_lost", lambda fault: True, after=False),
+    "registry_away": _of_models("registry_away", lambda fault: True, after=False),
     "journal_away": _journal,
     "controller_away": _controller,
     "agent_killed": _agent,

@@ -116,14 +116,14 @@ class SimModel(ABC):
     Switches for faults: `labels_away`, `registry_away`.
     """
 
-    def __init__(self, name: str, learning: Learning, seed: np.random.SeedSequence) -> None:
+    def __init__(self, name: str, learning: Learning, seed: np.random.SeedSequence, first: Made) -> None:
         self.name = name
         self.learning = learning
         self._durations = np.random.default_rng(seed_of(seed, "durations"))
         self.labels_away = False
         self.registry_away = False
         self.versions: dict[str, Trained] = {}
-        self.champion = self._register(0.0, Made(), "first")
+        self.champion = self._register(0.0, first, "first")
         self.previous: Version | None = None
         self.champion_since_s = 0.0
         self.candidates: tuple[Version, ...] = ()
@@ -361,5 +361,3 @@ def seed_of(seed: np.random.SeedSequence, name: str, *numbers: int) -> np.random
     """A seed of its own for each cause: asking for one shifts no other."""
     key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
     return np.random.SeedSequence(entropy=seed.entropy, spawn_key=(*seed.spawn_key, key, *numbers))
-
-

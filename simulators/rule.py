@@ -5,7 +5,8 @@ from typing import Protocol
 from agent.journal.memory import MemoryJournal
 from agent.settings import Settings
 from simulators.engine import Event
-from simulators.world import Deed, SimulatedWorld
+from simulators.served import Deed
+from simulators.world import SimulatedWorld
 
 
 class Look(Protocol):

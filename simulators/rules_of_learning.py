@@ -4,7 +4,7 @@ from policies.action import Promote, Retrain
 from policies.observation import JobState, Quarantined
 from simulators.engine import Event
 from simulators.rule import Look, Rule
-from simulators.world import Deed, Served
+from simulators.served import Deed, Served
 
 
 class NeverPromotedWithoutEvidence(Rule):

@@ -6,7 +6,7 @@ from agent.journal.record import Kind
 from policies.action import Action, RollBack, Target, target
 from simulators.engine import Event
 from simulators.rule import Look, Rule
-from simulators.world import Deed
+from simulators.served import Deed
 
 
 class IntentBeforeEffect(Rule):

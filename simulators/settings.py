@@ -206,8 +206,18 @@ class LifecycleSettings(Strict):
     start_failure_p: Share = 0.0
 
 
+class QuotaSettings(Strict):
+    """What some models may hold together, serving and training, however much is free."""
+
+    models: Annotated[tuple[str, ...], Field(min_length=1)] = ("*",)
+    """Globs over the names of models."""
+    cpus: NotNegative | None = None
+    gpus: NotNegative | None = None
+
+
 class ClusterSettings(Strict):
     nodes: Annotated[tuple[NodesSettings, ...], Field(min_length=1)]
+    quotas: tuple[QuotaSettings, ...] = ()
 
 
 class TelemetrySettings(Strict):
@@ -300,12 +310,16 @@ FaultKind = Literal[
     "slow_replica",
     "hang",
     "node_loss",
+    "noisy_neighbour",
+    "spot_preemption",
     "network_delay",
     "telemetry_lost",
     "telemetry_late",
     "telemetry_duplicated",
     "telemetry_nan",
     "labels_away",
+    "labels_late",
+    "labels_lost",
     "registry_away",
     "journal_away",
     "controller_away",
@@ -329,8 +343,10 @@ class FaultSettings(Strict):
     factor: Positive = 10.0
     """How much slower."""
     seconds: NotNegative = 1.0
-    """Of a delay or a lag."""
+    """Of a delay, a lag, or the notice before a preemption."""
     for_s: Seconds | None = None
+    version: Annotated[int, Field(ge=1)] | None = None
+    """For a crash loop: only replicas that serve this version crash, from `seconds` after it became the champion on."""
     noticed_after_s: NotNegative | None = None
     """For a hang: until Serve's health check replaces the replica; missing: never."""
 

@@ -5,7 +5,7 @@ Every cause has a stream of its own, named by its place: another fault or anothe
 
 import math
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,25 +16,28 @@ from policies.observation import Resources
 from simulators import arrival_rates as rates
 from simulators.arrival_traces import StampTrace, load_trace
 from simulators.arrivals import Bursts, CountReplay, Poisson, Source, StampReplay, Superposed
-from simulators.cluster import Cluster, Node
+from simulators.cluster import Cluster, Node, Quota
 from simulators.deployment import Lifecycle
 from simulators.learning import Change, Learning
 from simulators.requests import RequestKernel
 from simulators.scenario import Scenario, trace_path
+from simulators.served import ModelSpec
 from simulators.service import Constant, Empirical, Exponential, Lognormal, Service, Tokens
 from simulators.settings import (
     BurstsSettings,
+    ClusterSettings,
     ConstantSettings,
     DiurnalSettings,
     EmpiricalSettings,
     ExponentialSettings,
+    FaultSettings,
     FlashCrowdSettings,
     LearningSettings,
     LifecycleSettings,
     LognormalSettings,
-    NodesSettings,
     PiecesSettings,
     RampSettings,
+    ScenarioSettings,
     SimModelSettings,
     SteadySettings,
     StepSettings,
@@ -42,7 +45,8 @@ from simulators.settings import (
     TraceSettings,
 )
 from simulators.settings import Traffic as TrafficSettings
-from simulators.world import ModelSpec
+
+HOUR_S = 3600.0
 
 
 @dataclass(frozen=True)
@@ -77,8 +81,8 @@ class Drawn:
                 return float(np.interp(stream.random(), measured.points, measured.seconds))
 
 
-def cluster_of(kinds: tuple[NodesSettings, ...]) -> Cluster:
-    return Cluster.of(
+def cluster_of(settings: ClusterSettings) -> Cluster:
+    nodes = (
         Node(
             name=f"{kind.name}-{n + 1}",
             cpus=kind.cpus,
@@ -86,9 +90,23 @@ def cluster_of(kinds: tuple[NodesSettings, ...]) -> Cluster:
             price_per_hour=kind.price_per_hour,
             spot=kind.spot,
         )
-        for kind in kinds
+        for kind in settings.nodes
         for n in range(kind.count)
     )
+    quotas = (Quota(models=each.models, cpus=each.cpus, gpus=each.gpus) for each in settings.quotas)
+    return Cluster.of(nodes, quotas)
+
+
+def preemptions(settings: ScenarioSettings, seeds: Seeds) -> Iterator[FaultSettings]:
+    """When each spot node is taken away, and comes back."""
+    kinds = [each for each in settings.cluster.nodes if each.spot and each.preemptions_per_hour > 0]
+    for kind, node in [(each, f"{each.name}-{n + 1}") for each in kinds for n in range(each.count)]:
+        stream = np.random.default_rng(seeds.of("preemptions", node))
+        at_s = 0.0
+        while (at_s := at_s + stream.exponential(HOUR_S / kind.preemptions_per_hour)) < settings.duration_s:
+            notice_s, away_s = kind.preemption_notice_s, kind.back_after_s
+            yield FaultSettings(at_s=at_s, kind="spot_preemption", node=node, seconds=notice_s, for_s=away_s)
+            at_s += notice_s + away_s
 
 
 def specs_of(scenario: Scenario, seeds: Seeds) -> list[ModelSpec]:
