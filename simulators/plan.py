@@ -1,0 +1,115 @@
+"""What the command line asks for, as a list of runs: every scenario under every set of policies from every seed.
+
+All files are read, and everything that is wrong with any of them is told at once, before anything runs.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.settings import PolicySettings
+from agent.strict_yaml import dotted, read
+from simulators.scenario import DataMissing, Scenario, ScenarioError, load, load_policies, trace_path
+from simulators.settings import TraceSettings
+
+PATTERN = "*.scenario.yaml"
+
+
+class BadInput(ValueError):
+    """What is wrong with what was asked for, one line per fault."""
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(faults))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One run. `policy` is the file whose policies stand in for the scenario's own, as it was given; None: its own."""
+
+    scenario: Scenario
+    seed: int
+    policy: str | None = None
+
+    @property
+    def label(self) -> str:
+        under = f" under {Path(self.policy).stem}" if self.policy else ""
+        return f"{self.scenario.name}{under}, seed {self.seed}"
+
+    @property
+    def command(self) -> str:
+        """What plays this run again."""
+        policy = f" --policy {self.policy}" if self.policy else ""
+        return f"homeostat sim run {self.scenario.file} --seed {self.seed}{policy}"
+
+
+def plan(files: Iterable[Path], policies: Iterable[Path], seeds: Iterable[str]) -> list[Task]:
+    """The runs in the order of the arguments. A folder stands for its `*.scenario.yaml`; without seeds each scenario has its own.
+
+    Raises BadInput with all faults of all files.
+    """
+    faults: list[str] = []
+    scenarios = [found for file in _unfolded(files, faults) if (found := _scenario(file, faults)) is not None]
+    sets: dict[str | None, tuple[PolicySettings, ...]] = {str(file): _policies(file, faults) for file in policies}
+    numbers = list(dict.fromkeys(_numbers(seeds, faults)))
+    if faults:
+        raise BadInput(faults)
+    return [
+        Task(scenario=scenario if name is None else scenario.with_policies(found), seed=seed, policy=name)
+        for scenario in scenarios
+        for name, found in (sets or {None: ()}).items()
+        for seed in numbers or [scenario.settings.seed]
+    ]
+
+
+def _unfolded(files: Iterable[Path], faults: list[str]) -> Iterator[Path]:
+    for file in dict.fromkeys(files):
+        if not file.is_dir():
+            yield file
+            continue
+        found = sorted(file.glob(PATTERN))
+        if not found:
+            faults.append(f"{file}: found no scenario in this folder; expected files named {PATTERN}")
+        yield from found
+
+
+def _scenario(file: Path, faults: list[str]) -> Scenario | None:
+    try:
+        scenario = load(file)
+    except ScenarioError as error:
+        faults.append(str(error))
+        return None
+    faults += _missing_traces(scenario)
+    return scenario
+
+
+def _missing_traces(scenario: Scenario) -> Iterator[str]:
+    """Scenarios may be checked where their data is not; to be played they need it."""
+    traces = [
+        (("models", name, "traffic", index, "path"), each.path)
+        for name, model in scenario.settings.models.items()
+        for index, each in enumerate(model.traffic)
+        if isinstance(each, TraceSettings)
+    ]
+    for keys, path in traces:
+        try:
+            trace_path(path, scenario.folder)
+        except DataMissing as error:
+            located = read(Path(scenario.file).read_text(encoding="utf-8"), scenario.file)
+            yield f"{scenario.file}:{located.line(keys)}: {dotted(keys)}: {error}"
+
+
+def _policies(file: Path, faults: list[str]) -> tuple[PolicySettings, ...]:
+    try:
+        return load_policies(file)
+    except ScenarioError as error:
+        faults.append(str(error))
+        return ()
+
+
+def _numbers(seeds: Iterable[str], faults: list[str]) -> Iterator[int]:
+    for text in seeds:
+        try:
+            yield int(text)
+        except ValueError:
+            faults.append(f"--seed: found {text!r}; expected a whole number, such as 7")

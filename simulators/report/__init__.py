@@ -1,0 +1,1 @@
+"""What a run looked like, as HTML pages that need no network."""
