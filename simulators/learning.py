@@ -113,14 +113,16 @@ class _Done:
 class SimModel(ABC):
     """One managed model. The world moves it; it moves nothing else.
 
-    Switches for faults: `labels_away`, `registry_away`.
+    Switches for faults: `labels_away` (they wait), `labels_late_s` (so much later than usual), `labels_lost` (those that fall due never
+    come), `registry_away`.
     """
 
     def __init__(self, name: str, learning: Learning, seed: np.random.SeedSequence, first: Made) -> None:
         self.name = name
         self.learning = learning
         self._durations = np.random.default_rng(seed_of(seed, "durations"))
-        self.labels_away = False
+        self.labels_away = self.labels_lost = False
+        self.labels_late_s = 0.0
         self.registry_away = False
         self.versions: dict[str, Trained] = {}
         self.champion = self._register(0.0, first, "first")
@@ -139,8 +141,6 @@ class SimModel(ABC):
         """(when it ended, since when and until when its rows are)."""
         self.loss_rows = 0
         self.loss_total = 0.0
-        self.frozen_total = 0.0
-        """The loss that the first version would have had on the same rows."""
         self._job_takes_s = 0.0
         self._done = _Done()
         self._looked_s = 0.0
@@ -149,6 +149,11 @@ class SimModel(ABC):
         self._stage_began: tuple[Counters | None, Counters | None] = (None, None)
 
     # -- the part of a fidelity ----------------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def frozen_total(self) -> float:
+        """The loss that the first version would have had on the `loss_rows` rows that were answered."""
 
     @abstractmethod
     def loss_now(self, at_s: float) -> float | None:
@@ -185,6 +190,10 @@ class SimModel(ABC):
     @abstractmethod
     def _report(self, at_s: float) -> Report:
         """What the monitors say."""
+
+    def _is_due(self, came_s: float, at_s: float) -> bool:
+        """Whether the label of a row that came at `came_s` falls due by `at_s`."""
+        return not self.labels_away and came_s <= at_s - self.learning.label_delay_s - self.labels_late_s
 
     # -- who answered --------------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 """A run: the scenario's world, the unchanged agent in it, and what came of both. One seed, one journal."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -229,8 +229,7 @@ class Simulation:
             wanted={name: each.champion.wanted for name, each in served.items()},
             queued={name: each.champion.kernel.snapshot().queued for name, each in served.items()},
             loss={
-                name: each.model.true_loss(each.model.champion.number, self.engine.now_s) if each.model else None
-                for name, each in served.items()
+                name: each.model.loss_now(self.engine.now_s) if each.model else None for name, each in served.items()
             },
             version={name: each.model.champion.number if each.model else None for name, each in served.items()},
         )
@@ -263,7 +262,6 @@ class Simulation:
         models = {name: self._of_model(name, rows, slos[name]) for name, rows in by_model.items()}
         hours = max(self.engine.now_s, 1e-9) / HOUR_S
         replica_hours = sum(each["replica_hours"] for each in models.values())
-        losses = [each["mean_loss"] for each in models.values() if each["mean_loss"] is not None]
         recoveries = [each["recovery_s"] for each in models.values()]
         orders = self.journal.of_kind(Kind.INTENT)
         counted = ("rollbacks", "promotions", "retrainings", "restarts", "scale_orders")
@@ -277,7 +275,8 @@ class Simulation:
             "alerts": len(self.world.alerts),
             "vetoes": sum(len(each["vetoes"]) for each in self.journal.of_kind(Kind.DECIDED)),
             "recovery_s": None if None in recoveries else max(recoveries, default=0.0),
-            "mean_loss": sum(losses) / len(losses) if losses else None,
+            "mean_loss": _mean(each["mean_loss"] for each in models.values()),
+            "frozen_loss": _mean(each["frozen_loss"] for each in models.values()),
             "models": models,
         }
 
@@ -309,9 +308,16 @@ class Simulation:
             "restarts": champion.restarts,
             "recovery_s": recovery_s(rows, last_fault_s) if last_fault_s is not None else 0.0,
             "mean_loss": model.loss_total / model.loss_rows if model and model.loss_rows else None,
+            "frozen_loss": model.frozen_total / model.loss_rows if model and model.loss_rows else None,
             "scale_orders": sum(each["kind"] == "scale" for each in mine),
             "quarantines": len(model.quarantined) if model else 0,
         }
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    """The mean of those that are known; None where none is."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
 
 
 def _quantiles(counters: Any) -> tuple[float | None, ...]:

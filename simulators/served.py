@@ -69,10 +69,6 @@ class Served:
     model: SimModel | None = None
     share: float = 0.0
     shadow: float = 0.0
-    answered: int = 0
-    """Rows that the champion's deployment has answered, as last counted."""
-    answered_beside: int = 0
-    """Rows that the running challenger has answered to callers, as last counted."""
     lost_challenger_bins: list[Bin] = field(default_factory=list)
     live: Live = field(default_factory=dict)
     """Of the running challenger."""

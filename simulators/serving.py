@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from simulators.cluster import Cluster
 from simulators.deployment import SimDeployment, slowed
-from simulators.engine import Engine
-from simulators.learning import SimModel
+from simulators.engine import Engine, Priority
+from simulators.learning import LOOK_S
 from simulators.request_counters import Bin
-from simulators.served import ModelSpec, Served, live_bins
+from simulators.served import ModelSpec, Served, live_bins, sums
 
 TABLE_LIFE_S = 30.0
 """Challengers get traffic for so long after the agent last renewed it, as with the traffic tables of a real cluster."""
@@ -59,12 +59,14 @@ class Serving:
         champion = self._deployment(spec, spec.deployment)
         served = Served(spec=spec, champion=champion, stream=np.random.default_rng(self._child("shares", spec.name)))
         if spec.learning is not None:
-            stream = np.random.default_rng(self._child("learning", spec.name))
-            served.model = SimModel(spec.name, spec.learning, stream)
+            served.model = spec.learning.model(spec.name, self._child("learning", spec.name))
             champion.version = "1"
         self.served[spec.name] = served
         champion.catch_up = lambda: self._advance(served)  # type: ignore[method-assign]
         self._run_at_once(champion, spec.replicas)
+        if served.model is not None:
+            name = f"what {spec.name} answered is looked at"
+            self.engine.every(LOOK_S, name, lambda: self.look(served), Priority.WORLD, first_s=LOOK_S)
 
     def _deployment(self, spec: ModelSpec, name: str) -> SimDeployment:
         made = SimDeployment(
@@ -149,7 +151,10 @@ class Serving:
             return
         # Two numbers for each request, whatever the pieces in which requests come: how a run is cut changes nothing.
         drawn = served.stream.random((len(arrivals), 2))
-        fresh = arrivals <= self.renewed_s + self.table_life_s
+        # As on a cluster, a challenger is in the traffic table from when it can serve.
+        rollout = served.model.rollout if served.model is not None else None
+        ready = rollout is not None and rollout.ready
+        fresh = (arrivals <= self.renewed_s + self.table_life_s) & ready
         theirs = (drawn[:, 0] < served.share) & fresh
         copied = ~theirs & (drawn[:, 1] < served.shadow) & fresh
         beside = theirs | copied
@@ -166,6 +171,19 @@ class Serving:
             sent = int(np.sum((live >= minute) & (live < minute + 60)))
             more = int(np.sum((copies >= minute) & (copies < minute + 60)))
             served.live[float(minute)] = (was[0] + sent, was[1] + sent + more)
+
+    def look(self, served: Served) -> None:
+        """Tell the model what was answered until now, whether or not an agent looks."""
+        self._advance(served)
+        if served.model is None:
+            return
+        beside = served.challenger
+        served.model.counted(
+            self.engine.now_s,
+            served.champion.kernel.snapshot(),
+            beside.kernel.snapshot() if beside is not None else None,
+            sums(served.live),
+        )
 
     # -- what became of the requests -----------------------------------------------------------------------------
 

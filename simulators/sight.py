@@ -7,13 +7,11 @@ import numpy as np
 
 from agent.ports import JournalUnavailable
 from policies.observation import (
-    Arm,
     Capacity,
     Controls,
     Deployment,
     DeploymentStatus,
     Model,
-    Moments,
     Observation,
     Replica,
     ReplicaState,
@@ -23,8 +21,7 @@ from simulators.cluster import Cluster
 from simulators.deployment import SimDeployment, SimReplica
 from simulators.engine import Engine
 from simulators.learning import SimModel
-from simulators.request_counters import Counters
-from simulators.served import ModelSpec, Served, sums
+from simulators.served import ModelSpec, Served
 from simulators.serving import TABLE_LIFE_S, Serving
 from simulators.telemetry import Telemetry
 
@@ -66,7 +63,7 @@ class Sight(Serving):
             counters = {each.name: each.kernel.snapshot() for each in self._slots(served)}
             for deployment in self._slots(served):
                 self.telemetry.see(deployment.name, counters[deployment.name])
-            self._learn(served, counters, at_s)
+            self._ready(served)
             for deployment in self._slots(served):
                 seen[deployment.name] = self._seen(served, deployment, at_s)
                 if seen[deployment.name].traffic is None:
@@ -112,26 +109,6 @@ class Sight(Serving):
     @staticmethod
     def _slots(served: Served) -> tuple[SimDeployment, ...]:
         return (served.champion,) if served.challenger is None else (served.champion, served.challenger)
-
-    def _learn(self, served: Served, counters: Mapping[str, Counters], at_s: float) -> None:
-        """Tell the model what was answered since the last look, and its rollout what each arm did."""
-        model = served.model
-        if model is None:
-            return
-        completed = counters[served.champion.name].completed
-        rows, served.answered = completed - served.answered, completed
-        if served.challenger is not None:
-            live, sent = sums(served.live)
-            beside = round(counters[served.challenger.name].completed * live / sent) if sent else 0
-            rows += max(0, beside - served.answered_beside)
-            served.answered_beside = max(beside, served.answered_beside)
-        if served.challenger is not None and model.rollout is not None:
-            self._ready(served)
-            before = {name: self.telemetry.before(name) for name in counters}
-            arms = [arm(before[each.name], counters[each.name]) for each in self._slots(served)]
-            model.watched(at_s, *arms)
-        if rows:
-            model.answered(rows, at_s)
 
     def _ready(self, served: Served) -> None:
         challenger, model = served.challenger, served.model
@@ -181,19 +158,3 @@ class Sight(Serving):
             version=each.version,
             traffic=by_replica.get(each.number),
         )
-
-
-def arm(before: Counters | None, now: Counters) -> Arm:
-    """What one deployment answered between two snapshots."""
-    completed = now.completed - (before.completed if before else 0)
-    ended = now.ended - (before.ended if before else 0)
-    latency_s = now.latency_sum_s - (before.latency_sum_s if before else 0.0)
-    if completed == 0:
-        return Arm(requests=ended, errors=ended)
-    mean = latency_s / completed
-    # A latency spreads about as wide as it is long; only its order of magnitude matters to a confidence sequence.
-    return Arm(
-        requests=ended,
-        errors=ended - completed,
-        latency=Moments(n=completed, mean=mean, variance=mean * mean),
-    )

@@ -18,7 +18,7 @@ from simulators.arrival_traces import StampTrace, load_trace
 from simulators.arrivals import Bursts, CountReplay, Poisson, Source, StampReplay, Superposed
 from simulators.cluster import Cluster, Node, Quota
 from simulators.deployment import Lifecycle
-from simulators.learning import Change, Learning
+from simulators.learned import learning_of
 from simulators.requests import RequestKernel
 from simulators.scenario import Scenario, trace_path
 from simulators.served import ModelSpec
@@ -32,7 +32,6 @@ from simulators.settings import (
     ExponentialSettings,
     FaultSettings,
     FlashCrowdSettings,
-    LearningSettings,
     LifecycleSettings,
     LognormalSettings,
     PiecesSettings,
@@ -133,7 +132,7 @@ def _spec(
         resources=Resources(cpus=model.cpus, gpus=model.gpus),
         max_ongoing_requests=model.max_ongoing_requests,
         slo_latency_s=model.slo_latency_s,
-        learning=_learning(model.learning) if model.learning is not None else None,
+        learning=learning_of(model.learning, scenario.folder) if model.learning is not None else None,
         marks=marks,
     )
 
@@ -187,39 +186,11 @@ def _lifecycle(settings: LifecycleSettings) -> Lifecycle:
         warm_s=settings.warm_s,
         warm_look_s=settings.warm_look_s,
         stop_s=settings.stop_s,
+        drains_in_place=settings.drains_in_place,
         drain_max_s=settings.drain_max_s if settings.drain_max_s is not None else math.inf,
         capacity_retry_s=settings.capacity_retry_s,
         restart_after_s=settings.restart_after_s,
         start_failure_p=settings.start_failure_p,
-    )
-
-
-def _learning(settings: LearningSettings) -> Learning:
-    return Learning(
-        base_loss=settings.base_loss,
-        noise=settings.noise,
-        label_delay_s=settings.label_delay_s,
-        label_share=settings.label_share,
-        window_rows=settings.window_rows,
-        rows_needed=settings.rows_needed,
-        detection_delay_s=settings.detection_delay_s,
-        delta=settings.delta,
-        trials=settings.trials,
-        concurrent_trials=settings.concurrent_trials,
-        trial_s=settings.trial_s,
-        trial_resources=Resources(cpus=settings.trial_cpus, gpus=settings.trial_gpus),
-        swap_s=settings.swap_s,
-        changes=tuple(
-            Change(
-                kind=each.kind,
-                at_s=each.at_s,
-                until_s=each.until_s if each.until_s is not None else math.inf,
-                harm=each.harm,
-            )
-            for each in settings.changes
-        ),
-        bad_versions=settings.bad_versions,
-        crashing_versions=frozenset(settings.crashing_versions),
     )
 
 

@@ -197,7 +197,7 @@ class SimulatedWorld(Sight):
 
     def _rollout(self, action: StartRollout | SetTraffic | Promote | RollBack, order: Order) -> None:
         served, model = self.served[action.model], self._model(action.model)
-        self._advance(served)
+        self.look(served)
         self._possible(action, served, model)
         match action:
             case StartRollout():
@@ -247,7 +247,7 @@ class SimulatedWorld(Sight):
         challenger.catch_up = lambda: self._advance(served)  # type: ignore[method-assign]
         challenger.fails_to_start = lambda replica: model.versions[action.version].crashes
         served.challenger, served.share, served.shadow = challenger, 0.0, action.shadow
-        served.live, served.answered_beside = {}, 0
+        served.live = {}
         model.set_rollout(shadow=action.shadow)
         challenger.scale(1)
 
@@ -255,7 +255,7 @@ class SimulatedWorld(Sight):
         model = self._model(action.model)
         if model.rollout is None or model.rollout.version != action.version:
             return
-        self._advance(served)
+        self.look(served)
         self._told(order, f"version {action.version} of {action.model} is the champion")
         model.promote(action.version, self.engine.now_s)
         self._end_rollout(served)

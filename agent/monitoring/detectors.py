@@ -41,7 +41,7 @@ class Guarded:
         if not isinstance(value, int | float) or not math.isfinite(value):
             self.rejected += 1
             return
-        before = self.value
+        before = self.value if self._rises_only else None
         self._inner.update(float(value))
         if self._rises_only and not self.drift_detected:
             self._all.add(float(value))

@@ -102,7 +102,7 @@ class ModelMonitor:
                 self._watch_row(served)
             early = self._early.pop(served.key, None)
             if early is not None:
-                self._join(row, early.label, early.at_s)
+                self._join(row, early.label)
             elif row.label is not None:
                 self._pair(row)
         self._forget()
@@ -118,7 +118,7 @@ class ModelMonitor:
             elif row.label is not None:
                 self.duplicate_labels += 1
             else:
-                self._join(row, labelled.label, labelled.at_s)
+                self._join(row, labelled.label)
             self._forget_early(labelled.at_s)
 
     def report(self, at_s: float) -> Report:
@@ -163,12 +163,13 @@ class ModelMonitor:
         self._watches.features(served.features, served.at_s)
         self._watches.stream("prediction", served.prediction, served.at_s)
 
-    def _join(self, row: _Row, label: float, at_s: float) -> None:
+    def _join(self, row: _Row, label: float) -> None:
         row.label = label
         if row.answered is not None:
             loss = self._loss(row.answered, label)
             if self._champion is None or row.version == self._champion:
-                self._watch_loss(loss, at_s)
+                # A symptom dates from the row, not from its late label: whoever trains on what came since then means rows.
+                self._watch_loss(loss, row.at_s)
             if self._comparison is not None:
                 challengers = row.version == self._challenger
                 arm = self._comparison.challenger if challengers else self._comparison.champion

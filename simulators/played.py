@@ -1,0 +1,76 @@
+"""From the played learning that a scenario writes to one that can be run: its rows, and whether its recipes are known."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from agent.recipes import registry
+from agent.recipes.registry import UnknownRecipe
+from agent.strict_yaml import Fault
+from simulators.changes import Change
+from simulators.data_files import DataMissing, data_path
+from simulators.learning import seed_of
+from simulators.played_learning import PlayedLearning
+from simulators.row_streams import FileStream, GeneratedStream, RowStream, StreamError, read_stream
+from simulators.settings import GenerateSettings, PlayedSettings
+
+
+@dataclass(frozen=True)
+class Generated:
+    """Makes generated rows from a seed."""
+
+    settings: GenerateSettings
+    changes: tuple[Change, ...]
+
+    def __call__(self, seed: np.random.SeedSequence) -> RowStream:
+        told = self.settings
+        return GeneratedStream(
+            seed=seed_of(seed, "generated"), features=told.features, signal=told.signal, changes=self.changes
+        )
+
+
+def played_learning(settings: PlayedSettings, folder: Path, **shared: Any) -> PlayedLearning:
+    """Raises DataMissing or StreamError where the rows of the stream can not be had."""
+    source = Generated(settings.generate, shared["changes"]) if settings.generate is not None else None
+    if source is None:
+        read = file_stream(settings, folder, shared["changes"])
+    return PlayedLearning(
+        **shared,
+        stream=source or (lambda seed: read),
+        recipes=settings.recipes,
+        drift=settings.drift,
+        first_rows=settings.first_rows,
+        rows_per_request=settings.rows_per_request,
+        rows_max=settings.rows_max,
+        validation_share=settings.validation_share,
+    )
+
+
+def file_stream(settings: PlayedSettings, folder: Path, changes: tuple[Change, ...] = ()) -> FileStream:
+    """The rows of the file that `settings` name. Raises DataMissing where it is not here, StreamError where it can not be played."""
+    path = data_path(settings.stream or "", folder, "stream")
+    found = read_stream(
+        path, target=settings.target or "", positive=settings.positive, drop=settings.drop, changes=changes
+    )
+    if len(found.labels) <= settings.first_rows:
+        raise StreamError(f"{path}: has {len(found.labels)} rows; expected more than first_rows, {settings.first_rows}")
+    return found
+
+
+def faults(settings: PlayedSettings, folder: Path) -> Iterator[Fault]:
+    """What no type can forbid; keys begin below `learning`. That a file is not here is said where it is to be played."""
+    for index, use in enumerate(settings.recipes):
+        try:
+            registry.build(use)
+        except UnknownRecipe as error:
+            yield ("recipes", index), str(error)
+    try:
+        if settings.stream is not None:
+            file_stream(settings, folder)
+    except DataMissing:
+        return
+    except StreamError as error:
+        yield ("stream",), str(error)
