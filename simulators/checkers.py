@@ -43,7 +43,10 @@ class Checkers:
         self._of_events = [rule for rule in rules if type(rule).event is not Rule.event]
         self._of_deeds = [rule for rule in rules if type(rule).deed is not Rule.deed]
         self._of_the_end = [rule for rule in rules if type(rule).end is not Rule.end]
-        world.watchers.append(self._deed)
+
+    def attend(self) -> None:
+        """Hear of every deed from now on."""
+        self.world.watchers.append(self._deed)
 
     def look(self, event: Event) -> None:
         """After an event. Raises BrokenRule."""

@@ -3,7 +3,7 @@
 from agent.calendar import FreezeCalendar
 from agent.codec import from_json
 from agent.journal.record import Kind
-from policies.action import Action, RollBack, Target, target
+from policies.action import Action, RollBack, Scale, Target, target
 from simulators.engine import Event
 from simulators.rule import Look, Rule
 from simulators.served import Deed
@@ -121,6 +121,27 @@ class NeverTooManyOrders(Rule):
         return f"{len(self._issued_s)} orders within a minute, {limit} are allowed" if too_many else None
 
 
+class ForeignChangesAreRespected(Rule):
+    """A replica count that somebody else has set is left alone for as long as people were promised, once the agent has seen it."""
+
+    def __init__(self, look: Look) -> None:
+        super().__init__(look)
+        self._ordered: dict[str, int] = {}
+
+    def deed(self, deed: Deed) -> str | None:
+        action = deed.order.action
+        if not isinstance(action, Scale):
+            return None
+        last = self._ordered.get(action.deployment)
+        self._ordered[action.deployment] = action.replicas
+        respected_s = self.look.settings.guards.foreign_change_respected_s
+        for at_s, name, replicas in self.look.world.foreign:
+            seen = at_s < deed.order.issued_at_s < at_s + respected_s
+            if name == action.deployment and seen and replicas != last:
+                return f"{name} was set to {replicas} by somebody else at {at_s:g} s, and order {deed.order.number} overwrites it"
+        return None
+
+
 RULES_OF_ORDERS: tuple[type[Rule], ...] = (
     IntentBeforeEffect,
     OneOrderPerTarget,
@@ -128,4 +149,5 @@ RULES_OF_ORDERS: tuple[type[Rule], ...] = (
     NeverWhileFrozen,
     NoOldEpoch,
     NeverTooManyOrders,
+    ForeignChangesAreRespected,
 )

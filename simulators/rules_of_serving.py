@@ -32,10 +32,12 @@ class NeverUnderTheMinimum(Rule):
         return f"{action.deployment} goes to {action.replicas}, under {least}" if action.replicas < least else None
 
     def _restarted(self, action: Restart) -> str | None:
+        """Taking away what does not serve makes nothing worse."""
         running = self.look.world.deployments[action.deployment].running
-        if all(each.id != action.replica for each in running):
+        healthy = [each.id for each in running if each.healthy is not False]
+        if action.replica not in healthy:
             return None
-        left = len(running) - 1
+        left = len(healthy) - 1
         least = self._minimum(action.deployment)
         return f"{action.deployment} keeps {left} replicas, under {least}" if left < least else None
 
@@ -113,14 +115,45 @@ class NothingLostByUs(Rule):
         return None
 
 
+class EveryRequestIsSomewhere(Rule):
+    """What callers sent, and the shadow's copies, reached a deployment, each of them one: shares of traffic lose and double nothing.
+
+    Looked at when a minute is over and when the run is.
+    """
+
+    def event(self, event: Event) -> str | None:
+        return self._wrong() if event.priority == Priority.END else None
+
+    def end(self, at_s: float) -> str | None:
+        return self._wrong()
+
+    def _wrong(self) -> str | None:
+        for name, served in self.look.world.served.items():
+            reached = served.challengers_arrived + sum(each.kernel.snapshot().arrived for each in served.slots())
+            sent = served.offered + served.copied
+            if reached != sent:
+                return f"{sent} requests and copies were sent to {name}, {reached} reached a deployment"
+        return None
+
+
 class CapacityIsReal(Rule):
-    """What runs and trains fits on the nodes that there are, and what nobody holds is free."""
+    """What runs and trains fits on the nodes that there are and is granted, and what nobody holds is free."""
 
     def event(self, event: Event) -> str | None:
         for node in self.look.world.cluster.nodes.values():
             if node.used_cpus > node.cpus + EPSILON or node.used_gpus > node.gpus + EPSILON:
                 return f"{node.name} carries {node.used_cpus:g} CPUs and {node.used_gpus:g} GPUs, more than it has"
-        return self._added_up() if event.priority == Priority.END else None
+        return self._added_up() or self._granted() if event.priority == Priority.END else None
+
+    def _granted(self) -> str | None:
+        cluster = self.look.world.cluster
+        for quota in cluster.quotas:
+            held = cluster.held_under(quota)
+            if not quota.allows(held):
+                return (
+                    f"{', '.join(quota.models)} hold {held.cpus:g} CPUs and {held.gpus:g} GPUs, more than their quota"
+                )
+        return None
 
     def _added_up(self) -> str | None:
         held = self._held()
@@ -144,11 +177,34 @@ class CapacityIsReal(Rule):
                 hold(replica.node, deployment.resources)
             for kept in deployment.warm:
                 hold(kept.node, deployment.resources)
-        for name, node in world.training_nodes.items():
+        for name, nodes in world.training_nodes.items():
             model = world.served[name].model
-            if model is not None and model.job is not None:
-                hold(node, model.job.resources)
+            for node in nodes if model is not None else ():
+                hold(node, model.learning.trial_resources)
         return held
+
+
+class CanaryEndsWithTheAgent(Rule):
+    """Where no agent renews the traffic table, challengers get nothing once it has run out. Looked at when a minute is over."""
+
+    def __init__(self, look: Look) -> None:
+        super().__init__(look)
+        self._expired: dict[str, tuple[float, int]] = {}
+        """Model -> (when its table was last renewed, what had gone to challengers), where it had run out by then."""
+
+    def event(self, event: Event) -> str | None:
+        if event.priority != Priority.END:
+            return None
+        world = self.look.world
+        for name, served in world.served.items():
+            gone = served.beside + served.copied
+            renewed_s, before = self._expired.get(name, (-1.0, gone))
+            if renewed_s == world.renewed_s and gone > before:
+                return f"{gone - before} requests of {name} went to a challenger, and nobody has renewed its table"
+            self._expired.pop(name, None)
+            if event.at_s >= world.renewed_s + world.table_life_s:
+                self._expired[name] = (world.renewed_s, gone)
+        return None
 
 
 class TimeDoesNotGoBack(Rule):
@@ -199,7 +255,7 @@ class Converges(Rule):
     def _stuck(self, deployment: SimDeployment) -> bool:
         """Too few where there is room for one more, or too many; where the controller is away nothing can be asked of it."""
         missing = deployment.wanted - len(deployment.running)
-        room = any(node.fits(deployment.resources) for node in self.look.world.cluster.nodes.values())
+        room = self.look.world.cluster.fits(deployment.resources, deployment.owner)
         placed = any(each.node is not None and each not in deployment.running for each in deployment.live)
         return deployment.controlled and (missing < 0 or (missing > 0 and (room or placed)))
 
@@ -209,6 +265,8 @@ RULES_OF_SERVING: tuple[type[Rule], ...] = (
     NeverOverTheBudget,
     NeverTooManyAtOnce,
     NothingLostByUs,
+    EveryRequestIsSomewhere,
+    CanaryEndsWithTheAgent,
     CapacityIsReal,
     TimeDoesNotGoBack,
     Converges,

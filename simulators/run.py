@@ -125,6 +125,8 @@ class Simulation:
             self.settings = _with_trainings(self.settings, self.scenario)
         self.ledger = Ledger(self.world)
         self.checkers = Checkers(self.world, self.journal, self.settings, seed=self.seed)
+        if self.checked:
+            self.checkers.attend()
         self._schedule(seeds)
 
     def run(self) -> Result:
