@@ -26,6 +26,8 @@ class _Memory:
     """Since when each replica has been far worse than its peers."""
     short_since_s: float | None = None
     """Since when fewer replicas have been healthy than are wanted."""
+    odd_nodes: dict[str, float] = field(default_factory=dict)
+    """Node -> when a replica on it was first restarted for being worse than its peers."""
     asked: set[str] = field(default_factory=set)
     """Replicas that this policy wanted restarted; that they go is no news."""
     told: frozenset[str] = frozenset()
@@ -43,7 +45,9 @@ class ReplaceUnhealthy:
     3. A replica has failed its checks for `unhealthy_for_s`: restart it.
     4. A replica has been far slower than its peers, or has failed far more often, for `patience_s` (see `policies.healing.peers`;
        at least `min_requests` each, none younger than `settle_s`): restart the worst one.
-    5. While another replica starts or stops, 3 and 4 hold. So they do where no two replicas have answered enough to compare.
+    5. One that came to a node after 4 restarted another there, within `node_memory_s`, is not restarted: the node makes replicas
+       slow, and a restart may lead back to it. Tell people once.
+    6. While another replica starts or stops, 3 and 4 hold. So they do where no two replicas have answered enough to compare.
 
     A tick without evidence on a replica neither starts nor clears a suspicion, and never acts on one.
     """
@@ -55,11 +59,13 @@ class ReplaceUnhealthy:
     slow_floor_s: float = 0.05
     error_factor: float = 5.0
     error_floor: float = 0.1
-    min_requests: int = 20
+    min_requests: int = 5
+    """Serve's router gives a slow replica few requests, some in ten seconds, so more would leave it unseen."""
     patience_s: float = 30.0
     settle_s: float = 60.0
     """A young replica is not judged by its latency or errors: first requests are slow."""
     stuck_for_s: float = 300.0
+    node_memory_s: float = 3600.0
     stale_after_s: float = 60.0
     _deployments: dict[str, _Memory] = field(default_factory=dict, init=False, repr=False)
 
@@ -69,7 +75,7 @@ class ReplaceUnhealthy:
                 raise ValueError(f"{name} must be above 1, got {getattr(self, name)}")
         positive(min_requests=self.min_requests, stale_after_s=self.stale_after_s, error_floor=self.error_floor)
         not_negative(unhealthy_for_s=self.unhealthy_for_s, patience_s=self.patience_s, slow_floor_s=self.slow_floor_s)
-        not_negative(settle_s=self.settle_s, stuck_for_s=self.stuck_for_s)
+        not_negative(settle_s=self.settle_s, stuck_for_s=self.stuck_for_s, node_memory_s=self.node_memory_s)
 
     def propose(self, seen: Observation) -> Iterable[Proposal]:
         names = sorted(seen.deployments)
@@ -83,8 +89,10 @@ class ReplaceUnhealthy:
         traffic = self._comparable(deployment, at_s)
         odd = self._odd(traffic)
         self._remember(deployment, memory, at_s, traffic, odd)
-        proposals = self._tell(deployment, memory, at_s)
-        wish = self._unhealthy(deployment, memory, at_s) or self._worst(deployment, memory, at_s, odd)
+        came_back = self._came_back(deployment, memory, odd, at_s)
+        proposals = self._tell(deployment, memory, at_s, came_back)
+        curable = {id: why for id, why in odd.items() if id not in came_back}  # noqa: A001
+        wish = self._unhealthy(deployment, memory, at_s) or self._worst(deployment, memory, at_s, curable)
         if wish is not None and (under_way := _under_way(deployment)) > 0:
             busy = Evidence(name="replicas_under_way", value=under_way, threshold=0, note="one at a time")
             wish = Proposal(action=Hold(subject=deployment.name), because=(busy, *wish.because))
@@ -147,8 +155,10 @@ class ReplaceUnhealthy:
 
     # 1., 2. people
 
-    def _tell(self, deployment: Deployment, memory: _Memory, at_s: float) -> list[Proposal]:
-        news = [*_failed(deployment), *self._stuck(deployment, memory, at_s)]
+    def _tell(
+        self, deployment: Deployment, memory: _Memory, at_s: float, came_back: Mapping[str, str]
+    ) -> list[Proposal]:
+        news = [*_failed(deployment), *self._stuck(deployment, memory, at_s), *_slow_nodes(came_back)]
         serious = bool([text for text, _ in news if text not in memory.told])
         news += [*_gone(deployment, memory), *_replaced(deployment)]
         fresh = [(text, why) for text, why in news if text not in memory.told]
@@ -169,7 +179,20 @@ class ReplaceUnhealthy:
             Evidence(name="short_for_s", value=short_s, threshold=self.stuck_for_s, note=note),
         )
 
-    # 3., 4. restarts
+    # 3., 4., 5. restarts
+
+    def _came_back(
+        self, deployment: Deployment, memory: _Memory, odd: Mapping[str, Evidence], at_s: float
+    ) -> dict[str, str]:
+        """Odd replica -> its node, where it came there after another had been restarted there for being odd."""
+        nodes = memory.odd_nodes
+        memory.odd_nodes = {node: since_s for node, since_s in nodes.items() if at_s - since_s < self.node_memory_s}
+        return {
+            each.id: each.node
+            for each in deployment.running
+            if each.id in odd and each.node in memory.odd_nodes and each.started_at_s is not None
+            if each.started_at_s > memory.odd_nodes[each.node]
+        }
 
     def _unhealthy(self, deployment: Deployment, memory: _Memory, at_s: float) -> Proposal | None:
         since_s = memory.unhealthy_since_s
@@ -190,6 +213,8 @@ class ReplaceUnhealthy:
             return None
         worst = max(lasting, key=lambda each: (_excess(odd[each]), each))
         lasted_s = at_s - memory.odd_since_s[worst]
+        for node in (each.node for each in deployment.running if each.id == worst and each.node is not None):
+            memory.odd_nodes.setdefault(node, at_s)
         patient = Evidence(name="odd_for_s", value=lasted_s, threshold=self.patience_s, note="far worse than its peers")
         return Proposal(action=Restart(deployment=deployment.name, replica=worst), because=(odd[worst], patient))
 
@@ -211,6 +236,13 @@ def _needs_us(deployment: Deployment) -> bool:
 def _failed(deployment: Deployment) -> Iterable[tuple[str, Evidence]]:
     if deployment.status is DeploymentStatus.DEPLOY_FAILED:
         yield "its deployment failed", Evidence(name="deploy_failed", note=deployment.message or "no reason was given")
+
+
+def _slow_nodes(came_back: Mapping[str, str]) -> Iterable[tuple[str, Evidence]]:
+    for node in sorted(set(came_back.values())):
+        count = sum(1 for each in came_back.values() if each == node)
+        note = "replicas that were replaced came back to it and are as slow"
+        yield f"node {node} makes its replicas slow", Evidence(name="slow_on_node", value=count, note=note)
 
 
 def _gone(deployment: Deployment, memory: _Memory) -> Iterable[tuple[str, Evidence]]:

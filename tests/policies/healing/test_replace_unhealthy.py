@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from policies.action import Alert, Hold, Restart
@@ -65,7 +67,7 @@ def test_a_tick_without_evidence_neither_clears_a_suspicion_nor_acts_on_it():
     policy = ReplaceUnhealthy(patience_s=30.0)
     good = [working(0.0, "r1"), working(0.0, "r2")]
     say(policy, 0.0, *good, working(0.0, "r3", 1.0))
-    assert say(policy, 40.0, *good, replica("r3", traffic=traffic(40.0, 5))) == []
+    assert say(policy, 40.0, *good, replica("r3", traffic=traffic(40.0, 4))) == []
     assert say(policy, 50.0, *fleet(50.0, 0.05, 0.05, 1.0)) == [restart("r3")]
 
 
@@ -82,6 +84,30 @@ def test_only_the_worst_is_restarted_and_the_next_waits_until_it_is_replaced():
     rest = fleet(10.0, 0.05, 0.05, 0.05, 1.0)
     assert say(policy, 10.0, *rest, replica("r6", state=ReplicaState.STARTING)) == [HOLD]
     assert say(policy, 20.0, *fleet(20.0, 0.05, 0.05, 0.05, 1.0), working(20.0, "r6")) == [restart("r4")]
+
+
+def test_a_replica_that_comes_back_to_a_slow_node_is_not_restarted_again_but_told_of():
+    """Its node makes it slow: restarts would go on for as long as the node is busy. One that was there before has its one chance."""
+    policy = ReplaceUnhealthy(patience_s=0.0, settle_s=0.0)
+    old = [working(0.0, f"r{n}", 0.05, node="a", started_at_s=0.0) for n in (1, 2, 3)]
+
+    def seen(at_s: float, *slow: Replica):
+        return say(
+            policy, at_s, *(replace(each, traffic=traffic(at_s, 100, latency_p50_s=0.05)) for each in old), *slow
+        )
+
+    slow = [
+        working(100.0, "r4", 1.0, node="b", started_at_s=0.0),
+        working(100.0, "r5", 0.9, node="b", started_at_s=0.0),
+    ]
+    assert seen(100.0, *slow) == [restart("r4")]
+    back = working(200.0, "r6", 1.0, node="b", started_at_s=150.0)
+    first, second = seen(200.0, back, working(200.0, "r5", 0.9, node="b", started_at_s=0.0))
+    assert told(first) == ("critical", f"{D}: node b makes its replicas slow")
+    assert second == restart("r5")
+    assert seen(210.0, working(210.0, "r6", 1.0, node="b", started_at_s=150.0)) == []
+    late = 100.0 + policy.node_memory_s
+    assert seen(late, working(late, "r6", 1.0, node="b", started_at_s=150.0)) == [restart("r6")]
 
 
 def test_a_young_replica_is_not_judged():
