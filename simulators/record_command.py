@@ -1,0 +1,170 @@
+"""`homeostat sim record`, and `homeostat replay JOURNAL --policy FILE`. What they do is imported when they are called.
+
+The agent's own `replay`, which checks a journal and needs no world, stays as it is where no `--policy` is given.
+"""
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from agent.journal.record import Entry
+    from agent.settings import PolicySettings
+    from simulators.recorded.recording import Recording
+    from simulators.recorded.scenario import Recorded
+
+EXPORTED = ".jsonl"
+MOMENTS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"]
+JournalArgument = Annotated[
+    str, typer.Argument(help="SQLite file, database URL, or a .jsonl that `homeostat journal export` wrote.")
+]
+FromOption = Annotated[datetime | None, typer.Option("--from", formats=MOMENTS, help="Begin here (UTC).")]
+UntilOption = Annotated[datetime | None, typer.Option("--until", formats=MOMENTS, help="End here (UTC).")]
+
+
+def register(app: typer.Typer, sim_app: typer.Typer) -> None:
+    """Add `sim record`, and let `replay` take other policies."""
+    from agent import cli  # noqa: PLC0415
+
+    sim_app.command("record")(sim_record)
+    app.registered_commands[:] = [each for each in app.registered_commands if each.callback is not cli.replay]
+    app.command("replay")(replay)
+
+
+def sim_record(
+    journal: JournalArgument,
+    *,
+    out: Annotated[
+        Path, typer.Option(metavar="FILE.scenario.yaml", help="Write the scenario here, and its trace beside it.")
+    ] = Path("recorded.scenario.yaml"),
+    begin: FromOption = None,
+    end: UntilOption = None,
+    bin_s: Annotated[
+        float | None, typer.Option(min=1.0, help="Width of the trace's bins; else what the telemetry can tell apart.")
+    ] = None,
+    force: Annotated[bool, typer.Option(help="Write over files that are there.")] = False,
+) -> None:
+    """Turn the journal of a real run into a scenario: its traffic, its replicas, its faults, and the agent's settings.
+
+    What is estimated, and what is not known, is said in comments of the file. Exit 2 where the journal holds too little.
+    """
+    trace = f"{out.name.removesuffix('.yaml').removesuffix('.scenario')}.csv.gz"
+    there = [str(file) for file in (out, out.parent / trace) if file.exists()]
+    if there and not force:
+        _refuse(f"{' and '.join(there)}: there already; expected another --out, or --force")
+    found = _recorded(journal, _recording(journal, begin, end), trace, bin_s)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        found.write(out)
+    except OSError as error:
+        _refuse(f"{out}: can not be written: {error.strerror}")
+    from simulators.recorded.told import told_recorded  # noqa: PLC0415
+    from simulators.scenario import load  # noqa: PLC0415
+
+    load(out)
+    told_recorded(found, out)
+
+
+def replay(
+    journal: JournalArgument,
+    *,
+    policy: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Tell what would have happened under the policies in FILE.")
+    ] = None,
+    seeds: Annotated[str, typer.Option(metavar="1,2,3", help="With --policy: simulate from each of these.")] = "1,2,3",
+    act: Annotated[
+        bool, typer.Option("--act", help="With --policy: both may act, whatever autonomy the journal records.")
+    ] = False,
+    begin: FromOption = None,
+    end: UntilOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")] = False,
+) -> None:
+    """Feed a journal's observations to a fresh agent and check that it decides the same, byte for byte.
+
+    With --policy: where other policies would have decided differently, and what would have come of it in a simulation of the journal.
+    """
+    if policy is None:
+        from agent import cli  # noqa: PLC0415
+
+        cli.replay(journal, as_json)
+        return
+    numbers = list(_numbers(seeds))
+    policies = _policies(policy)
+    recording = _recording(journal, begin, end)
+    from simulators.quiet import silenced  # noqa: PLC0415
+    from simulators.recorded.counterfactual import play_both  # noqa: PLC0415
+    from simulators.recorded.divergence import divergence  # noqa: PLC0415
+    from simulators.recorded.told import told_counterfactual  # noqa: PLC0415
+
+    found = _recorded(journal, recording, "recorded.csv.gz", None)
+    with silenced():
+        apart = divergence(_entries(journal), policies, act=act, until_s=recording.end_s)
+        both = play_both(found, policies, numbers, act=act)
+    told_counterfactual(found, apart, both, policy, as_json=as_json)
+    raise typer.Exit(1 if both.own.broken or both.other.broken else 0)
+
+
+def _numbers(seeds: str) -> Iterator[int]:
+    for text in seeds.split(","):
+        try:
+            yield int(text)
+        except ValueError:
+            _refuse(f"--seeds: found {text!r}; expected whole numbers, such as 1,2,3")
+
+
+def _policies(file: Path) -> "tuple[PolicySettings, ...]":
+    from simulators.scenario import ScenarioError, load_policies  # noqa: PLC0415
+
+    try:
+        return load_policies(file)
+    except ScenarioError as error:
+        _refuse(str(error))
+
+
+def _entries(journal: str) -> "Iterable[Entry]":
+    from agent.cli import journal_at  # noqa: PLC0415
+    from agent.journal.export import exported  # noqa: PLC0415
+
+    if not journal.endswith(EXPORTED):
+        return journal_at(journal).entries()
+    if not Path(journal).is_file():
+        _refuse(f"{journal}: there is no such file")
+    return exported(Path(journal))
+
+
+def _recording(journal: str, begin: datetime | None, end: datetime | None) -> "Recording":
+    from simulators.recorded.recording import read  # noqa: PLC0415
+
+    try:
+        return read(_entries(journal), from_s=_seconds(begin), until_s=_seconds(end))
+    except ValueError as error:  # of the recording, or of a line that is no entry
+        _refuse(f"{_shown(journal)}: {error}")
+
+
+def _recorded(journal: str, recording: "Recording", trace: str, bin_s: float | None) -> "Recorded":
+    from simulators.recorded.scenario import recorded  # noqa: PLC0415
+
+    return recorded(recording, source=_shown(journal), trace_name=trace, bin_s=bin_s)
+
+
+def _shown(journal: str) -> str:
+    """Without a password that somebody has put into a URL."""
+    if "://" not in journal:
+        return journal
+    from sqlalchemy import make_url  # noqa: PLC0415
+
+    return make_url(journal).render_as_string(hide_password=True)
+
+
+def _seconds(moment: datetime | None) -> float | None:
+    return None if moment is None else moment.replace(tzinfo=UTC).timestamp()
+
+
+def _refuse(told: str) -> NoReturn:
+    from rich.console import Console  # noqa: PLC0415
+
+    Console(stderr=True).print(told, style="red", markup=False, highlight=False, soft_wrap=True)
+    raise typer.Exit(2)

@@ -1,0 +1,144 @@
+"""Where other policies would have decided differently, open loop: they see what was seen, and nothing that they order comes true.
+
+Exact up to the first difference; after it the world that they would have made is no longer the one that they are shown.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from agent.assembly import build_core
+from agent.codec import from_json, to_json
+from agent.core import Core
+from agent.journal.life import Beginning
+from agent.journal.record import Entry, Kind
+from agent.settings import AutonomySettings, PolicySettings, Settings
+from policies.observation import Observation
+
+Plain = Mapping[str, Any]
+FREE = AutonomySettings.model_validate({"default": "act"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """At one tick, for one target: what was ordered in life and what the other policies order. None: nothing."""
+
+    at_s: float
+    seq: int
+    """Of the observation in the journal."""
+    target: str
+    recorded: Plain | None
+    other: Plain | None
+    why: Plain | None
+    """The order whose evidence says why: the other's, or else the recorded one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Divergence:
+    """`ticks` were compared and `alike` of them decided the same. `firsts` holds the first difference of each target, in order."""
+
+    ticks: int
+    alike: int
+    firsts: tuple[Difference, ...]
+    recorded: Mapping[str, int]
+    """Orders by kind."""
+    other: Mapping[str, int]
+
+
+def divergence(
+    entries: Iterable[Entry],
+    policies: Sequence[PolicySettings],
+    *,
+    act: bool = False,
+    until_s: float | None = None,
+) -> Divergence:
+    """Feed the observations of a journal to cores with `policies`, begun whenever the agent began; with `act` they may act."""
+    changed: dict[str, Any] = {"policies": tuple(policies)}
+    if act:
+        changed["autonomy"] = FREE
+    compared = _Compared(changed)
+    for entry in entries:
+        if until_s is not None and entry.at_s > until_s:
+            break
+        compared.take(entry)
+    return compared.result()
+
+
+@dataclass
+class _Compared:
+    changed: Plain
+    core: Core | None = None
+    ticks: int = 0
+    alike: int = 0
+    firsts: dict[str, Difference] = field(default_factory=dict)
+    recorded: Counter[str] = field(default_factory=Counter)
+    other: Counter[str] = field(default_factory=Counter)
+    _seq: int = 0
+    _at_s: float = 0.0
+    _open: bool = False
+    _theirs: dict[str, Plain] = field(default_factory=dict)
+    _ours: dict[str, Plain] = field(default_factory=dict)
+
+    def take(self, entry: Entry) -> None:
+        match entry.kind:
+            case Kind.STARTED:
+                self._close()
+                self.core = _core(entry.payload, self.changed)
+            case Kind.OBSERVED if self.core is not None:
+                self._close()
+                self._open, self._seq, self._at_s = True, entry.seq, entry.at_s
+                orders = self.core.step(from_json(Observation, entry.payload)).orders
+                self._theirs = {_target(plain["action"]): plain for plain in map(to_json, orders)}
+            case Kind.INTENT:
+                self._ours[_target(entry.payload["action"])] = entry.payload
+            case Kind.REFUSED if self.core is not None:
+                self._refuse(entry.payload)
+
+    def _refuse(self, refusal: Plain) -> None:
+        """What the world refused it would have refused the other policies as well."""
+        ours = next((each for each in self._ours.values() if each["number"] == refusal["number"]), None)
+        theirs = self._theirs.get(_target(ours["action"])) if ours is not None else None
+        if self.core is not None and ours is not None and theirs is not None and theirs["action"] == ours["action"]:
+            self.core.refused(theirs["number"], refusal["reason"])
+
+    def _close(self) -> None:
+        """The tick is over: compare."""
+        if self._open:
+            self.ticks += 1
+            found = list(self._differences())
+            self.alike += not found
+            for each in found:
+                self.firsts.setdefault(each.target, each)
+            self.recorded.update(each["action"]["kind"] for each in self._ours.values())
+            self.other.update(each["action"]["kind"] for each in self._theirs.values())
+        self._open, self._ours, self._theirs = False, {}, {}
+
+    def _differences(self) -> Iterator[Difference]:
+        for target in sorted(self._ours.keys() | self._theirs.keys()):
+            ours, theirs = self._ours.get(target), self._theirs.get(target)
+            mine, other = (each["action"] if each is not None else None for each in (ours, theirs))
+            if mine != other:
+                why = theirs if theirs is not None else ours
+                yield Difference(at_s=self._at_s, seq=self._seq, target=target, recorded=mine, other=other, why=why)
+
+    def result(self) -> Divergence:
+        self._close()
+        return Divergence(
+            ticks=self.ticks,
+            alike=self.alike,
+            firsts=tuple(sorted(self.firsts.values(), key=lambda each: each.seq)),
+            recorded=dict(self.recorded),
+            other=dict(self.other),
+        )
+
+
+def _core(payload: Plain, changed: Plain) -> Core:
+    beginning = from_json(Beginning, {name: value for name, value in payload.items() if name != "settings"})
+    settings = Settings.model_validate(payload["settings"])
+    return build_core(settings.model_copy(update=dict(changed)), beginning)
+
+
+def _target(action: Plain) -> str:
+    """Where two actions meet; as `policies.action.target`, of plain values."""
+    return str(action.get("deployment") or action.get("model") or action.get("subject"))

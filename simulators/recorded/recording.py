@@ -1,0 +1,184 @@
+"""What a journal holds of one stretch of time, without a hole that could not be filled. Pure over entries."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import Any
+
+from agent.codec import from_json
+from agent.journal.record import Entry, Kind
+from agent.settings import Settings
+from policies.observation import Deployment, Observation
+
+GAP_TICKS = 4
+"""So many ticks without an observation are a gap: one that is late or two that are missed are none."""
+GAP_LEAST_S = 60.0
+GAP_FILLED_S = 900.0
+"""Longer gaps part a recording: what traffic did in them is anybody's guess."""
+CHALLENGER = "challenger"
+
+
+class RecordingError(ValueError):
+    """A journal of which no scenario can be made, and why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """Nothing was seen between two observations."""
+
+    begin_s: float
+    end_s: float
+
+    @property
+    def length_s(self) -> float:
+        return self.end_s - self.begin_s
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recording:
+    """Observations in order, and what was ordered, said and begun between the first and the last of them."""
+
+    settings: Settings
+    """Of the last life of the agent in this stretch."""
+    seen: Sequence[Observation]
+    intents: Sequence[tuple[float, Mapping[str, Any]]] = ()
+    """(moment, order) as written."""
+    starts_s: Sequence[float] = ()
+    said: Sequence[tuple[float, Mapping[str, Any]]] = ()
+    gaps: Sequence[Gap] = ()
+    notes: Sequence[str] = ()
+    """What a reader has to know about the choice of this stretch."""
+
+    @property
+    def origin_s(self) -> float:
+        """The moment that is 0 in the scenario: one tick before the first look, as scenarios begin."""
+        return self.seen[0].at_s - self.settings.tick_s
+
+    @property
+    def end_s(self) -> float:
+        return self.seen[-1].at_s
+
+    @property
+    def duration_s(self) -> float:
+        return self.end_s - self.origin_s
+
+    def deployments(self) -> dict[str, list[tuple[float, Deployment]]]:
+        """(moment, deployment) by name, in order; challengers, which come and go with their rollouts, are left out."""
+        found: dict[str, list[tuple[float, Deployment]]] = {}
+        for seen in self.seen:
+            for name, each in seen.deployments.items():
+                if each.slot != CHALLENGER:
+                    found.setdefault(name, []).append((seen.at_s, each))
+        return found
+
+    def actions(self, kind: str) -> list[tuple[float, Mapping[str, Any]]]:
+        """(moment, action) of all orders of one kind."""
+        return [(at_s, order["action"]) for at_s, order in self.intents if order["action"]["kind"] == kind]
+
+
+def read(entries: Iterable[Entry], *, from_s: float | None = None, until_s: float | None = None) -> Recording:
+    """The longest stretch of a journal, or of a part of it, in which no gap is too long to fill.
+
+    Raises RecordingError where there is none with traffic.
+    """
+    pile = _Pile()
+    for entry in entries:
+        pile.take(entry, from_s, until_s)
+    return pile.recording()
+
+
+@dataclass
+class _Pile:
+    """Everything that was read."""
+
+    entries: int = 0
+    settings: list[tuple[float, Settings]] = field(default_factory=list)
+    seen: list[Observation] = field(default_factory=list)
+    intents: list[tuple[float, Mapping[str, Any]]] = field(default_factory=list)
+    said: list[tuple[float, Mapping[str, Any]]] = field(default_factory=list)
+
+    def take(self, entry: Entry, from_s: float | None, until_s: float | None) -> None:
+        self.entries += 1
+        if entry.kind == Kind.STARTED:  # also before the stretch: it says what the agent in it was told
+            self.settings.append((entry.at_s, Settings.model_validate(entry.payload["settings"])))
+        if (from_s is not None and entry.at_s < from_s) or (until_s is not None and entry.at_s > until_s):
+            return
+        match entry.kind:
+            case Kind.OBSERVED:
+                self.seen.append(from_json(Observation, entry.payload))
+            case Kind.INTENT:
+                self.intents.append((entry.at_s, entry.payload))
+            case Kind.CONTROL:
+                self.said.append((entry.at_s, entry.payload))
+
+    def recording(self) -> Recording:
+        self._check()
+        tick_s = self.settings[-1][1].tick_s
+        stretches = list(_stretches(self.seen, tick_s))
+        chosen = max(stretches, key=lambda each: each[-1].at_s - each[0].at_s)
+        begin_s, end_s = chosen[0].at_s, chosen[-1].at_s
+        lives = [(at_s, each) for at_s, each in self.settings if at_s <= end_s] or self.settings[:1]
+        within = [each for each in lives if each[0] >= begin_s - tick_s] or lives[-1:]
+        recording = Recording(
+            settings=lives[-1][1],
+            seen=chosen,
+            intents=[each for each in self.intents if begin_s <= each[0] <= end_s],
+            starts_s=[at_s for at_s, _ in within],
+            said=[each for each in self.said if begin_s <= each[0] <= end_s],
+            gaps=list(_gaps(chosen, tick_s)),
+        )
+        notes = [*_notes_on_stretches(stretches, chosen), *_notes_on_lives([each for _, each in within])]
+        return replace(recording, notes=notes)
+
+    def _check(self) -> None:
+        if not self.entries:
+            raise RecordingError("the journal is empty: no agent has written to it yet")
+        if not self.settings:
+            raise RecordingError(
+                f"none of its {self.entries} entries is the start of an agent; expected one that `homeostat run` wrote"
+            )
+        if not self.seen:
+            raise RecordingError("nothing was observed in the chosen time; expected at least two ticks of an agent")
+        with_traffic = [each for each in self.seen if any(d.traffic is not None for d in each.deployments.values())]
+        if len(with_traffic) < 2:
+            raise RecordingError(
+                f"{len(with_traffic)} of {len(self.seen)} observations hold traffic; expected at least two. "
+                "Did the agent watch deployments, and could it read Serve's metrics? `homeostat doctor` tells"
+            )
+
+
+def _stretches(seen: Sequence[Observation], tick_s: float) -> Iterator[list[Observation]]:
+    begin = 0
+    for place, (before, after) in enumerate(pairwise(seen), 1):
+        if after.at_s - before.at_s > max(GAP_FILLED_S, GAP_TICKS * tick_s):
+            yield list(seen[begin:place])
+            begin = place
+    yield list(seen[begin:])
+
+
+def _gaps(seen: Sequence[Observation], tick_s: float) -> Iterator[Gap]:
+    for before, after in pairwise(seen):
+        if after.at_s - before.at_s > max(GAP_LEAST_S, GAP_TICKS * tick_s):
+            yield Gap(begin_s=before.at_s, end_s=after.at_s)
+
+
+def _notes_on_stretches(stretches: Sequence[Sequence[Observation]], chosen: Sequence[Observation]) -> Iterator[str]:
+    if len(stretches) > 1:
+        others = "; ".join(
+            f"{moment(each[0].at_s)} to {moment(each[-1].at_s)}" for each in stretches if each is not chosen
+        )
+        yield (
+            f"the agent was away for more than {GAP_FILLED_S / 60:g} minutes, {len(stretches) - 1} times; "
+            f"the longest stretch without such a gap was taken, and left out: {others}"
+        )
+
+
+def _notes_on_lives(lives: Sequence[Settings]) -> Iterator[str]:
+    if any(each != lives[-1] for each in lives):
+        yield f"the settings changed {len(lives) - 1} times meanwhile; the last ones are taken for all of it"
+
+
+def moment(at_s: float) -> str:
+    """POSIX seconds as a person reads them, UTC."""
+    return datetime.fromtimestamp(at_s, tz=UTC).strftime("%Y-%m-%d %H:%M:%S")
