@@ -9,8 +9,9 @@ from pathlib import Path
 
 from agent.settings import PolicySettings
 from agent.strict_yaml import dotted, read
-from simulators.scenario import DataMissing, Scenario, ScenarioError, load, load_policies, trace_path
-from simulators.settings import TraceSettings
+from simulators.data_files import DataMissing, data_path
+from simulators.scenario import Scenario, ScenarioError, load, load_policies
+from simulators.settings import PlayedSettings, TraceSettings
 
 PATTERN = "*.scenario.yaml"
 
@@ -79,21 +80,27 @@ def _scenario(file: Path, faults: list[str]) -> Scenario | None:
     except ScenarioError as error:
         faults.append(str(error))
         return None
-    faults += _missing_traces(scenario)
+    faults += _missing_data(scenario)
     return scenario
 
 
-def _missing_traces(scenario: Scenario) -> Iterator[str]:
+def _missing_data(scenario: Scenario) -> Iterator[str]:
     """Scenarios may be checked where their data is not; to be played they need it."""
+    models = scenario.settings.models.items()
     traces = [
-        (("models", name, "traffic", index, "path"), each.path)
-        for name, model in scenario.settings.models.items()
+        (("models", name, "traffic", index, "path"), "trace", each.path)
+        for name, model in models
         for index, each in enumerate(model.traffic)
         if isinstance(each, TraceSettings)
     ]
-    for keys, path in traces:
+    streams = [
+        (("models", name, "learning", "stream"), "stream", model.learning.stream)
+        for name, model in models
+        if isinstance(model.learning, PlayedSettings) and model.learning.stream is not None
+    ]
+    for keys, what, path in (*traces, *streams):
         try:
-            trace_path(path, scenario.folder)
+            data_path(path, scenario.folder, what)
         except DataMissing as error:
             located = read(Path(scenario.file).read_text(encoding="utf-8"), scenario.file)
             yield f"{scenario.file}:{located.line(keys)}: {dotted(keys)}: {error}"
