@@ -7,10 +7,11 @@ What a stage must show is in `policies.rollout.gates`; why the statistics may be
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from policies.action import Action, Alert, Evidence, Hold, Promote, Proposal, RollBack, SetTraffic, StartRollout
+from policies.action import Action, Alert, Evidence, Hold, Promote, Proposal, RollBack, Scale, SetTraffic, StartRollout
 from policies.observation import Comparison, Model, Observation, Rollout, Version
 from policies.parameters import inside_unit, not_negative, positive
 from policies.rollout.gates import Gate, Verdict, error_gate, latency_gate, loss_gate, tail_gate
+from policies.rollout.room import Room
 from policies.rollout.watch import regression
 
 Because = tuple[Evidence, ...]
@@ -25,7 +26,8 @@ class Staged:
     1. A person asked for a rollback: the running rollout ends, or else the champion goes back to `previous`. Once per request.
     2. A rollout runs:
        a. it can not serve, or it is in shadow and a newer candidate waits, or some gate failed: roll back;
-       b. every gate passed and the stage lasted `stage_min_s`: go to the next of `steps`, after the last one promote;
+       b. every gate passed and the stage lasted `stage_min_s`: go to the next of `steps`, after the last one promote; where
+          too few challengers run to carry the step as the champion's replicas would, scale them up first;
        c. no verdict after `stage_timeout_s`: roll back, inconclusive;
        d. else, and whenever the comparison is missing or stale: hold.
     3. The champion was promoted within `watch_s` and its error drifted since, to a loss above the one it was promoted with:
@@ -39,7 +41,8 @@ class Staged:
     steps: tuple[float, ...] = (0.1, 0.5)
     """The parts of the keys that the challenger answers, stage by stage; shadow comes before, promotion after."""
     shadow: float = 1.0
-    """The part of the champion's rows that is copied to the challenger, in shadow and in the canary steps."""
+    """The part of the champion's rows that is copied to the challenger, in shadow and in the canary steps; fewer where its replicas
+    would get more than each of the champion's, for a challenger that is overrun says nothing about its version."""
     margin: float = 0.01
     """How much worse the challenger's mean loss may be, in units of the loss."""
     error_margin: float = 0.02
@@ -82,14 +85,14 @@ class Staged:
         for model in (seen.models[name] for name in sorted(seen.models)):
             if model.managed:
                 self._forget(model)
-                wish = self._by_hand(model, seen) or self._by_evidence(model, seen.at_s)
+                wish = self._by_hand(model, seen) or self._by_evidence(model, Room.of(model.name, seen), seen.at_s)
                 proposals += [wish] if wish is not None else []
         return proposals
 
-    def _by_evidence(self, model: Model, at_s: float) -> Proposal | None:
+    def _by_evidence(self, model: Model, room: Room, at_s: float) -> Proposal | None:
         if model.rollout is not None:
-            return self._running(model, model.rollout, at_s)
-        return self._watching(model, at_s) or self._waiting(model)
+            return self._running(model, model.rollout, room, at_s)
+        return self._watching(model, at_s) or self._waiting(model, room)
 
     def _forget(self, model: Model) -> None:
         """Drop what was kept of versions that are no longer on the scene."""
@@ -124,7 +127,7 @@ class Staged:
 
     # 2. a rollout runs
 
-    def _running(self, model: Model, rollout: Rollout, at_s: float) -> Proposal:
+    def _running(self, model: Model, rollout: Rollout, room: Room, at_s: float) -> Proposal:
         gates = self._gates(rollout.comparison, at_s)
         against = self._against(model, rollout, gates)
         if against:
@@ -137,7 +140,7 @@ class Staged:
         if not rollout.ready:
             because = (Evidence(name="ready", note="the challenger is not ready everywhere yet"), *because)
         elif gates and all(each.verdict is Verdict.PASSED for each in gates) and stage_s >= self.stage_min_s:
-            return self._forward(model, rollout, because)
+            return self._forward(model, rollout, room, because)
         if stage_s >= self.stage_timeout_s:
             slow = Evidence(name="stage_timeout_s", value=stage_s, threshold=self.stage_timeout_s, note="inconclusive")
             return self._back(model, rollout.version, model.champion, (slow, *because))
@@ -172,15 +175,23 @@ class Staged:
         age_s = None if rollout.comparison is None else at_s - rollout.comparison.measured_at_s
         return Evidence(name="comparison_age_s", value=age_s, threshold=self.stale_after_s, note="no fresh comparison")
 
-    def _forward(self, model: Model, rollout: Rollout, because: Because) -> Proposal:
+    def _forward(self, model: Model, rollout: Rollout, room: Room, because: Because) -> Proposal:
         for step in self.steps:
             if step > rollout.share:
-                action = SetTraffic(model=model.name, version=rollout.version, share=step, shadow=self.shadow)
-                return Proposal(action=action, because=because)
+                return self._step(model, rollout, step, room, because)
         self._chosen[model.name] = (rollout.version, because)
         if rollout.comparison is not None and rollout.comparison.challenger.loss.n:
             self._loss_then[model.name, rollout.version] = rollout.comparison.challenger.loss.mean
         return self._promote(model, rollout.version, because)
+
+    def _step(self, model: Model, rollout: Rollout, share: float, room: Room, because: Because) -> Proposal:
+        needed, there = room.needed(share), room.challengers
+        if room.challenger is not None and there is not None and there < needed:
+            few = Evidence(name="challengers", value=there, threshold=needed, note=f"before it answers {share:g}")
+            return Proposal(action=Scale(deployment=room.challenger, replicas=needed), because=(few, *because))
+        shadow = room.copies(self.shadow, share, needed if there is None else there)
+        action = SetTraffic(model=model.name, version=rollout.version, share=share, shadow=shadow)
+        return Proposal(action=action, because=because)
 
     def _promote(self, model: Model, version: str, because: Because) -> Proposal:
         found = next((each for each in model.candidates if each.number == version), None)
@@ -201,7 +212,7 @@ class Staged:
 
     # 4. candidates wait
 
-    def _waiting(self, model: Model) -> Proposal | None:
+    def _waiting(self, model: Model, room: Room) -> Proposal | None:
         if not model.candidates:
             return None
         newest, champion = model.candidates[-1], model.champion
@@ -214,7 +225,8 @@ class Staged:
             judged = self._judged.get((model.name, candidate.number))
             if judged is not None or candidate is not newest:
                 return self._back(model, candidate.number, champion, judged or (_overtaken(newest),))
-        action = StartRollout(model=model.name, version=newest.number, digest=newest.digest, shadow=self.shadow)
+        shadow = room.copies(self.shadow, 0.0, challengers=1)
+        action = StartRollout(model=model.name, version=newest.number, digest=newest.digest, shadow=shadow)
         new = Evidence(name="candidate", value=newest.score, note=f"version {newest.number} is the newest candidate")
         return Proposal(action=action, because=(new,))
 
