@@ -92,9 +92,8 @@ def read_stream(
         labels = pd.to_numeric(truth, errors="coerce").to_numpy(dtype=float)
         if not np.isfinite(labels).all():
             row = int(np.flatnonzero(~np.isfinite(labels))[0])
-            raise StreamError(
-                f"{path}:{row + 2}: {target}: found {truth.iloc[row]!r}; expected a number, or give `positive`"
-            )
+            (found,) = truth.iloc[row : row + 1].tolist()
+            raise StreamError(f"{path}:{row + 2}: {target}: found {found!r}; expected a number, or give `positive`")
     return FileStream(features=table.drop(columns=[target, *drop]), labels=labels, changes=changes)
 
 

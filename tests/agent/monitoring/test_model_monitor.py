@@ -92,6 +92,20 @@ def test_drift_in_labels_and_in_a_feature_is_found_and_stays_until_a_new_champio
     )
 
 
+def test_a_symptom_of_error_dates_from_the_rows_and_not_from_their_late_labels() -> None:
+    """Rows turn bad at 1,500 and their labels come 1,000 s later: a training "since the symptom" must get the bad rows."""
+    drawn = np.random.default_rng(0)
+    monitor = ModelMonitor(SETTINGS)
+    for n in range(4000):
+        monitor.rows([row(str(n), 0.2, at_s=float(n))])
+        if n >= 1000:
+            truth = float(drawn.random() < (0.2 if n - 1000 < 1500 else 0.9))
+            monitor.labels([label(str(n - 1000), truth, at_s=float(n))])
+    found = {(s.kind, s.detector): s.since_s for s in monitor.report(4000.0).symptoms}
+    assert set(found) == {("error_drift", "adwin"), ("performance", "window_mean")}
+    assert all(1500.0 <= since_s < 1700.0 for since_s in found.values())
+
+
 def test_a_feature_full_of_nan_neither_alarms_as_drift_nor_deafens_the_detectors() -> None:
     """Missing values are a symptom of data quality; a shift after them is still found."""
     drawn = np.random.default_rng(1)
