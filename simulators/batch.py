@@ -125,6 +125,8 @@ class Batch:
         with ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(board,)) as pool:
             with _deaf():
                 places = {pool.submit(_play, n, task, self.drawn): n for n, task in enumerate(self.tasks)}
+                # The pool sees the death of those processes only that were there when it was last asked for something.
+                pool.submit(int)
             left: set[Future[Outcome | None]] = set(places)
             while left:
                 finished, left = wait(left, LOOK_EVERY_S, FIRST_COMPLETED)
