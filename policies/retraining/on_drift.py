@@ -46,6 +46,9 @@ class OnDrift:
     5. Harmful drift of a managed model: retrain, unless one of these says to hold:
        a training runs, a rollout runs, or a candidate waits; the champion, or the last training, is younger than `settle_s`;
        fewer than `min_rows` labelled rows came since the last training, or fewer than `min_rows_after_drift` since the drift;
+       rows were broken less than `settle_s` ago, so that what is judged may be those; the loss is back within `recovered_within`
+       of its reference, as after an incident or a season. An alarm of `error_drift` that began on broken rows does not count: it
+       stays when they are over, while `performance` is taken back;
        the last training failed less than `retry_after_s` ago, doubled for each further failure in a row.
 
     Where at least `min_rows` labelled rows came since the drift, older rows than `margin_s` before it are left out.
@@ -57,6 +60,8 @@ class OnDrift:
     margin_s: float = 0.0
     """A detector sees a drift late; rows from so long before its alarm belong to the new times too."""
     settle_s: float = 600.0
+    recovered_within: float = 0.05
+    """A loss at most so much above its reference, as a part of that, does no harm worth learning from."""
     retry_after_s: float = 600.0
     retry_after_max_s: float = 86400.0
     rows_max: int | None = None
@@ -73,6 +78,7 @@ class OnDrift:
         positive(quarantine_step_s=self.quarantine_step_s)
         not_negative(min_rows=self.min_rows, min_rows_after_drift=self.min_rows_after_drift, margin_s=self.margin_s)
         not_negative(settle_s=self.settle_s, retry_after_max_s=self.retry_after_max_s)
+        not_negative(recovered_within=self.recovered_within)
 
     def propose(self, seen: Observation) -> Iterable[Proposal]:
         self._models = {name: self._models.get(name, _Memory()) for name in sorted(seen.models)}
@@ -87,14 +93,21 @@ class OnDrift:
         if report is None or unreadable is not None:
             return [Proposal(action=Hold(subject=model.name), because=(unreadable,))] if unreadable is not None else []
         broken = [each for each in report.symptoms if each.kind == "data_quality"]
-        harmful = [each for each in report.symptoms if each.kind in self.kinds and each not in broken]
+        drifted = [each for each in report.symptoms if each.kind in self.kinds and each not in broken]
+        harmful = [
+            each for each in drifted if each.kind != "error_drift" or not self._began_on_broken_rows(each, model)
+        ]
         self._remember(model, memory, report, harmful)
         proposals = self._quarantine(model, memory, broken, at_s)
         if harmful and model.managed:
             proposals.append(self._retrain(model, memory, report, harmful, at_s, broken=bool(broken)))
-        acted_on = harmful if model.managed else []
+        acted_on = drifted if model.managed else []
         proposals += self._tell(model, memory, [each for each in report.symptoms if each not in acted_on])
         return proposals
+
+    def _began_on_broken_rows(self, symptom: Symptom, model: Model) -> bool:
+        """Within a quarantined stretch, or so soon after it that their labels were still coming."""
+        return any(each.since_s <= symptom.since_s < each.until_s + self.settle_s for each in model.quarantined)
 
     def _unreadable(self, model: Model, at_s: float) -> Evidence | None:
         """Why the report of `model` can not be used."""
@@ -160,6 +173,8 @@ class OnDrift:
             *self._busy(model),
             *self._too_soon(model, memory, at_s),
             *self._too_few(memory, report),
+            *self._broken_lately(memory, at_s),
+            *self._recovered(report),
         )
         if against:
             return Proposal(action=Hold(subject=model.name), because=(*against, *shown))
@@ -199,6 +214,22 @@ class OnDrift:
         return (
             Evidence(name="since_last_training_s", value=rested_s, threshold=wait_s, note=f"job {job.id} {job.state}"),
         )
+
+    def _broken_lately(self, memory: _Memory, at_s: float) -> Because:
+        ended_s = memory.bad_rows.until_s
+        if ended_s <= 0 or at_s - ended_s >= self.settle_s:
+            return ()
+        note = "their labels may still be coming"
+        return (Evidence(name="since_broken_rows_s", value=at_s - ended_s, threshold=self.settle_s, note=note),)
+
+    def _recovered(self, report: Report) -> Because:
+        loss, reference = report.loss, report.loss_reference
+        if loss is None or reference is None:
+            return ()
+        least = reference + self.recovered_within * abs(reference)
+        if loss > least:
+            return ()
+        return (Evidence(name="loss", value=loss, threshold=least, n=report.window_rows, note="back at its reference"),)
 
     def _too_few(self, memory: _Memory, report: Report) -> Because:
         since_training = report.labelled_rows - memory.labelled_at_training

@@ -3,7 +3,12 @@
 import math
 from dataclasses import dataclass
 
-from policies.observation import Observation
+from policies.observation import Deployment, Observation
+
+
+def slot(model: str, name: str, seen: Observation) -> Deployment | None:
+    """The deployment of one slot of `model`, where it is seen."""
+    return next((each for each in seen.deployments.values() if each.model == model and each.slot == name), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,8 +22,7 @@ class Room:
 
     @classmethod
     def of(cls, model: str, seen: Observation) -> "Room":
-        slots = {each.slot: each for each in seen.deployments.values() if each.model == model}
-        champion, challenger = slots.get("champion"), slots.get("challenger")
+        champion, challenger = slot(model, "champion", seen), slot(model, "challenger", seen)
         return cls(
             champions=len(champion.running) if champion is not None else None,
             challengers=len(challenger.running) if challenger is not None else None,

@@ -11,8 +11,8 @@ from policies.action import Action, Alert, Evidence, Hold, Promote, Proposal, Ro
 from policies.observation import Comparison, Model, Observation, Rollout, Version
 from policies.parameters import inside_unit, not_negative, positive
 from policies.rollout.gates import Gate, Verdict, error_gate, latency_gate, loss_gate, tail_gate
-from policies.rollout.room import Room
-from policies.rollout.watch import regression
+from policies.rollout.room import Room, slot
+from policies.rollout.watch import does_not_run, regression
 
 Because = tuple[Evidence, ...]
 
@@ -30,8 +30,8 @@ class Staged:
           too few challengers run to carry the step as the champion's replicas would, scale them up first;
        c. no verdict after `stage_timeout_s`: roll back, inconclusive;
        d. else, and whenever the comparison is missing or stale: hold.
-    3. The champion was promoted within `watch_s` and its error drifted since, to a loss above the one it was promoted with:
-       roll back to `previous`, unless that one was judged bad before.
+    3. The champion was promoted within `watch_s`, and either its error drifted since, to a loss above the one it was promoted with,
+       or its replicas do not run, for `crashing_s` and ever since: roll back to `previous`, unless that one was judged bad before.
     4. Candidates wait: those judged bad or overtaken by a newer one are rejected, the newest starts in shadow.
 
     All gates of one rollout together raise a false alarm with probability `alpha` at most: a third each for loss, errors and
@@ -57,6 +57,8 @@ class Staged:
     stage_min_s: float = 60.0
     stage_timeout_s: float = 3600.0
     watch_s: float = 3600.0
+    crashing_s: float = 60.0
+    """So long most of a new champion's replicas must have failed to run."""
     stale_after_s: float = 300.0
     """A comparison or report older than this counts as missing."""
 
@@ -66,6 +68,8 @@ class Staged:
     """Model -> the version that passed its last stage, and the evidence. A promotion takes more than one tick."""
     _loss_then: dict[tuple[str, str], float] = field(default_factory=dict, init=False, repr=False)
     """(model, version) -> its mean loss when it was chosen."""
+    _down_since_s: dict[str, float] = field(default_factory=dict, init=False, repr=False)
+    """Model -> since when its champion's replicas do not run."""
     _asked: dict[str, str] = field(default_factory=dict, init=False, repr=False)
     """Model -> the version that a person wanted gone, while the request stands."""
 
@@ -73,7 +77,7 @@ class Staged:
         positive(latency_factor=self.latency_factor, min_rows=self.min_rows, stage_timeout_s=self.stage_timeout_s)
         positive(stale_after_s=self.stale_after_s)
         not_negative(margin=self.margin, error_margin=self.error_margin, latency_floor_s=self.latency_floor_s)
-        not_negative(stage_min_s=self.stage_min_s, watch_s=self.watch_s)
+        not_negative(stage_min_s=self.stage_min_s, watch_s=self.watch_s, crashing_s=self.crashing_s)
         inside_unit(alpha=self.alpha)
         if any(not 0 < step < 1 for step in self.steps) or list(self.steps) != sorted(set(self.steps)):
             raise ValueError(f"steps must rise, each above 0 and below 1, got {list(self.steps)}")
@@ -85,6 +89,7 @@ class Staged:
         for model in (seen.models[name] for name in sorted(seen.models)):
             if model.managed:
                 self._forget(model)
+                self._look_whether_it_runs(model, seen)
                 wish = self._by_hand(model, seen) or self._by_evidence(model, Room.of(model.name, seen), seen.at_s)
                 proposals += [wish] if wish is not None else []
         return proposals
@@ -104,6 +109,12 @@ class Staged:
                 del kept[key]
         if model.rollout is None or self._chosen.get(model.name, ("", ()))[0] != model.rollout.version:
             self._chosen.pop(model.name, None)
+
+    def _look_whether_it_runs(self, model: Model, seen: Observation) -> None:
+        if does_not_run(slot(model.name, "champion", seen)):
+            self._down_since_s.setdefault(model.name, seen.at_s)
+        else:
+            self._down_since_s.pop(model.name, None)
 
     # 1. by hand
 
@@ -207,8 +218,25 @@ class Staged:
         if champion is None or previous is None or (model.name, previous.number) in self._judged:
             return None
         loss_then = self._loss_then.get((model.name, champion.number))
-        because = regression(model, at_s, watch_s=self.watch_s, stale_after_s=self.stale_after_s, loss_then=loss_then)
+        because = self._crashes(model, at_s) or regression(
+            model, at_s, watch_s=self.watch_s, stale_after_s=self.stale_after_s, loss_then=loss_then
+        )
         return None if because is None else self._back(model, champion.number, previous, because)
+
+    def _crashes(self, model: Model, at_s: float) -> Because | None:
+        """Why the champion should not have been promoted: since then its replicas run no more."""
+        since_s, promoted_s = self._down_since_s.get(model.name), model.champion_since_s
+        if since_s is None or promoted_s is None or since_s < promoted_s:
+            return None
+        down_s, age_s = at_s - since_s, at_s - promoted_s
+        if down_s < self.crashing_s or age_s > self.watch_s:
+            return None
+        return (
+            Evidence(name="promoted_s_ago", value=age_s, threshold=self.watch_s, note="newly promoted"),
+            Evidence(
+                name="crashing_s", value=down_s, threshold=self.crashing_s, note="most of its replicas do not run"
+            ),
+        )
 
     # 4. candidates wait
 

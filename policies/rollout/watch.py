@@ -1,7 +1,9 @@
 """Watch on a new champion: did it get worse since it was promoted? What to do about it is the policy's part."""
 
 from policies.action import Evidence
-from policies.observation import Model, Report, Symptom
+from policies.observation import Deployment, DeploymentStatus, Model, Report, Symptom
+
+ILL = {DeploymentStatus.UNHEALTHY, DeploymentStatus.DEPLOY_FAILED}
 
 
 def regression(
@@ -34,6 +36,13 @@ def regression(
             note=f"its error drifted at {symptom.since_s:g} s",
         ),
         Evidence(name="loss", value=report.loss, threshold=before, n=report.window_rows, note="now, against before"),
+    )
+
+
+def does_not_run(deployment: Deployment | None) -> bool:
+    """Whether what serves the champion is known to fail, with fewer than half of its replicas healthy: a crash loop, not a lost node."""
+    return (
+        deployment is not None and deployment.status in ILL and 2 * len(deployment.healthy) < deployment.replicas_wanted
     )
 
 

@@ -197,3 +197,39 @@ def test_impossible_parameters_are_refused(parameters, message):
     """By name."""
     with pytest.raises(ValueError, match=message):
         OnDrift(**parameters)
+
+
+PERFORMANCE = symptom("performance", 900.0, detector="window_mean")
+
+
+def test_an_alarm_that_began_on_broken_rows_does_not_count_when_they_are_over():
+    """The detector stays at its alarm; `performance` is taken back when the rows are whole, so while that one lasts there is harm."""
+    quarantined = (Quarantined(since_s=850.0, until_s=950.0),)
+    late = {"at_s": 3000.0, "quarantined": quarantined}
+    assert say(OnDrift(), seen(HARM, **late), 3000.0) == []
+    assert say(OnDrift(), seen(symptom(since_s=1549.0), **late), 3000.0) == []
+    assert say(OnDrift(), seen(symptom(since_s=1550.0), **late), 3000.0) == [RETRAIN]
+    assert say(OnDrift(), seen(HARM, PERFORMANCE, **late), 3000.0) == [RETRAIN]
+
+
+def test_soon_after_broken_rows_it_holds():
+    """A story along the clock: rows are broken until 1000, their labels come later, and nothing is learned until 1600."""
+    policy = OnDrift(settle_s=600.0)
+    covered = (Quarantined(since_s=850.0, until_s=1000.0),)
+    say(policy, seen(BROKEN, PERFORMANCE))
+    assert why(policy, seen(PERFORMANCE, at_s=1590.0, quarantined=covered), 1590.0) == (
+        "hold",
+        "since_broken_rows_s",
+        590.0,
+        600.0,
+    )
+    assert say(policy, seen(PERFORMANCE, at_s=1600.0, quarantined=covered), 1600.0) == [RETRAIN]
+
+
+def test_a_loss_that_is_back_at_its_reference_is_not_learned_from():
+    """As after a season: the alarm stays, the harm is over."""
+    back = model(report=report(1000.0, HARM, loss=0.104, loss_reference=0.1))
+    worse = model(report=report(1000.0, HARM, loss=0.106, loss_reference=0.1))
+    kind, name, value, threshold = why(OnDrift(recovered_within=0.05), back)
+    assert (kind, name, value, threshold) == ("hold", "loss", 0.104, pytest.approx(0.105))
+    assert say(OnDrift(recovered_within=0.05), worse) == [RETRAIN]
