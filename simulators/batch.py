@@ -195,7 +195,7 @@ def _told(task: Task, result: Any, broken: Broken | None, drawn: bool) -> Outcom
     if drawn:
         from simulators.report.drawing import drawing_of  # noqa: PLC0415 - few batches are drawn
 
-        drawing = drawing_of(result)
+        drawing = drawing_of(result, task.scenario.settings)
     found = result.to_json()
     return Outcome(
         task=task,

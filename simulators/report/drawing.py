@@ -11,6 +11,7 @@ from agent.journal.record import Entry, Kind
 from agent.words import action_words, reasons
 from simulators.measures import Minute
 from simulators.run import Point, Result
+from simulators.settings import ScenarioSettings
 
 COLUMNS = 1440
 """So many moments are drawn at most: a day of minutes."""
@@ -18,8 +19,8 @@ DECISIONS = 4000
 """So many decisions are kept at most; orders go before what was held back."""
 
 
-def drawing_of(result: Result) -> dict[str, Any]:
-    """All that the page of this run shows, ready for JSON. Latencies in milliseconds, times in simulated seconds."""
+def drawing_of(result: Result, settings: ScenarioSettings) -> dict[str, Any]:
+    """All that the page of a run of this scenario shows, ready for JSON. Latencies in milliseconds, times in simulated seconds."""
     models = result.measures["models"]
     width = max(1, math.ceil(max((len(rows) for rows in result.minutes.values()), default=0) / COLUMNS))
     points = result.points[:: max(1, math.ceil(len(result.points) / COLUMNS))]
@@ -31,10 +32,33 @@ def drawing_of(result: Result) -> dict[str, Any]:
             name: _requests(result.minutes[name], width) | _replicas(points, name) | {"measures": models[name]}
             for name in models
         },
-        "faults": [[round(at_s, 3), kind] for at_s, kind in result.faults],
+        "faults": sorted([*_faults(settings), *_preemptions(result, settings), *_changes(settings)]),
         "decisions": _kept(decisions),
         "left_out": max(0, len(decisions) - DECISIONS),
     }
+
+
+# -- what happens to the world -----------------------------------------------------------------------------------
+
+
+def _faults(settings: ScenarioSettings) -> Iterator[list[Any]]:
+    for fault in settings.faults:
+        where = fault.model or fault.node
+        lasts = f" for {fault.for_s:g} s" if fault.for_s is not None else ""
+        yield [fault.at_s, f"{fault.kind}{f' of {where}' if where else ''}{lasts}"]
+
+
+def _preemptions(result: Result, settings: ScenarioSettings) -> Iterator[list[Any]]:
+    """Faults that chance has made, beside those that the scenario lists."""
+    listed = {(fault.at_s, fault.kind) for fault in settings.faults}
+    return ([round(at_s, 3), kind] for at_s, kind in result.faults if (at_s, kind) not in listed)
+
+
+def _changes(settings: ScenarioSettings) -> Iterator[list[Any]]:
+    for name, model in settings.models.items():
+        for change in model.learning.changes if model.learning is not None else ():
+            lasts = f" until {change.until_s:g} s" if change.until_s is not None else ""
+            yield [change.at_s, f"the rows of {name} change: {change.kind}{lasts}"]
 
 
 # -- series ------------------------------------------------------------------------------------------------------

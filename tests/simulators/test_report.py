@@ -79,22 +79,22 @@ def data_in(page: str) -> dict[str, Any]:
 # -- what is drawn -----------------------------------------------------------------------------------------------
 
 
-def test_a_drawing_has_every_minute_of_every_model(result: Result) -> None:
+def test_a_drawing_has_every_minute_of_every_model(result: Result, scenario: Scenario) -> None:
     """Rates, shares and latencies are those that the run was measured by."""
-    drawing = drawing_of(result)
+    drawing = drawing_of(result, scenario.settings)
     shop, rows = drawing["models"]["shop"], result.minutes["shop"]
     assert shop["begin_s"] == [each.begin_s for each in rows]
     assert shop["rate_rps"] == pytest.approx([each.arrived / 60 for each in rows], rel=1e-3)
     assert shop["violations"] == pytest.approx([each.violation_rate for each in rows], abs=1e-6)
     assert shop["p99_ms"] == pytest.approx([1000 * each.p99_s for each in rows], rel=1e-3)
     assert (drawing["minutes"], drawing["slo_ms"], drawing["faults"]) == (
-        1, {"shop": 500.0, "bank": 500.0}, [[600.0, "replica_crash"]],
+        1, {"shop": 500.0, "bank": 500.0}, [[600.0, "replica_crash of shop"]],
     )  # fmt: skip
     assert shop["running"] == [each.running["shop"] for each in result.points]
 
 
-def test_a_drawing_has_every_order_with_its_reason_and_its_end(result: Result) -> None:
-    orders = [each for each in drawing_of(result)["decisions"] if each["kind"] == "scale"]
+def test_a_drawing_has_every_order_with_its_reason_and_its_end(result: Result, scenario: Scenario) -> None:
+    orders = [each for each in drawing_of(result, scenario.settings)["decisions"] if each["kind"] == "scale"]
     intents = [each for each in result.entries if each.kind == "intent"]
     first = next(each for each in orders if each["model"] == "shop")
     assert [each["at_s"] for each in orders] == [each.at_s for each in intents]
@@ -104,15 +104,32 @@ def test_a_drawing_has_every_order_with_its_reason_and_its_end(result: Result) -
     assert first["outcome"].startswith("succeeded after")
 
 
-def test_a_hold_is_drawn_when_it_begins_and_not_at_every_tick(result: Result) -> None:
+def test_a_hold_is_drawn_when_it_begins_and_not_at_every_tick(result: Result, scenario: Scenario) -> None:
     """Its numbers change all the time; its reason does not."""
     held = next(e for e in result.entries if e.kind == "decided" and e.payload["holds"])
     many = [replace(held, at_s=float(at_s)) for at_s in range(50)]
-    drawn = [each["at_s"] for each in drawing_of(replace(result, entries=many))["decisions"] if each["kind"] == "hold"]
+    drawn = [
+        each["at_s"]
+        for each in drawing_of(replace(result, entries=many), scenario.settings)["decisions"]
+        if each["kind"] == "hold"
+    ]
     assert drawn == [0.0] * len(held.payload["holds"])
 
 
-def test_more_minutes_than_columns_are_drawn_together(result: Result) -> None:
+def test_what_happens_to_the_world_is_drawn(result: Result) -> None:
+    """Faults with their place and length, changes of the rows, and what chance has taken away."""
+    learning = "    learning: {changes: [{kind: harmful, at_s: 100, harm: 0.1}]}\nfaults:"
+    text = SCENARIO.replace("faults:", learning).replace("model: shop}]", "model: shop, for_s: 30}]")
+    scenario = parse_scenario(text, "crowd.scenario.yaml", Path())
+    happened = [*result.faults, (450.0, "spot-1 is preempted")]
+    assert drawing_of(replace(result, faults=happened), scenario.settings)["faults"] == [
+        [100.0, "the rows of bank change: harmful"],
+        [450.0, "spot-1 is preempted"],
+        [600.0, "replica_crash of shop for 30 s"],
+    ]
+
+
+def test_more_minutes_than_columns_are_drawn_together(result: Result, scenario: Scenario) -> None:
     """Requests add up, and of latencies the worst counts; no answer at all can not be drawn."""
 
     def minute(n: int) -> Minute:
@@ -122,7 +139,7 @@ def test_more_minutes_than_columns_are_drawn_together(result: Result) -> None:
         )  # fmt: skip
 
     rows = [minute(n) for n in range(2 * COLUMNS)]
-    drawing = drawing_of(replace(result, minutes={"shop": rows, "bank": rows}))
+    drawing = drawing_of(replace(result, minutes={"shop": rows, "bank": rows}), scenario.settings)
     shop = drawing["models"]["shop"]
     assert (drawing["minutes"], len(shop["begin_s"]), shop["begin_s"][1]) == (2, COLUMNS, 120.0)
     assert shop["rate_rps"] == [1.0] * COLUMNS
