@@ -2,7 +2,7 @@
 
 A deployment is charged for the replicas that it wants, since those are what it will take; a training for all of its concurrent
 trials. What an order in flight will take is charged before the world shows it, so that nothing is spent twice. The limit is the
-budget, and where the cluster is smaller, what is in use plus what the cluster says is free.
+budget, and where the cluster is smaller, what is in use plus what the cluster says is free, unless it makes room by itself.
 """
 
 import math
@@ -59,7 +59,7 @@ class Ledger:
         for model in seen.models.values():
             if model.training and model.training.state is JobState.RUNNING:
                 used = _sum(used, _without_replicas(model.training.resources))
-        free = seen.capacity.free
+        free = None if budget.cluster_makes_room else seen.capacity.free
         self.known = free is not None or budget.replicas is not None or budget.cpus is not None
         self._left = {
             "replicas": _left(budget.replicas, used.replicas, None),

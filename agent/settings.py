@@ -61,6 +61,8 @@ class BudgetSettings(Strict):
     """CPU cores of serving and training together, as Ray counts them."""
     gpus: Annotated[float, Field(ge=0)] | None = None
     """GPUs of serving and training together, as Ray counts them."""
+    cluster_makes_room: bool = False
+    """What is free now is no limit, only those above: nodes are added, or places given back, while a new replica waits for its own."""
     orders_per_minute: Annotated[int, Field(ge=1)] = 30
     """Orders beyond this many in a minute wait: a loop that runs away is slow."""
     retrainings_per_day: Annotated[int, Field(ge=0)] | None = None

@@ -34,6 +34,8 @@ JOBS = tuple(f"job{n}" for n in range(10))
 BUDGETS = (36, 32, 16)
 SEEDS = (24, 32, 40, 42, 62)
 SLO_S = 0.72
+TOLD_S = 0.18
+"""What the published policies are told that a request takes."""
 MINUTES = 360
 PUBLISHED = {
     "fair_share": {36: (2.08, 0.1629), 32: (2.08, 0.1629), 16: (9.22, 0.9100)},
@@ -61,9 +63,9 @@ def contenders(budget: int) -> dict[str, Contender]:
         "fair_share": {"budget": budget},
         "aiad": {"budget": budget},
         "one_shot": {"budget": budget},
-        "mark": {"budget": budget},
-        "faro_sum": {"budget": budget},
-        "faro_fair_sum": {"budget": budget},
+        "mark": {"budget": budget, "service_s": TOLD_S, "utilization": SLO_S},
+        "faro_sum": {"budget": budget, "service_s": TOLD_S},
+        "faro_fair_sum": {"budget": budget, "service_s": TOLD_S},
         "joint": {"budget": budget},
     }
     return {name: Contender(name, parameters) for name, parameters in plain.items()}
@@ -76,14 +78,15 @@ def scenario(contender: Contender | None, budget: int, jobs: Sequence[str] = JOB
         "name": f"faro {contender.use if contender else 'alone'} {budget}",
         "duration_s": MINUTES * 60.0,
         "tick_s": 10.0,
+        "first_tick_s": 0.0,
         "cluster": {"nodes": [{"name": "cpu", "count": 1, "cpus": budget}]},
         "lifecycle": {
             "cold_start": {"kind": "constant", "seconds": 35.0}, "warm_start_s": 3.0, "warm_s": 30.0, "warm_look_s": 5.0,
-            "stop_s": 3.0, "capacity_retry_s": 5.0,
+            "stop_s": 3.0, "drains_in_place": False, "capacity_retry_s": 5.0,
         },
         "telemetry": {"window_s": 30.0, "mean_latency_counts_lost": True, "by_replica": False},
         "models": {job: _model(job, max(1, budget // len(jobs)) if fair else 1) for job in jobs},
-        "budget": {"replicas": budget, "orders_per_minute": 10_000},
+        "budget": {"replicas": budget, "cluster_makes_room": True, "orders_per_minute": 10_000},
         "policies": [{"use": contender.use, **contender.parameters}] if contender else [],
     }  # fmt: skip
     data = Path(os.environ.get("HOMEOSTAT_DATA", "."))

@@ -35,6 +35,8 @@ class Lifecycle:
     """How long a stopped replica stays warm and keeps its place; 0: not at all."""
     warm_look_s: float = 5.0
     stop_s: float = 0.0
+    drains_in_place: bool = True
+    """Whether a replica keeps its place until it has drained; else its place is free, or warm, from the moment it is told to stop."""
     drain_max_s: float = float("inf")
     capacity_retry_s: float = 5.0
     """A replica without a place looks for one so often."""
@@ -249,6 +251,9 @@ class SimDeployment:
         self.catch_up()
         replica.state = ReplicaState.STOPPING
         self.kernel.drain_replica(replica.number)
+        if not self.lifecycle.drains_in_place:
+            self.count()
+            self._leave(replica, warm=True)
         if self.lifecycle.drain_max_s != float("inf"):
             self.engine.after(
                 self.lifecycle.drain_max_s, f"{replica.id} has drained long enough", lambda: self._cut(replica)
@@ -327,15 +332,21 @@ class SimDeployment:
         if self.replicas.pop(replica.id, None) is None:
             return
         self._account(replica)
-        if replica.node is not None:
-            # Nothing stays warm where nothing is wanted any more, or on a node that is to go.
-            stays = warm and self.lifecycle.warm_s > 0 and not self.removed
-            if stays and not self.cluster.nodes[replica.node].draining:
-                self._keep_warm(replica.node)
-            else:
-                self.cluster.give_back(replica.node, self.resources, self.owner)
+        self._leave(replica, warm=warm)
         if not self.replicas:
             self.emptied()
+
+    def _leave(self, replica: SimReplica, *, warm: bool) -> None:
+        """Its place is no longer its own."""
+        node, replica.node = replica.node, None
+        if node is None:
+            return
+        # Nothing stays warm where nothing is wanted any more, or on a node that is to go.
+        stays = warm and self.lifecycle.warm_s > 0 and not self.removed
+        if stays and not self.cluster.nodes[node].draining:
+            self._keep_warm(node)
+        else:
+            self.cluster.give_back(node, self.resources, self.owner)
 
     def _account(self, replica: SimReplica) -> None:
         self.replicas[replica.id] = replica

@@ -383,6 +383,8 @@ class SimModelSettings(Strict):
     concurrency: Annotated[int, Field(ge=1)] = 1
     max_queued_requests: Annotated[int, Field(ge=-1)] = -1
     dispatcher_holds: Count = 0
+    probe_s: NotNegative = 0.0
+    """How long Serve's router waits to hear from full replicas how much they hold."""
     router: ServiceTime | None = None
     overhead: ServiceTime | None = None
     batch_max: Annotated[int, Field(ge=1)] = 1

@@ -32,6 +32,11 @@ def lateness(
     return Evidence(name=f"latency_{statistic}_s", note="the latency is not known")
 
 
+def measured_over_s(deployment: Deployment) -> float:
+    """The window that the latency was measured over; 0 where there is no traffic to read."""
+    return deployment.traffic.window_s if deployment.traffic is not None else 0.0
+
+
 def starting(deployment: Deployment) -> int:
     """How many replicas are on their way."""
     return sum(each.state is ReplicaState.STARTING for each in deployment.replicas)

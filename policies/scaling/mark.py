@@ -24,8 +24,8 @@ class Mark:
 
     Zhang et al., "MArk" (USENIX ATC 2019); in the form in which Faro (EuroSys 2025) compares itself with them:
 
-    1. Every `decide_every_s`, first after `first_after_s`, each deployment gets that many for the highest of the next
-       `horizon_steps` predicted rates (the median of the forecast).
+    1. First after `first_after_s`, then at every whole `decide_every_s` since the first look, each deployment gets that many for the
+       highest of the next `horizon_steps` predicted rates (the median of the forecast).
     2. In between, one more after `late_after_s` in a row above the SLO, in mean latency.
     3. Inside the bounds of the deployment, and `budget` replicas for all together, first come (by name) first served.
     4. What is not known (no traffic, no service time, no forecast) holds.
@@ -49,7 +49,8 @@ class Mark:
     _rates: RateForecast = field(init=False, repr=False)
     _services: dict[str, ServiceTime] = field(default_factory=dict, init=False, repr=False)
     _one_more: OneMore = field(init=False, repr=False)
-    _due_s: float | None = field(default=None, init=False, repr=False)
+    _began_s: float | None = field(default=None, init=False, repr=False)
+    _due_s: float = field(default=0.0, init=False, repr=False)
 
     def __post_init__(self) -> None:
         positive(budget=self.budget, service_s=self.service_s, decide_every_s=self.decide_every_s)
@@ -68,14 +69,21 @@ class Mark:
         for each in scalable:
             self._services[each.name].see(each, "p99")
         late = self._one_more.see(scalable, seen.at_s)
-        if self._due_s is None:
-            self._due_s = seen.at_s + self.first_after_s
-        if seen.at_s < self._due_s:
+        if not self._due(seen.at_s):
             return within(self.budget, late, seen)
-        self._due_s = seen.at_s + self.decide_every_s
+        self._one_more.forget(seen.at_s)
         rates = self._rates.quantiles()[:, len(self._rates.mixture.levels) // 2].max(axis=0)
         wishes = (self._plan(each, rate, seen.at_s) for each, rate in zip(scalable, rates.tolist(), strict=True))
         return within(self.budget, [each for each in wishes if each is not None], seen)
+
+    def _due(self, at_s: float) -> bool:
+        if self._began_s is None:
+            self._began_s, self._due_s = at_s, at_s + self.first_after_s
+        if at_s < self._due_s:
+            return False
+        whole = (at_s - self._began_s) // self.decide_every_s + 1.0
+        self._due_s = self._began_s + whole * self.decide_every_s
+        return True
 
     def _plan(self, deployment: Deployment, rate_rps: float, at_s: float) -> Proposal | None:
         service_s, seen = self._service_s(deployment), deployment.traffic

@@ -9,14 +9,14 @@ from policies.action import Evidence, Hold, Proposal, Scale
 from policies.observation import Deployment, Observation
 from policies.parameters import not_negative, positive
 from policies.scaling.budget import within
-from policies.scaling.lateness import Statistic, lateness, starting
+from policies.scaling.lateness import Statistic, lateness, measured_over_s, starting
 from policies.scaling.load import clamp
-from policies.scaling.queue_length import Delay
+from policies.scaling.streak import Streak
 
 
 @dataclass(slots=True)
 class _Memory:
-    delay: Delay = field(default_factory=Delay)
+    streak: Streak = field(default_factory=Streak)
     recommended: list[tuple[float, int]] = field(default_factory=list)
     """(at_s, replicas) of the longer window, oldest first."""
 
@@ -30,7 +30,7 @@ class OneShot:
     1. Latency missing or older than `stale_after_s`, or no SLO: hold, and forget what was wanted before.
     2. Within `tolerance` (a ratio) of the SLO: what is wanted now.
     3. `rule: sustained` (Faro, EuroSys 2025, "Oneshot"): desired, once the latency has been above the SLO for `up_after_s`
-       in a row, or at or below for `down_after_s`.
+       in a row, or at or below for `down_after_s`; see `Streak` for how it counts.
        `rule: stabilised` (Kubernetes): up to the lowest desired count of the last `up_after_s`, down to the highest of the last
        `down_after_s`; with delays of 0 and 300 that is Kubernetes' default.
     4. No scale-up while replicas start, for the lateness seen is older than they are.
@@ -61,7 +61,7 @@ class OneShot:
     def _one(self, deployment: Deployment, at_s: float) -> Proposal | None:
         late = lateness(deployment, at_s, self.stale_after_s, self.statistic, self.slo_latency_s)
         if isinstance(late, Evidence):
-            self._deployments[deployment.name] = _Memory()
+            self._deployments[deployment.name] = _Memory(streak=Streak(looked_s=at_s))
             return Proposal(action=Hold(subject=deployment.name), because=(late,))
         replicas = clamp(deployment, self._decided(deployment, late, at_s))
         if replicas == deployment.replicas_wanted or (replicas > deployment.replicas_wanted and starting(deployment)):
@@ -76,8 +76,9 @@ class OneShot:
         if self.rule == "stabilised":
             return self._stabilised(memory.recommended, now, desired, at_s)
         direction = (late > 1.0 + self.tolerance) - (late <= 1.0 - self.tolerance)
-        passed = memory.delay.passed(direction, at_s, self.up_after_s if direction > 0 else self.down_after_s)
-        return desired if passed else now
+        delay_s = self.up_after_s if direction > 0 else self.down_after_s
+        lasted = memory.streak.lasted(direction, at_s, delay_s, measured_over_s(deployment))
+        return desired if lasted else now
 
     def _stabilised(self, recommended: list[tuple[float, int]], now: int, desired: int, at_s: float) -> int:
         if not recommended:

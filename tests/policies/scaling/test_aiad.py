@@ -24,16 +24,17 @@ def scale(replicas: int) -> list[Scale]:
 
 
 def test_one_more_after_thirty_seconds_and_one_fewer_after_ten_minutes():
-    """A story along the clock; a step begins the count anew."""
+    """A story along the clock; a step begins the count anew, and a look counts for the time since the look before it."""
     policy = Aiad()
     assert say(policy, 0.0, 0.8) == []
     assert say(policy, 29.0, 0.8) == []
     assert say(policy, 30.0, 0.8) == scale(3)
     assert say(policy, 40.0, 0.8, 3) == []
-    assert say(policy, 70.0, 0.8, 3) == scale(4)
-    assert say(policy, 80.0, 0.72, 4) == []
-    assert say(policy, 679.0, 0.1, 4) == []
-    assert say(policy, 680.0, 0.1, 4) == scale(3)
+    assert say(policy, 59.0, 0.8, 3) == []
+    assert say(policy, 60.0, 0.8, 3) == scale(4)
+    assert say(policy, 70.0, 0.72, 4) == []
+    assert say(policy, 659.0, 0.1, 4) == []
+    assert say(policy, 660.0, 0.1, 4) == scale(3)
 
 
 def test_bounds_stop_it():

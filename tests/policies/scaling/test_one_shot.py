@@ -32,8 +32,8 @@ def test_sustained_takes_the_whole_step_once_the_delay_has_passed():
     assert say(policy, 0.0, 2.0) == []
     assert say(policy, 30.0, 3.0) == scale(6)
     assert say(policy, 40.0, 0.1, 6) == []
-    assert say(policy, 639.0, 0.1, 6) == []
-    assert say(policy, 640.0, 0.1, 6) == scale(1)
+    assert say(policy, 629.0, 0.1, 6) == []
+    assert say(policy, 630.0, 0.1, 6) == scale(1)
 
 
 @pytest.mark.parametrize(
