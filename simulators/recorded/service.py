@@ -1,6 +1,8 @@
 """The service time of a deployment, from latencies at low load, and how many requests one replica works on at a time.
 
-1. `policies.scaling.service_time` gives a first figure: a low quantile of mean latencies, or what saturated replicas got through.
+1. Where replicas would be idle most of the time even if they worked on one request after the other, latency is service: that of the
+   calmest windows is a first figure. Where it was never so calm, `policies.scaling.service_time` gives one: a low quantile of mean
+   latencies, or what saturated replicas got through.
 2. With it, the utilisation of every settled window without errors is known. The calmest are pooled, up to `CALM_UTILISATION`, or
    further until they hold `REQUESTS_WANTED` requests.
 3. Even there some wait, since Serve looks at two replicas only. The mean wait of that (mean field of the power of two choices:
@@ -25,6 +27,8 @@ from policies.scaling.service_time import ServiceTime
 
 CALM_UTILISATION = 0.3
 REQUESTS_WANTED = 1000
+IDLE_MOSTLY = 0.5
+"""Requests in a replica on average. One after the other that is a third of the time busy: u / (1 - u) of M/M/1."""
 MORE_THAN_ONE = 1.15
 """Times one request at a time: what a wrong service time alone could give is less."""
 Z95, Z99 = 1.6449, 2.3263
@@ -63,10 +67,11 @@ def estimate(windows: Sequence[tuple[Traffic, Deployment]]) -> Estimate | None:
     good = [found for seen, deployment in windows if (found := _usable(seen, deployment)) is not None]
     if first is None or not good:
         return None
-    at_once = max(_at_once(each, first.mean_s) for each in good)
+    first_s = _latency_where_calm(good) or first.mean_s
+    at_once = max(_at_once(each, first_s) for each in good)
     limit = min((d.max_ongoing_requests for _, d in windows if d.max_ongoing_requests is not None), default=None)
     concurrency = min(at_once, limit) if limit is not None else at_once
-    calm = _calm(good, first.mean_s, concurrency)
+    calm = _calm(good, first_s, concurrency)
     requests = sum(each.seen.requests for each in calm)
     latency_s = sum(each.mean_s * each.seen.requests for each in calm) / requests
     spread = _shape([each.seen for each in calm])
@@ -86,16 +91,27 @@ def _usable(seen: Traffic, deployment: Deployment) -> _Window | None:
     return _Window(seen=seen, replicas=running, mean_s=seen.latency_mean_s)
 
 
+def _latency_where_calm(windows: Sequence[_Window]) -> float | None:
+    """The mean latency of the calmest windows; None where requests in replicas were so many that some may have waited."""
+    calmest = _calm(windows, 1e-9, 1, limit=0.0)
+    requests = sum(each.seen.requests for each in calmest)
+    latency_s = sum(each.mean_s * each.seen.requests for each in calmest) / requests
+    replica_s = sum(each.seen.window_s * each.replicas for each in calmest)
+    return latency_s if requests * latency_s < IDLE_MOSTLY * replica_s else None
+
+
 def _at_once(window: _Window, service_s: float) -> int:
     load = window.load(service_s)
     return 1 if load <= MORE_THAN_ONE else math.ceil(load - (MORE_THAN_ONE - 1.0))
 
 
-def _calm(windows: Sequence[_Window], service_s: float, concurrency: int) -> list[_Window]:
+def _calm(
+    windows: Sequence[_Window], service_s: float, concurrency: int, limit: float = CALM_UTILISATION
+) -> list[_Window]:
     found: list[_Window] = []
     requests = 0
     for each in sorted(windows, key=lambda each: each.load(service_s)):
-        if requests >= REQUESTS_WANTED and each.load(service_s) > CALM_UTILISATION * concurrency:
+        if requests >= REQUESTS_WANTED and each.load(service_s) > limit * concurrency:
             break
         found.append(each)
         requests += each.seen.requests

@@ -5,7 +5,7 @@
    rate from slot to slot beside the misfit of each window, both in requests. Slots that no window covers get a straight line that way.
 2. A queue that grew means that more came than was answered: arrivals = answered + the growth of what was in the system, whose
    averages over windows are parted among slots as well. Where that number is not known, what was answered counts.
-3. Bins are cut out of the running total, and rounded there, so that no request is lost or made.
+3. Bins are cut out of the running total and rounded there, so that rounding loses no request.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,7 +22,7 @@ from policies.observation import Deployment, Traffic
 
 TOUCHING_S = 0.5
 """Moments so near each other are one: ticks are never quite on time."""
-SMOOTHNESS = 0.1
+SMOOTHNESS = 0.05
 """Small beside the misfit, so that a flash crowd is not ironed flat; not nothing, so that late ticks do not add up to noise."""
 FINEST_S = 10.0
 """Serve's own counters are renewed every 10 s by default: below that, bins would show their rhythm and not that of requests."""
@@ -85,7 +85,7 @@ def _came(windows: Sequence[Traffic]) -> tuple[Array, Array, bool]:
     """(the ends of slots, arrivals in each, whether only what was answered is known)."""
     ends_s = np.array([each.measured_at_s for each in windows])
     begins_s = ends_s - np.array([each.window_s for each in windows])
-    knots_s = _apart(np.sort(np.concatenate([begins_s, ends_s])))
+    knots_s = _filled(_apart(np.sort(np.concatenate([begins_s, ends_s]))))
     first, last = _nearest(knots_s, begins_s), _nearest(knots_s, ends_s)
     kept = last > first
     first, last, lengths_s = first[kept], last[kept], np.diff(knots_s)
@@ -106,6 +106,15 @@ def _apart(moments_s: Array) -> Array:
         if each - kept[-1] > TOUCHING_S:
             kept.append(float(each))
     return np.array(kept)
+
+
+def _filled(knots_s: Array) -> Array:
+    """With knots in long gaps as far from each other as elsewhere, so that a rate can run straight through them."""
+    lengths_s = np.diff(knots_s)
+    usual_s = float(np.median(lengths_s))
+    pieces = np.maximum(np.rint(lengths_s / usual_s), 1).astype(np.intp)
+    inner = [a + (b - a) * np.arange(count) / count for a, b, count in zip(knots_s, knots_s[1:], pieces, strict=False)]
+    return np.concatenate([*inner, knots_s[-1:]])
 
 
 def _nearest(knots_s: Array, moments_s: Array) -> NDArray[np.intp]:
