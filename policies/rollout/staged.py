@@ -67,7 +67,7 @@ class Staged:
     _chosen: dict[str, tuple[str, Because]] = field(default_factory=dict, init=False, repr=False)
     """Model -> the version that passed its last stage, and the evidence. A promotion takes more than one tick."""
     _loss_then: dict[tuple[str, str], float] = field(default_factory=dict, init=False, repr=False)
-    """(model, version) -> its mean loss when it was chosen."""
+    """(model, version) -> what a way back promised when it was chosen: see `_promised`."""
     _down_since_s: dict[str, float] = field(default_factory=dict, init=False, repr=False)
     """Model -> since when its champion's replicas do not run."""
     _asked: dict[str, str] = field(default_factory=dict, init=False, repr=False)
@@ -192,7 +192,7 @@ class Staged:
                 return self._step(model, rollout, step, room, because)
         self._chosen[model.name] = (rollout.version, because)
         if rollout.comparison is not None and rollout.comparison.challenger.loss.n:
-            self._loss_then[model.name, rollout.version] = rollout.comparison.challenger.loss.mean
+            self._loss_then[model.name, rollout.version] = _promised(rollout.comparison)
         return self._promote(model, rollout.version, because)
 
     def _step(self, model: Model, rollout: Rollout, share: float, room: Room, because: Because) -> Proposal:
@@ -267,6 +267,15 @@ class Staged:
         else:
             action = RollBack(model=model.name, version=version, to=to.number, to_digest=to.digest)
         return Proposal(action=action, because=because)
+
+
+def _promised(seen: Comparison) -> float:
+    """The mean loss above which going back is worth while: the challenger's own, or the champion's beside it where that was worse.
+
+    A champion that lost much because the world had changed is no remedy for a new one that drifts a little.
+    """
+    champion, challenger = seen.champion.loss, seen.challenger.loss
+    return max(challenger.mean, champion.mean) if champion.n else challenger.mean
 
 
 def _newer(model: Model, version: str) -> Version | None:

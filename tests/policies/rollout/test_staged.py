@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from policies.action import Alert, Hold, Promote, RollBack, SetTraffic, StartRollout
-from policies.observation import Controls, Model
+from policies.observation import Controls, Model, Moments
 from policies.rollout.staged import Staged
 from policies.testing import PolicyChecks, arm, comparison, model, observation, report, rollout, symptom, version
 
@@ -216,6 +216,18 @@ def test_the_loss_at_promotion_is_what_the_watch_compares_with():
     assert say(policy, running()) == [Promote(model="m", version="2", digest="sha-2")]
     assert say(policy, promoted(DRIFT, loss=0.09, loss_reference=0.0), 1100.0) == []
     assert say(policy, promoted(DRIFT, loss=0.11, loss_reference=9.0), 1100.0) == [BACK]
+
+
+def test_nobody_goes_back_to_what_was_worse_still():
+    """Beside it the old champion lost 0.3: at 0.2 the new one has drifted and is still the better of the two."""
+    policy = Staged(steps=())
+    beside = running()
+    worse = replace(beside.rollout.comparison.champion, loss=Moments(n=1000, mean=0.3, variance=0.01))
+    seen = replace(beside.rollout.comparison, champion=worse)
+    beside = replace(beside, rollout=replace(beside.rollout, comparison=seen))
+    assert say(policy, beside) == [Promote(model="m", version="2", digest="sha-2")]
+    assert say(policy, promoted(DRIFT, loss=0.2), 1100.0) == []
+    assert say(policy, promoted(DRIFT, loss=0.31), 1100.0) == [BACK]
 
 
 def test_a_rollback_does_not_swing_back():
