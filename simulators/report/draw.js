@@ -1,5 +1,5 @@
-// Draws runs with Plotly. RUNS holds what `simulators.report.drawing` made of each; times are simulated seconds since 1970-01-01, so that
-// Plotly's dates count simulated days. A panel is a strip of one figure; all strips of a figure share the axis of time.
+// Draws runs with Plotly. RUNS holds what `simulators.report.drawing` made of each; times are simulated seconds, drawn as dates of a
+// year whose days are those of the simulation. A panel is a strip of one figure; all strips of a figure share the axis of time.
 "use strict";
 
 const FLEET = "\u0000all";
@@ -13,7 +13,9 @@ const KINDS = {
   veto: ["#a0522d", "circle-open"], hold: ["#9aa5b1", "circle-open"],
 };
 const byId = (id) => document.getElementById(id);
-const moment = (s) => s * 1000;
+// Plotly takes a number of four digits for a year, so simulated time begins in a later one than 1970.
+const EPOCH = Date.UTC(2001, 0, 1);
+const moment = (s) => EPOCH + s * 1000;
 const escaped = (text) => String(text).replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`);
 
 function clock(s) {
@@ -41,7 +43,7 @@ function wrapped(text, width = 90) {
 const FONT = 'system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif';
 const line = (name, x, y, color, more = {}) => ({ name, x: x.map(moment), y, color, ...more });
 
-// A step for each change: Plotly's own steps draw a line back to the first point where there are hundreds.
+// A step for each change, which is far less to draw than each moment.
 function steps(name, at, y, color, more = {}) {
   const x = [], levels = [];
   at.forEach((s, n) => {
