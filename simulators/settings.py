@@ -363,7 +363,10 @@ def _fidelity(value: Any) -> Any:
 
 
 LearningSettings = Annotated[
-    Annotated[ModelledSettings, Tag("modelled")] | Annotated[PlayedSettings, Tag("played")], Discriminator(_fidelity)
+    Annotated[ModelledSettings, Tag("modelled")] | Annotated[PlayedSettings, Tag("played")],
+    Discriminator(
+        _fidelity, custom_error_type="fidelity", custom_error_message="fidelity must be either modelled or played"
+    ),
 ]
 
 
