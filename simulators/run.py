@@ -274,6 +274,8 @@ class Simulation:
             "node_cost": self.world.cluster.cost(self.engine.now_s),
             "orders": len(orders),
             **{name: sum(each[name] for each in models.values()) for name in counted},
+            "trainings_stopped": sum(each["action"]["kind"] == "stop_training" for each in orders),
+            "lives": len(self.journal.of_kind(Kind.STARTED)),
             "alerts": len(self.world.alerts),
             "vetoes": sum(len(each["vetoes"]) for each in self.journal.of_kind(Kind.DECIDED)),
             "recovery_s": None if None in recoveries else max(recoveries, default=0.0),
@@ -313,6 +315,7 @@ class Simulation:
             "frozen_loss": model.frozen_total / model.loss_rows if model and model.loss_rows else None,
             "scale_orders": sum(each["kind"] == "scale" for each in mine),
             "quarantines": len(model.quarantined) if model else 0,
+            "challenger_requests": served.beside,
         }
 
 

@@ -198,12 +198,12 @@ def _expectation_faults(settings: ScenarioSettings) -> Iterator[Fault]:
 TOTALS = (
     "lost_utility", "slo_violation_rate", "violations_per_request", "requests", "dropped", "failed", "unfinished",
     "replica_hours", "replicas_mean", "node_cost", "orders", "rollbacks", "promotions", "retrainings", "restarts", "alerts", "vetoes",
-    "recovery_s", "mean_loss", "frozen_loss", "scale_orders",
+    "recovery_s", "mean_loss", "frozen_loss", "scale_orders", "trainings_stopped", "lives",
 )  # fmt: skip
 OF_MODEL = (
     "slo_violation_rate", "lost_utility", "requests", "dropped", "failed", "unfinished", "replica_hours", "replicas_mean",
     "replicas_max", "p50_s", "p95_s", "p99_s", "rollbacks", "promotions", "retrainings", "restarts", "recovery_s",
-    "mean_loss", "frozen_loss", "scale_orders", "quarantines",
+    "mean_loss", "frozen_loss", "scale_orders", "quarantines", "challenger_requests",
 )  # fmt: skip
 
 

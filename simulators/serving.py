@@ -151,10 +151,7 @@ class Serving:
             return
         # Two numbers for each request, whatever the pieces in which requests come: how a run is cut changes nothing.
         drawn = served.stream.random((len(arrivals), 2))
-        # As on a cluster, a challenger is in the traffic table from when it can serve.
-        rollout = served.model.rollout if served.model is not None else None
-        ready = rollout is not None and rollout.ready
-        fresh = (arrivals <= self.renewed_s + self.table_life_s) & ready
+        fresh = self._in_the_table(served, arrivals)
         theirs = (drawn[:, 0] < served.share) & fresh
         copied = ~theirs & (drawn[:, 1] < served.shadow) & fresh
         beside = theirs | copied
@@ -163,6 +160,12 @@ class Serving:
         served.beside += int(np.sum(theirs))
         served.copied += int(np.sum(copied))
         self._count_live(served, arrivals[theirs], arrivals[copied])
+
+    def _in_the_table(self, served: Served, arrivals: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """When a challenger may get requests, as on a cluster: from when it can serve, until nobody renews the table any more."""
+        rollout = served.model.rollout if served.model is not None else None
+        ready = rollout is not None and rollout.ready
+        return (arrivals <= self.renewed_s + self.table_life_s) & ready
 
     @staticmethod
     def _count_live(served: Served, live: NDArray[np.float64], copies: NDArray[np.float64]) -> None:
