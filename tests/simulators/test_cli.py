@@ -270,3 +270,22 @@ def test_a_start_loads_no_library_that_the_run_does_not_need_and_the_agent_logs_
     )
     assert done.stdout.splitlines()[-1] == "loaded [] 0"
     assert done.stderr == ""
+
+
+def test_the_scenario_of_the_documentation_can_be_played(folder: Path) -> None:
+    """And it names its measures as they are called."""
+    page = (Path(__file__).parents[2] / "docs/simulator.md").read_text()
+    example = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)[0]
+    (folder / "example.scenario.yaml").write_text(example.replace("duration_s: 3600", "duration_s: 1500"))
+    result = said("run", "example.scenario.yaml", "--json", "r.json")
+    told = json.loads((folder / "r.json").read_text())
+    assert result.exit_code in (0, 1), result.output
+    assert len(told["expectations"]) == 3
+
+
+def test_the_documentation_names_every_measure() -> None:
+    from simulators.scenario import OF_MODEL, TOTALS
+
+    page = (Path(__file__).parents[2] / "docs/simulator.md").read_text()
+    table = page.split("| measure |")[1].split("\n\n")[0]
+    assert set(re.findall(r"`(\w+)`", table)) == {*TOTALS, *OF_MODEL}
