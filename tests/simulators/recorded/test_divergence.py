@@ -1,0 +1,64 @@
+"""Where other policies part from what was decided: nowhere for the same, at the exact tick for others."""
+
+from typing import Any
+
+import pytest
+
+from agent.journal.record import Entry, Kind
+from agent.settings import PolicySettings, Settings
+from simulators.recorded.divergence import Difference, divergence
+
+
+def recorded_policies(entries: list[Entry]) -> tuple[PolicySettings, ...]:
+    started = next(each for each in entries if each.kind == Kind.STARTED)
+    return Settings.model_validate(started.payload["settings"]).policies
+
+
+def test_the_same_policies_part_nowhere(life: Any) -> None:
+    """Every tick decides the same, as many orders of each kind."""
+    found = divergence(life.entries, recorded_policies(life.entries))
+    assert (found.firsts, found.alike) == ((), found.ticks)
+    assert found.recorded == found.other
+    assert found.ticks == sum(each.kind == Kind.OBSERVED for each in life.entries)
+
+
+def test_who_wants_nothing_parts_at_the_first_order(life: Any) -> None:
+    """That order is named with its evidence, and every tick before it is alike."""
+    first = next(each for each in life.entries if each.kind == Kind.INTENT)
+    found = divergence(life.entries, (PolicySettings(use="idle"),))
+    seen = [each for each in life.entries if each.kind == Kind.OBSERVED and each.at_s == first.at_s]
+    assert found.firsts == (
+        Difference(
+            at_s=first.at_s,
+            seq=seen[0].seq,
+            target="shop/ModelServer",
+            recorded=first.payload["action"],
+            other=None,
+            why=first.payload,
+        ),
+    )
+    orders = sum(each.kind == Kind.INTENT for each in life.entries)
+    assert (found.ticks - found.alike, found.other) == (orders, {})
+
+
+def test_a_journal_where_the_agent_only_suggested_has_orders_only_where_they_may_be_given(life: Any) -> None:
+    """Under the recorded autonomy the other policies may not act either; with `act` they do."""
+    shy = [_suggesting(each) for each in life.entries if each.kind in (Kind.STARTED, Kind.OBSERVED)]
+    policies = recorded_policies(life.entries)
+    assert divergence(shy, policies).other == {}
+    assert divergence(shy, policies, act=True).other["scale"] > 0
+
+
+def _suggesting(entry: Entry) -> Entry:
+    if entry.kind != Kind.STARTED:
+        return entry
+    settings = entry.payload["settings"] | {"autonomy": {"default": "suggest"}}
+    fields = {name: getattr(entry, name) for name in ("seq", "at_s", "kind", "previous_hash", "hash")}
+    return Entry(payload={**entry.payload, "settings": settings}, **fields)
+
+
+@pytest.mark.parametrize("until_s", [100.0, 900.0])
+def test_what_comes_after_the_chosen_time_is_not_looked_at(life: Any, until_s: float) -> None:
+    """As many ticks as lie before it."""
+    found = divergence(life.entries, recorded_policies(life.entries), until_s=until_s)
+    assert found.ticks == until_s / 10.0
