@@ -44,6 +44,8 @@ class Traffic:
     window_s: float
     requests: int
     errors: int = 0
+    arrived: int | None = None
+    """Requests that came in the window, where somebody counts them: more than were answered while a queue grows."""
     ongoing: float | None = None
     """Requests in the system (queued and running), averaged over the window."""
     queued: float | None = None
@@ -55,6 +57,13 @@ class Traffic:
     @property
     def rate_rps(self) -> float | None:
         return self.requests / self.window_s if self.window_s > 0 else None
+
+    @property
+    def arrival_rps(self) -> float | None:
+        """What comes; where only answers are counted, what is answered, which is less while everything is late."""
+        if self.arrived is None or self.window_s <= 0:
+            return self.rate_rps
+        return self.arrived / self.window_s
 
     @property
     def error_rate(self) -> float | None:

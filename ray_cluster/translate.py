@@ -93,7 +93,7 @@ class Waits:
 
 @dataclass(frozen=True)
 class Scrape:
-    """What Serve counted up to `at_s`, by (deployment, replica); queues and waits by deployment."""
+    """What Serve counted up to `at_s`, by (deployment, replica); queues, waits and arrivals by deployment, as routers count them."""
 
     at_s: float
     requests: Mapping[tuple[str, str], float] = field(default_factory=dict)
@@ -103,6 +103,7 @@ class Scrape:
     ongoing: Mapping[tuple[str, str], float] = field(default_factory=dict)
     queued: Mapping[str, float] = field(default_factory=dict)
     waits: Mapping[str, Waits] = field(default_factory=dict)
+    arrived: Mapping[str, float] = field(default_factory=dict)
     gone_since_s: Mapping[tuple[str, str], float] = field(default_factory=dict)
     """Replicas that are not in it any more and whose counts were kept."""
 
@@ -113,10 +114,11 @@ LATENCY_SUM = "ray_serve_deployment_processing_latency_ms_sum"
 LATENCY_BUCKET = "ray_serve_deployment_processing_latency_ms_bucket"
 ONGOING = "ray_serve_replica_processing_queries"
 QUEUED = "ray_serve_deployment_queued_queries"
+ARRIVED = "ray_serve_num_router_requests_total"
 WAIT_COUNT = "ray_serve_request_router_fulfillment_time_ms_count"
 WAIT_SUM = "ray_serve_request_router_fulfillment_time_ms_sum"
 WAIT_BUCKET = "ray_serve_request_router_fulfillment_time_ms_bucket"
-COUNTED = {REQUESTS, ERRORS, LATENCY_SUM, ONGOING, QUEUED, WAIT_COUNT, WAIT_SUM}
+COUNTED = {REQUESTS, ERRORS, LATENCY_SUM, ONGOING, QUEUED, ARRIVED, WAIT_COUNT, WAIT_SUM}
 BUCKETS = {LATENCY_BUCKET, WAIT_BUCKET}
 
 
@@ -145,6 +147,7 @@ def scrape(at_s: float, samples: Iterable[Sample]) -> Scrape:
             key[0]: Waits(count, counted[WAIT_SUM].get(key, 0.0), buckets[WAIT_BUCKET].get(key, {}))
             for key, count in counted[WAIT_COUNT].items()
         },
+        {deployment: value for (deployment, _), value in counted[ARRIVED].items()},
     )
 
 

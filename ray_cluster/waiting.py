@@ -13,11 +13,12 @@ from ray_cluster.translate import Scrape, Waits, quantile
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """`queued` requests on average over a window; how long those waited that left the queue in it, None where none did."""
+    """Requests that waited on average over a window, and how many came in it; how long those waited that left, None where none did."""
 
     measured_at_s: float
     window_s: float
     queued: float
+    arrived: int | None = None
     mean_s: float | None = None
     p50_s: float | None = None
     p95_s: float | None = None
@@ -37,6 +38,7 @@ def waiting(scrapes: Sequence[Scrape]) -> dict[str, Waiting]:
             measured_at_s=after.at_s,
             window_s=after.at_s - before.at_s,
             queued=sum(lengths) / len(lengths),
+            arrived=_arrived(before.arrived.get(deployment, 0.0), after.arrived.get(deployment)),
             mean_s=waits.sum_ms / waits.count / 1e3 if waits.count else None,
             p50_s=quantile(waits.buckets, 0.5),
             p95_s=quantile(waits.buckets, 0.95),
@@ -57,13 +59,15 @@ def with_waiting(deployment: Deployment, waits: Waiting | None) -> Deployment:
     seen = deployment.traffic
     if not deployment.running:
         plain = Traffic(measured_at_s=waits.measured_at_s, window_s=waits.window_s, requests=0)
-        return replace(deployment, traffic=replace(seen or plain, ongoing=waits.queued, queued=waits.queued))
+        asleep = replace(seen or plain, arrived=waits.arrived, ongoing=waits.queued, queued=waits.queued)
+        return replace(deployment, traffic=asleep)
     return replace(deployment, traffic=_waited(seen, waits)) if seen is not None else deployment
 
 
 def _waited(seen: Traffic, waits: Waiting) -> Traffic:
     return replace(
         seen,
+        arrived=waits.arrived,
         queued=waits.queued,
         ongoing=None if seen.ongoing is None else seen.ongoing + waits.queued,
         latency_mean_s=_sum(seen.latency_mean_s, waits.mean_s),
@@ -71,6 +75,11 @@ def _waited(seen: Traffic, waits: Waiting) -> Traffic:
         latency_p95_s=_sum(seen.latency_p95_s, waits.p95_s),
         latency_p99_s=_sum(seen.latency_p99_s, waits.p99_s),
     )
+
+
+def _arrived(before: float, after: float | None) -> int | None:
+    """None where no router counts, or one began anew: what it had counted before is lost."""
+    return round(after - before) if after is not None and after >= before else None
 
 
 def _between(before: Waits, after: Waits) -> Waits:

@@ -104,13 +104,13 @@ class RateForecast:
             seen = each.traffic
             if (
                 seen is None
-                or seen.rate_rps is None
+                or seen.arrival_rps is None
                 or seen.measured_at_s <= self._measured_s.get(each.name, -math.inf)
             ):
                 continue
             step = math.floor((seen.measured_at_s - seen.window_s / 2) / self.step_s)
             if step in steps:
-                self._add(place[each.name], seen.rate_rps, seen.measured_at_s, seen.window_s, step)
+                self._add(place[each.name], seen.arrival_rps, seen.measured_at_s, seen.window_s, step)
                 self._measured_s[each.name] = seen.measured_at_s
                 taken.add(each.name)
         return taken

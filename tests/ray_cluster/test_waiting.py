@@ -1,6 +1,5 @@
 """Requests that wait for a replica: seen in the routers, added to what replicas see."""
 
-import math
 from dataclasses import replace
 
 import pytest
@@ -11,7 +10,7 @@ from ray_cluster.translate import Sample, scrape
 from ray_cluster.waiting import Waiting, waiting, with_waiting
 
 
-def looked(at_s: float, queued: float, waited: tuple[float, float], count_to_100_ms: float):
+def looked(at_s: float, queued: float, waited: tuple[float, float], count_to_100_ms: float, came: float = 50):
     """Two routers of one deployment share what waits."""
     labels = {"application": "a", "deployment": "D"}
     count, sum_ms = waited
@@ -24,6 +23,7 @@ def looked(at_s: float, queued: float, waited: tuple[float, float], count_to_100
             for router in routers
             for sample in (
                 Sample("ray_serve_deployment_queued_queries", router, queued / 2),
+                Sample("ray_serve_num_router_requests_total", router, came / 2),
                 Sample(f"{prefix}_count", router, count / 2),
                 Sample(f"{prefix}_sum", router, sum_ms / 2),
                 Sample(f"{prefix}_bucket", router | {"le": "100"}, count_to_100_ms / 2),
@@ -35,11 +35,15 @@ def looked(at_s: float, queued: float, waited: tuple[float, float], count_to_100
 
 def test_the_queue_is_averaged_and_waits_are_of_those_that_left_it() -> None:
     """Over all routers, between the first look and the last."""
-    looks = [looked(1.0, 4.0, (10, 500.0), 10), looked(2.0, 9.0, (12, 600.0), 10), looked(3.0, 2.0, (20, 1500.0), 20)]
+    looks = [
+        looked(1.0, 4.0, (10, 500.0), 10, came=14),
+        looked(2.0, 9.0, (12, 600.0), 10, came=21),
+        looked(3.0, 2.0, (20, 1500.0), 20, came=44),
+    ]
     assert waiting(looks) == {
         "a/D": Waiting(
-            measured_at_s=3.0, window_s=2.0, queued=5.0, mean_s=pytest.approx(0.1), p50_s=pytest.approx(0.05),
-            p95_s=pytest.approx(0.095), p99_s=pytest.approx(0.099),
+            measured_at_s=3.0, window_s=2.0, queued=5.0, arrived=30, mean_s=pytest.approx(0.1),
+            p50_s=pytest.approx(0.05), p95_s=pytest.approx(0.095), p99_s=pytest.approx(0.099),
         )
     }  # fmt: skip
     assert waiting([]) == {}
@@ -52,12 +56,13 @@ def test_a_queue_that_nobody_left_has_no_wait() -> None:
 
 
 def test_a_router_that_began_anew_counts_from_there() -> None:
-    """Never a negative wait."""
-    (found,) = waiting([looked(1.0, 0.0, (10, 500.0), 10), looked(2.0, 0.0, (4, 80.0), 4)]).values()
-    assert found.mean_s == pytest.approx(0.02)
+    """Never a negative wait; how many came is not known."""
+    looks = [looked(1.0, 0.0, (10, 500.0), 10), looked(2.0, 0.0, (4, 80.0), 4, came=5)]
+    (found,) = waiting(looks).values()
+    assert (found.mean_s, found.arrived) == (pytest.approx(0.02), None)
 
 
-WAITS = Waiting(measured_at_s=9.0, window_s=5.0, queued=6.0, mean_s=0.2, p50_s=0.1, p95_s=0.3, p99_s=0.4)
+WAITS = Waiting(measured_at_s=9.0, window_s=5.0, queued=6.0, arrived=70, mean_s=0.2, p50_s=0.1, p95_s=0.3, p99_s=0.4)
 
 
 def test_what_waits_is_in_the_system_and_time_in_the_queue_is_latency() -> None:
@@ -68,17 +73,17 @@ def test_what_waits_is_in_the_system_and_time_in_the_queue_is_latency() -> None:
         for each in (seen, replace(seen, requests=0, ongoing=None, latency_mean_s=None, latency_p95_s=None))
     )
     assert made == replace(
-        seen, ongoing=8.0, queued=6.0, latency_mean_s=pytest.approx(0.3), latency_p95_s=pytest.approx(0.45)
+        seen, arrived=70, ongoing=8.0, queued=6.0, latency_mean_s=pytest.approx(0.3), latency_p95_s=pytest.approx(0.45)
     )
     assert (quiet.ongoing, quiet.queued, quiet.latency_mean_s, quiet.latency_p95_s) == (None, 6.0, None, None)
-    assert math.isclose(made.rate_rps, 10.0)
+    assert (made.rate_rps, made.arrival_rps, seen.arrival_rps) == pytest.approx((10.0, 14.0, 10.0))
 
 
 def test_without_a_replica_the_queue_is_all_there_is() -> None:
     """So that who was scaled to zero can be seen to be wanted."""
     asleep = deployment(replicas=0)
     assert with_waiting(asleep, WAITS).traffic == Traffic(
-        measured_at_s=9.0, window_s=5.0, requests=0, ongoing=6.0, queued=6.0
+        measured_at_s=9.0, window_s=5.0, requests=0, arrived=70, ongoing=6.0, queued=6.0
     )
 
 

@@ -87,3 +87,11 @@ def test_an_alert_says_when_the_slo_will_be_missed():
     assert (alert.because[0].value, alert.because[0].threshold) == (0.9, 0.72)
     for latencies in ([0.9, 0.9], [0.2, 0.2], [0.2, math.nan]):
         assert will_miss("app/model", latencies, 0.72, 60.0) is None
+
+
+def test_what_came_counts_where_somebody_counts_it():
+    """While a queue grows, answers say what the replicas can do and not what is asked of them."""
+    rates = fresh()
+    late = deployment("a", traffic=traffic(40.0, 300, window_s=30.0, arrived=900))
+    rates.see(observation(40.0, late), [late])
+    assert rates.now.tolist() == pytest.approx([30.0])
