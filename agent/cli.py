@@ -10,7 +10,7 @@ import time
 from datetime import UTC, datetime
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -21,12 +21,14 @@ from agent.journal.controls import said as control
 from agent.journal.export import export
 from agent.journal.record import Entry, Kind, verify
 from agent.journal.replay import replay as replay_entries
-from agent.journal.store import SqlJournal
 from agent.logs import configure
 from agent.ports import JournalUnavailable
 from agent.settings import Settings
 from agent.settings_file import SettingsError, load, schema
 from agent.words import action_words, number, reasons
+
+if TYPE_CHECKING:
+    from agent.journal.store import SqlJournal
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="An autonomous control-loop agent for models on Ray."
@@ -63,8 +65,10 @@ def main() -> None:
         raise SystemExit(2) from error
 
 
-def journal_at(place: str | None) -> SqlJournal:
+def journal_at(place: str | None) -> "SqlJournal":
     """The journal at a URL or in an SQLite file that is there already; exits with 2 where it is not."""
+    from agent.journal.store import SqlJournal  # noqa: PLC0415 - databases take long to import, and not every command reads one
+
     place = place or os.environ.get(JOURNAL_VARIABLE) or _named_here()
     if place.startswith(SQLITE):
         place = place.removeprefix(SQLITE)
@@ -76,8 +80,10 @@ def journal_at(place: str | None) -> SqlJournal:
     return SqlJournal(place)
 
 
-def journal_of(settings: Settings, folder: str | Path) -> SqlJournal:
+def journal_of(settings: Settings, folder: str | Path) -> "SqlJournal":
     """The journal as the agent sees it: relative paths begin in `folder`, that of the configuration. Raises JournalUnavailable."""
+    from agent.journal.store import SqlJournal  # noqa: PLC0415
+
     return SqlJournal(_absolute(settings.journal.url, folder))
 
 
