@@ -39,6 +39,7 @@ POLICIES: dict[str, str] = {
     "first_of": "policies.wrappers:FirstOf",
     "shadowed": "policies.wrappers:Shadowed",
     "scoped": "policies.wrappers:Scoped",
+    "paced": "policies.pace:Paced",
 }
 
 
