@@ -38,6 +38,7 @@ class Checkers:
         self.world, self.journal, self.settings = world, journal, settings
         self._seed = seed
         self._trail: deque[tuple[float, str]] = deque(maxlen=TRAIL)
+        self._found: BrokenRule | None = None
         rules = [rule(self) for rule in RULES]
         # Most rules look at deeds or at the end only; an event asks none of those.
         self._of_events = [rule for rule in rules if type(rule).event is not Rule.event]
@@ -51,10 +52,12 @@ class Checkers:
     def look(self, event: Event) -> None:
         """After an event. Raises BrokenRule."""
         self._trail.append((event.at_s, event.name))
+        self._stop()
         for rule in self._of_events:
             told = rule.event(event)
             if told is not None:
                 self._broken(rule, told)
+        self._stop()
 
     def at_the_end(self, at_s: float) -> None:
         """Raises BrokenRule."""
@@ -62,8 +65,10 @@ class Checkers:
             told = rule.end(at_s)
             if told is not None:
                 self._broken(rule, told)
+        self._stop()
 
     def _deed(self, deed: Deed) -> None:
+        """Raises nothing: whoever acts takes an exception for a refusal of the world, and goes on."""
         self._trail.append((deed.at_s, f"order {deed.order.number}: {deed.effect}"))
         for rule in self._of_deeds:
             told = rule.deed(deed)
@@ -71,5 +76,11 @@ class Checkers:
                 self._broken(rule, told)
 
     def _broken(self, rule: Rule, told: str) -> None:
+        """The first that breaks is the one that is told."""
         trail = [f"{at_s:.3f} s  {name}" for at_s, name in self._trail]
-        raise BrokenRule(type(rule).__name__, told, at_s=self.world.engine.now_s, seed=self._seed, trail=trail)
+        at_s = self.world.engine.now_s
+        self._found = self._found or BrokenRule(type(rule).__name__, told, at_s=at_s, seed=self._seed, trail=trail)
+
+    def _stop(self) -> None:
+        if self._found is not None:
+            raise self._found

@@ -1,4 +1,4 @@
-"""Every shipped scenario says why it is there, expects something, and holds what it expects; one test for each, so that they run beside each other."""
+"""Every shipped scenario says why it is there and holds what it expects: one test for each, so that they run beside each other."""
 
 from pathlib import Path
 

@@ -1,0 +1,423 @@
+"""Faults planted in policies, guards, arbiter, core, loop and world: each a small mutation, and the rule that must find it."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from agent import arbiter, core, guards
+from agent.ledger import Charge, Ledger
+from agent.loop import Agent, lines_of
+from agent.order import Outcome, Status
+from policies.action import (
+    Action,
+    Evidence,
+    Promote,
+    Proposal,
+    Quarantine,
+    Restart,
+    Retrain,
+    RollBack,
+    Scale,
+    SetTraffic,
+    StartRollout,
+)
+from policies.idle import Idle
+from policies.observation import Observation, ReplicaState
+from simulators.cluster import Cluster, Node
+from simulators.deployment import SimDeployment
+from simulators.learning import SimModel
+from simulators.requests import RequestKernel
+from simulators.run import Simulation
+from simulators.scenario import Scenario, parse_scenario
+from simulators.serving import Serving
+from simulators.settings import ScenarioSettings
+from simulators.world import SimulatedWorld
+from simulators.writing import to_yaml
+
+D = "fraud/ModelServer"
+WHY = (Evidence(name="planted"),)
+Wish = Callable[[Observation], Iterable[Action]]
+Patch = pytest.MonkeyPatch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planted:
+    """`plant` mutates the code; `wants` is what the policy proposes in the scenario that `changes` makes of the plain one.
+
+    Without the mutation, and with the very same wishes, no rule is broken.
+    """
+
+    name: str
+    rule: str
+    plant: Callable[[Patch], None]
+    wants: Wish = lambda seen: ()
+    changes: dict[str, Any] = field(default_factory=dict)
+    model: dict[str, Any] = field(default_factory=dict)
+
+    def scenario(self) -> Scenario:
+        plain = {
+            "name": self.name,
+            "duration_s": 900,
+            "tick_s": 10,
+            "cluster": {"nodes": [{"count": 2, "cpus": 8}]},
+            "lifecycle": {"cold_start": {"kind": "constant", "seconds": 5}},
+            "policies": [{"use": "idle"}],
+        }
+        model = {
+            "traffic": [{"kind": "steady", "rate_rps": 30}],
+            "service": {"kind": "constant", "seconds": 0.1},
+            "replicas": 4,
+            "slo_latency_s": 1,
+            "max_ongoing_requests": 4,
+        }
+        settings = ScenarioSettings.model_validate({**plain, "models": {"fraud": model | self.model}} | self.changes)
+        return parse_scenario(to_yaml(settings), self.name, Path())
+
+    def wish(self, patch: Patch) -> None:
+        """Let the idle policy want something."""
+        patch.setattr(Idle, "propose", lambda _, seen: [Proposal(action=a, because=WHY) for a in self.wants(seen)])
+
+
+# -- what policies want ------------------------------------------------------------------------------------------
+
+
+def scale(replicas: int, from_s: float = 0.0, deployment: str = D) -> Wish:
+    return lambda seen: [Scale(deployment=deployment, replicas=replicas)] if seen.at_s >= from_s else []
+
+
+def restart_all(seen: Observation) -> Iterable[Action]:
+    """Every replica that was there from the beginning, the next one as soon as it may."""
+    first = [each for each in seen.deployments[D].running if int(each.id.split("#")[1]) <= 4]
+    return [Restart(deployment=D, replica=each.id) for each in first[:1]]
+
+
+def hasty(share: float = 0.0, *, promote: bool = True, give_up: bool = False) -> Wish:
+    """Train once, show the version to `share` of the callers, then promote it or take it back, on no evidence at all."""
+
+    def wants(seen: Observation) -> Iterable[Action]:
+        model = seen.models["fraud"]
+        rollout, champion = model.rollout, model.champion
+        if champion is None or seen.at_s < 100:
+            return
+        if model.training is None:
+            yield Retrain(model="fraud")
+        elif rollout is None:
+            yield from (StartRollout(model="fraud", version=c.number, digest=c.digest) for c in model.candidates)
+        elif rollout.ready and rollout.share < share:
+            yield SetTraffic(model="fraud", version=rollout.version, share=share)
+        elif rollout.ready and give_up and seen.at_s > 400:
+            yield RollBack(model="fraud", version=rollout.version, to=champion.number, to_digest=champion.digest)
+        elif rollout.ready and promote:
+            yield from (Promote(model="fraud", version=c.number, digest=c.digest) for c in model.candidates)
+
+    return wants
+
+
+def quarantine_and_train(seen: Observation) -> Iterable[Action]:
+    model = seen.models["fraud"]
+    if not model.quarantined:
+        return [Quarantine(model="fraud", since_s=0.0, until_s=200.0)] if seen.at_s >= 300 else []
+    return [Retrain(model="fraud")] if model.training is None else []
+
+
+def up_and_down(seen: Observation) -> Iterable[Action]:
+    return [Scale(deployment=D, replicas=4 if seen.deployments[D].replicas_wanted == 5 else 5)]
+
+
+# -- how it goes wrong -------------------------------------------------------------------------------------------
+
+
+def no_guard(guard: str) -> Callable[[Patch], None]:
+    kept = tuple(each for each in guards.GUARDS if each.__name__ != guard)
+    assert len(kept) == len(guards.GUARDS) - 1, guard
+    return lambda patch: patch.setattr(guards, "GUARDS", kept)
+
+
+def instead(owner: Any, name: str, other: Any) -> Callable[[Patch], None]:
+    return lambda patch: patch.setattr(owner, name, other)
+
+
+def both(*plants: Callable[[Patch], None]) -> Callable[[Patch], None]:
+    def plant(patch: Patch) -> None:
+        for each in plants:
+            each(patch)
+
+    return plant
+
+
+def act_before_writing(self: Agent, at_s: float) -> None:
+    seen = self._sensor.observe(at_s)
+    decision = self.core.step(seen)
+    for order in decision.orders:
+        self._start(order, at_s)
+    self._journal.append(lines_of(decision, seen))
+
+
+def done_at_once(order, seen):
+    """Whatever was ordered is said to be done as soon as somebody asks."""
+    return Outcome(number=order.number, status=Status.SUCCEEDED, at_s=seen.at_s)
+
+
+def lose_what_it_holds(self: SimDeployment, replica) -> None:
+    self.catch_up()
+    if replica.state is ReplicaState.RUNNING:
+        self.kernel.remove_replica(replica.number, lose=True)
+    self._release(replica, warm=False)
+
+
+def forget_keys(patch: Patch) -> None:
+    start = SimulatedWorld.start
+
+    def again(self, order):
+        self._done.clear()
+        start(self, order)
+
+    patch.setattr(SimulatedWorld, "start", again)
+
+
+def two_lives_at_once(patch: Patch) -> None:
+    """The killed agent was only out of sight, and the world takes orders of any epoch."""
+    kill, tick = Simulation._kill_agent, Simulation._tick
+
+    def hide(self, for_s):
+        self.hidden = self.agent
+        self.hidden.core._next_number += 100
+        kill(self, for_s)
+
+    def tick_both(self):
+        hidden = getattr(self, "hidden", None)
+        if hidden is not None and self.engine.now_s > 360:
+            hidden.tick(self.engine.now_s)
+        else:
+            tick(self)
+
+    patch.setattr(Simulation, "_kill_agent", hide)
+    patch.setattr(Simulation, "_tick", tick_both)
+    patch.setattr(SimulatedWorld, "_epoch", property(lambda self: 0, lambda self, epoch: None), raising=False)
+
+
+def lose_some_on_the_way(patch: Patch) -> None:
+    """A share of the traffic goes to nobody."""
+    advance = RequestKernel.advance
+
+    def some(self, arrivals, until_s, marks=None):
+        advance(self, arrivals[::2] if until_s > 300 else arrivals, until_s, marks)
+
+    patch.setattr(RequestKernel, "advance", some)
+
+
+def keep_the_place(patch: Patch) -> None:
+    """A training that is over goes on holding its place."""
+    end = SimulatedWorld._end_training
+
+    def held(self, served, job, state, message=""):
+        places = self.training_nodes.get(served.spec.name, ())
+        end(self, served, job, state, message)
+        self.training_nodes[served.spec.name] = places
+
+    patch.setattr(SimulatedWorld, "_end_training", held)
+
+
+def replace_nothing(patch: Patch) -> None:
+    """What died stays dead; only a new order starts anything."""
+    patch.setattr(SimDeployment, "reconcile", lambda self: None)
+
+
+def into_the_past(patch: Patch) -> None:
+    """The queue gives what was put in first, not what is due first."""
+    patch.setattr("simulators.engine.heapq.heappop", lambda queue: queue.pop(len(queue) // 2))
+
+
+LEARNING = {"learning": {"label_delay_s": 60, "window_rows": 200, "trial_s": 10}}
+LATE = {"learning": {"label_delay_s": 800, "window_rows": 200, "trial_s": 10}}
+ENDLESS = {"kind": "agent_killed", "at_s": 305, "for_s": 2000}
+
+PLANTED = (
+    Planted(
+        name="a guard never vetoes fewer than the minimum",
+        rule="NeverUnderTheMinimum",
+        plant=no_guard("_scale_bounds"),
+        wants=scale(1),
+        model={"min_replicas": 2},
+    ),
+    Planted(
+        name="a guard lets the last healthy replicas be restarted",
+        rule="NeverUnderTheMinimum",
+        plant=no_guard("_restart_safely"),
+        wants=restart_all,
+        model={"min_replicas": 4},
+    ),
+    Planted(
+        name="restarts count as done before they are",
+        rule="NeverTooManyAtOnce",
+        plant=both(no_guard("_restart_safely"), instead(core, "outcome", done_at_once)),
+        wants=restart_all,
+        changes={"lifecycle": {"cold_start": {"kind": "constant", "seconds": 60}}},
+    ),
+    Planted(
+        name="the ledger finds room for everything",
+        rule="NeverOverTheBudget",
+        plant=instead(Ledger, "fits", lambda self, each, wanted: wanted),
+        wants=scale(8),
+        changes={"budget": {"replicas": 6}},
+    ),
+    Planted(
+        name="the ledger forgets the orders in flight",
+        rule="NeverOverTheBudget",
+        plant=instead(Ledger, "_still_to_come", lambda self, order, seen, cost: Charge()),
+        wants=lambda seen: [*scale(6)(seen), *scale(6, 20.0, "spam/ModelServer")(seen)],
+        changes={
+            "budget": {"replicas": 7},
+            "faults": [{"kind": "actuator_slow", "at_s": 0, "for_s": 800, "seconds": 60}],
+            "models": {
+                name: {
+                    "traffic": [{"kind": "steady", "rate_rps": 5}],
+                    "service": {"kind": "constant", "seconds": 0.1},
+                    "slo_latency_s": 1,
+                }
+                for name in ("fraud", "spam")
+            },
+        },
+    ),
+    Planted(
+        name="the arbiter lets two orders through for one target",
+        rule="OneOrderPerTarget",
+        plant=instead(arbiter, "_one_per_target", lambda proposals, seen, open_orders: (list(proposals), [])),
+        wants=lambda seen: [*scale(5)(seen), *scale(6)(seen)] if seen.at_s < 15 else [],
+    ),
+    Planted(
+        name="a promotion needs no evidence",
+        rule="NeverPromotedWithoutEvidence",
+        plant=no_guard("_enough_evidence"),
+        wants=hasty(),
+        model={"learning": {"label_delay_s": 30, "window_rows": 200, "trial_s": 10, "label_share": 0.3}},
+    ),
+    Planted(
+        name="a training takes the rows that were set aside",
+        rule="NeverTrainedOnQuarantine",
+        plant=instead(SimModel, "_kept", lambda self, since_s, until_s: [(since_s, until_s)]),
+        wants=quarantine_and_train,
+        model=LEARNING,
+    ),
+    Planted(
+        name="the agent acts before it writes",
+        rule="IntentBeforeEffect",
+        plant=instead(Agent, "tick", act_before_writing),
+        wants=scale(5),
+    ),
+    Planted(
+        name="the world does again what it has done",
+        rule="IntentBeforeEffect",
+        plant=forget_keys,
+        wants=scale(8, 300.0),
+        changes={
+            "lifecycle": {"cold_start": {"kind": "constant", "seconds": 50}},
+            "faults": [{"kind": "agent_killed", "at_s": 315, "for_s": 10}],
+        },
+    ),
+    Planted(
+        name="an order is never judged",
+        rule="OutcomeForEveryOrder",
+        plant=instead(core, "outcome", lambda order, seen: None),
+        wants=scale(5),
+    ),
+    Planted(
+        name="a freeze is not heeded",
+        rule="NeverWhileFrozen",
+        plant=no_guard("_frozen"),
+        wants=scale(5),
+        changes={"guards": {"freeze_windows": [{"start": "0 0 * * *", "duration_s": 600}]}},
+    ),
+    Planted(
+        name="nobody counts the orders of a minute",
+        rule="NeverTooManyOrders",
+        plant=no_guard("_orders_per_minute"),
+        wants=up_and_down,
+        changes={"budget": {"orders_per_minute": 2}},
+    ),
+    Planted(
+        name="a killed agent lives on beside its successor",
+        rule="NoOldEpoch",
+        plant=two_lives_at_once,
+        wants=up_and_down,
+        changes={
+            "faults": [{"kind": "agent_killed", "at_s": 305, "for_s": 10}],
+            "guards": {"foreign_change_respected_s": 0},
+        },
+    ),
+    Planted(
+        name="a foreign hand is overruled at once",
+        rule="ForeignChangesAreRespected",
+        plant=no_guard("_somebody_else_set_it"),
+        wants=lambda seen: scale(5)(seen) if seen.deployments[D].replicas_wanted != 5 else [],
+        changes={"faults": [{"kind": "foreign_scale", "at_s": 305, "replicas": 8}]},
+    ),
+    Planted(
+        name="a stopped replica takes its requests with it",
+        rule="NothingLostByUs",
+        plant=instead(SimDeployment, "stop", lose_what_it_holds),
+        wants=scale(3, 300.0),
+    ),
+    Planted(
+        name="half of the requests reach nobody",
+        rule="EveryRequestIsSomewhere",
+        plant=lose_some_on_the_way,
+    ),
+    Planted(
+        name="a canary stays open without an agent",
+        rule="CanaryEndsWithTheAgent",
+        plant=instead(Serving, "_in_the_table", lambda self, served, arrivals: np.full(len(arrivals), True)),
+        wants=hasty(0.3, promote=False),
+        changes={"faults": [ENDLESS]},
+        model=LEARNING,
+    ),
+    Planted(
+        name="a node takes more than it has",
+        rule="CapacityIsReal",
+        plant=instead(Node, "fits", lambda self, need: True),
+        wants=scale(20),
+    ),
+    Planted(
+        name="a stopped replica keeps its place",
+        rule="CapacityIsReal",
+        plant=instead(Cluster, "give_back", lambda self, name, need, owner="": None),
+        wants=scale(3),
+    ),
+    Planted(
+        name="a quota is not asked for",
+        rule="CapacityIsReal",
+        plant=instead(Cluster, "granted", lambda self, need, owner: True),
+        wants=scale(7),
+        changes={"cluster": {"nodes": [{"count": 2, "cpus": 8}], "quotas": [{"models": ["fr*"], "cpus": 5}]}},
+    ),
+    Planted(
+        name="replicas go on with the version before",
+        rule="ChampionServes",
+        plant=instead(SimulatedWorld, "_serve", lambda self, served, version: None),
+        wants=hasty(),
+        model={"learning": {"label_delay_s": 10, "window_rows": 200, "trial_s": 10}},
+    ),
+    Planted(
+        name="a training that is over keeps its place",
+        rule="TrainingHoldsOneJob",
+        plant=keep_the_place,
+        wants=hasty(promote=False),
+        model=LEARNING,
+    ),
+    Planted(
+        name="what died is not replaced",
+        rule="Converges",
+        plant=replace_nothing,
+        changes={"duration_s": 1500, "faults": [{"kind": "replica_crash", "at_s": 300}]},
+    ),
+    Planted(
+        name="time goes back",
+        rule="TimeDoesNotGoBack",
+        plant=into_the_past,
+        wants=scale(6),
+    ),
+)
