@@ -238,13 +238,13 @@ def plan(journal: JournalOption = None, as_json: JsonOption = False) -> None:
 @app.command()
 def approve(order: int, journal: JournalOption = None) -> None:
     """Let the agent do what it asks for."""
-    _say(journal, "approve", number_=order)
+    _say(journal, "approve", number_=_waiting(journal, order))
 
 
 @app.command()
 def deny(order: int, journal: JournalOption = None) -> None:
     """Do not let the agent do what it asks for."""
-    _say(journal, "deny", number_=order)
+    _say(journal, "deny", number_=_waiting(journal, order))
 
 
 @app.command()
@@ -268,7 +268,24 @@ def kill(reason: str = "", journal: JournalOption = None) -> None:
 @app.command()
 def rollback(model: str, reason: str = "", journal: JournalOption = None) -> None:
     """Take back the running rollout of MODEL, or else its champion."""
+    entry = journal_at(journal).last(Kind.STARTED)
+    managed = sorted(entry.payload["settings"]["models"]) if entry else []
+    if model not in managed:
+        told = ", ".join(managed) or "none"
+        errors.print(f"the agent manages no model {model!r}; it manages {told}", style="red", markup=False)
+        raise typer.Exit(2)
     _say(journal, "rollback", model=model, reason=reason)
+
+
+def _waiting(journal: str | None, order: int) -> int:
+    """`order`, where it waits for an answer; exits with 2 where it does not, since nobody would ever hear the answer."""
+    entry = journal_at(journal).last(Kind.DECIDED)
+    waiting = [row["number"] for row in entry.payload["awaiting"]] if entry else []
+    if order not in waiting:
+        told = ", ".join(map(str, waiting)) or "none does"
+        errors.print(f"order {order} does not wait for approval; those that do: {told}", style="red", markup=False)
+        raise typer.Exit(2)
+    return order
 
 
 def _say(

@@ -47,7 +47,9 @@ def schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Settings.model_json_schema()}
 
 
-def _override(values: dict[str, Any], environment: Mapping[str, str]) -> None:
+def _override(values: dict[str, Any], environment: Mapping[str, str]) -> dict[Keys, str]:
+    """Put what the environment says on top of `values`; which variable gave which key. Raises FileFault for what is no YAML."""
+    overrides: dict[Keys, str] = {}
     for variable, raw in sorted(environment.items()):
         if not variable.startswith(ENVIRONMENT_PREFIX):
             continue
@@ -57,7 +59,12 @@ def _override(values: dict[str, Any], environment: Mapping[str, str]) -> None:
             inner = place.get(key)
             place[key] = dict(inner) if isinstance(inner, dict) else {}
             place = place[key]
-        place[last] = yaml.safe_load(raw)
+        try:
+            place[last] = yaml.safe_load(raw)
+        except yaml.YAMLError as error:
+            raise FileFault(f"{variable}: not YAML: {getattr(error, 'problem', error)}") from error
+        overrides[(*outer, last)] = variable
+    return overrides
 
 
 def _impossible(settings: Settings) -> Iterator[tuple[Keys, str]]:

@@ -2,8 +2,8 @@
 
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -24,6 +24,15 @@ class Located:
 
     values: dict[str, Any]
     lines: Mapping[Keys, int]
+    overrides: Mapping[Keys, str] = field(default_factory=dict)
+    """Keys whose values come from elsewhere, and from where."""
+
+    def place(self, name: str, keys: Keys) -> str:
+        """Where `keys` stand, as a message begins."""
+        for length in range(len(keys), 0, -1):
+            if keys[:length] in self.overrides:
+                return self.overrides[keys[:length]]
+        return f"{name}:{self.line(keys)}"
 
     def line(self, keys: Keys) -> int:
         """The line of `keys`, or of the nearest key around it."""
@@ -35,9 +44,12 @@ class Located:
         """`keys` without those that stand in no file: the tags of a union that pydantic puts between."""
         kept: Keys = ()
         for place, key in enumerate(keys):
-            if (*kept, key) in self.lines or place == len(keys) - 1:
+            if self._stands((*kept, key)) or place == len(keys) - 1:
                 kept = (*kept, key)
         return kept
+
+    def _stands(self, keys: Keys) -> bool:
+        return keys in self.lines or any(each[: len(keys)] == keys for each in self.overrides)
 
 
 def validated(
@@ -45,22 +57,24 @@ def validated(
     name: str,
     model: type[M],
     *,
-    change: Callable[[dict[str, Any]], None] | None = None,
+    change: Callable[[dict[str, Any]], object] | None = None,
     impossible: Callable[[M], Iterable[Fault]] = lambda value: (),
 ) -> M:
     """The `model` in `text`, called `name` in messages. Raises FileFault with all that is wrong.
 
-    `change` may edit the plain values first; `impossible` names combinations that no type can forbid.
+    `change` may edit the plain values first; a mapping that it returns says where values come from that are not in the text.
+    `impossible` names combinations that no type can forbid.
     """
     located = read(text, name)
     if change is not None:
-        change(located.values)
+        changed = change(located.values)
+        located = replace(located, overrides=changed if isinstance(changed, Mapping) else {})
     try:
         value = model.model_validate(located.values)
     except ValidationError as error:
         lines = [_faulty(name, located, model, e) for e in error.errors()]
         raise FileFault("\n".join(lines)) from error
-    faults = [f"{name}:{located.line(keys)}: {dotted(keys)}: {told}" for keys, told in impossible(value)]
+    faults = [f"{located.place(name, keys)}: {dotted(keys)}: {told}" for keys, told in impossible(value)]
     if faults:
         raise FileFault("\n".join(faults))
     return value
@@ -68,7 +82,7 @@ def validated(
 
 def _faulty(name: str, located: Located, model: type[BaseModel], error: ErrorDetails) -> str:
     keys = located.written(_keys(error))
-    return f"{name}:{located.line(keys)}: {_told(error, keys, model)}"
+    return f"{located.place(name, keys)}: {_told(error, keys, model)}"
 
 
 def read(text: str, name: str) -> Located:
@@ -140,14 +154,25 @@ def _nearest(keys: Keys, model: type[BaseModel]) -> str:
 def _fields(keys: Keys, root: type[BaseModel]) -> list[str]:
     """Names of the keys that may stand under `keys`."""
     model: Any = root
+    alternatives: list[type[BaseModel]] = []
     for key in keys:
         if not (isinstance(model, type) and issubclass(model, BaseModel)):
             return []
         field = model.model_fields.get(str(key))
         if field is None:
-            continue  # a name of the user's own, such as a model's: its settings are those of the mapping's values
-        model = next(_models_in(field.annotation), None)
+            # A name of the user's own, such as a model's, whose settings are those of the mapping's values; or the tag of a union.
+            model = next((each for each in alternatives if str(key) in _tags(each)), model)
+            continue
+        alternatives = list(_models_in(field.annotation))
+        model = next(iter(alternatives), None)
     return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
+
+
+def _tags(model: type[BaseModel]) -> set[str]:
+    """What the fields say that hold one word only, by which a union tells its members apart."""
+    annotations = (field.annotation for field in model.model_fields.values())
+    words = (get_args(each) for each in annotations if get_origin(each) is Literal)
+    return {str(each[0]) for each in words if len(each) == 1}
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:

@@ -10,6 +10,7 @@ from typer.testing import CliRunner, Result
 from agent.assembly import assemble
 from agent.cli import app
 from agent.journal.life import Beginning, started
+from agent.journal.record import Kind
 from agent.journal.store import SqlJournal
 from agent.settings import Settings
 from agent.testing import RecordingNotifier, ScriptedWorld
@@ -163,12 +164,32 @@ def test_an_export_can_be_read_line_by_line(journal: SqlJournal, folder: Path) -
         (("kill",), ("kill", None, "")),
         (("approve", "3"), ("approve", 3, "")),
         (("deny", "3"), ("deny", 3, "")),
+        (("rollback", "m", "--reason", "odd"), ("rollback", None, "odd")),
     ],
 )
 def test_what_people_say_is_an_entry_of_the_journal(
     journal: SqlJournal, words: tuple[str, ...], control: tuple[str, int | None, str]
 ) -> None:
     """The agent reads it there, and so does everybody after."""
+    journal.append([(Kind.DECIDED, 50.0, {"awaiting": [{"number": 3}]})])
+    started = next(journal.entries(kinds=(Kind.STARTED,))).payload
+    journal.append([(Kind.STARTED, 50.0, {**started, "settings": {"models": {"m": {}}}})])
     assert said(*words).exit_code == 0
     payload = list(journal.entries())[-1].payload
     assert (payload["word"], payload["number"], payload["reason"]) == control
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("approve", "7"), "order 7 does not wait for approval; those that do: none does\n"),
+        (("deny", "7"), "order 7 does not wait for approval; those that do: none does\n"),
+        (("rollback", "flight"), "the agent manages no model 'flight'; it manages none\n"),
+    ],
+)
+def test_a_word_that_nobody_would_hear_is_bad_input(journal: SqlJournal, words: tuple[str, ...], told: str) -> None:
+    """A slip of the finger at night is told at once, and is no entry."""
+    before = journal.head()
+    result = said(*words)
+    assert (result.exit_code, result.stderr) == (2, told)
+    assert journal.head() == before

@@ -75,6 +75,23 @@ def test_the_environment_overrides_the_file() -> None:
     assert (found.budget.replicas, found.budget.cpus) == (5, 2.0)
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "told"),
+    [
+        ("HOMEOSTAT__BUDGET__REPLICAS", "few", "HOMEOSTAT__BUDGET__REPLICAS: budget.replicas: found 'few'"),
+        ("HOMEOSTAT__TICK_S", "soon", "HOMEOSTAT__TICK_S: tick_s: found 'soon'; expected seconds"),
+        ("HOMEOSTAT__NAM", "x", "HOMEOSTAT__NAM: nam: unknown key; did you mean 'name'?"),
+        ("HOMEOSTAT__SCHEDULES__NIGHTLY", "often", "HOMEOSTAT__SCHEDULES__NIGHTLY: schedules.nightly: found 'often'"),
+        ("HOMEOSTAT__NAME", "a: b: c", "HOMEOSTAT__NAME: not YAML"),
+    ],
+)
+def test_a_fault_in_the_environment_is_named_by_its_variable(variable: str, value: str, told: str) -> None:
+    """Not by a line of a file in which it does not stand."""
+    with pytest.raises(SettingsError) as caught:
+        parse("name: a\n", "f.yaml", {variable: value})
+    assert str(caught.value).startswith(told)
+
+
 def test_nothing_at_all_is_a_valid_configuration_that_does_nothing() -> None:
     """Day one is safe."""
     found = parse("", "f.yaml", {})
