@@ -151,6 +151,8 @@ def _asker(spec: SearchSpec) -> OptunaSearch:
         metric="loss",
         mode="min",
         sampler=TPESampler(seed=settings.seed, n_startup_trials=max(4, 2 * len(names))),
+        # Each recipe is tried before chance decides, so that a search cut short by its time has still seen them all.
+        points_to_evaluate=[{"recipe": recipes.build(use).name} for use in names],
         study_name=spec.study,
         storage=RDBStorage(settings.study_url),
     )

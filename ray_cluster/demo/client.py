@@ -1,7 +1,8 @@
 """The client of the demo, a process of its own: plays the stream over HTTP, open loop, and posts labels when they are known.
 
-Reads commands as JSON lines from standard input ({"burst": true}), writes one JSON line a second to standard output, and at the end the
-predictions that it was given to PREDICTIONS. A request is tried once more after a 5xx or a broken connection, as production clients do.
+Reads commands as JSON lines from standard input ({"burst": true}, {"pace": 0.5}), writes one JSON line a second to standard output,
+and at the end the predictions that it was given to PREDICTIONS. A request is tried once more after a 5xx or a broken connection, as
+production clients do.
 """
 
 import asyncio
@@ -52,7 +53,7 @@ class Tally:
 
 
 class Client:
-    """Plays `frame` from row `first` in `play_s` seconds at `requests_per_s`."""
+    """Plays `frame` in `play_s` seconds at `requests_per_s`; at a pace below 1 the rows come slower."""
 
     def __init__(
         self, url: str, frame: pd.DataFrame, columns: list[str], *, play_s: float, requests_per_s: float
@@ -63,6 +64,7 @@ class Client:
         self._every_s = 1.0 / requests_per_s
         self._tally = Tally()
         self._burst = False
+        self._pace = 1.0
         self._row = 0
         # JSON has no NaN: a value that is missing is null on the wire.
         self._records = frame[columns].astype(object).where(frame[columns].notna(), None).to_dict(orient="records")
@@ -84,9 +86,11 @@ class Client:
         async with httpx.AsyncClient(timeout=TIMEOUT_S, limits=limits) as http:
             began = time.monotonic()
             tasks: set[asyncio.Task[None]] = set()
-            said, number, bursting = began, 0, False
-            while (passed := time.monotonic() - began) < self._play_s:
-                upto = min(len(self._keys), int(len(self._keys) * passed / self._play_s) + 1)
+            said, number, bursting, part, looked = began, 0, False, 0.0, began
+            while part < 1.0:
+                now = time.monotonic()
+                part, looked = part + self._pace * (now - looked) / self._play_s, now
+                upto = min(len(self._keys), int(len(self._keys) * part) + 1)
                 self._spawn(tasks, self._ask(http, self._row, upto))
                 self._row = upto
                 if self._burst and not bursting:
@@ -109,7 +113,9 @@ class Client:
         reader = asyncio.StreamReader()
         await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
         while line := await reader.readline():
-            self._burst = bool(json.loads(line).get("burst"))
+            told = json.loads(line)
+            self._burst = bool(told.get("burst", self._burst))
+            self._pace = float(told.get("pace", self._pace))
 
     @staticmethod
     def _spawn(tasks: set[asyncio.Task[None]], work: Any) -> None:

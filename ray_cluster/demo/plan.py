@@ -9,6 +9,7 @@ import pandas as pd
 from agent.settings import Settings
 
 MODEL = "flights"
+REPLICAS_MIN = 2
 MONITORS = [
     {"kind": "error_drift", "use": "adwin", "signal": "loss", "parameters": {"delta": 1e-6}},
     {"kind": "performance", "use": "window_mean", "signal": "loss"},
@@ -17,6 +18,10 @@ MONITORS = [
     # Some of its weather stations skip their readings for weeks; only a feature that is all but gone is an incident here.
     {"kind": "data_quality", "use": "missing_rate", "signal": "*", "parameters": {"least": 0.3}},
 ]
+ROWS_QUICK = 80_000
+"""About so many rows are played in a quick run; a stream that has no more is played whole."""
+ENDING = 0.25
+"""The part of the rows that may come slower."""
 NOT_FEATURES = ("key", "at_s", "label", "label_at_s")
 
 
@@ -28,6 +33,8 @@ class Plan:
     rows_trained: int
     rows_until: int
     play_s: float
+    play_max_s: float
+    """On a slow machine the last rows come slower, so that what is left to happen has until then."""
     requests_per_s: float
     window_rows: int
     pause_s: float
@@ -43,10 +50,17 @@ class Plan:
     def rows_played(self) -> int:
         return self.rows_until - self.rows_trained
 
+    def pace(self, row: int, passed_s: float, *, over: bool) -> float:
+        """How fast rows shall come now that `row` of them were played in `passed_s`: 1, but for the end of a story that is not over."""
+        left = 1.0 - row / self.rows_played
+        if over or left > ENDING:
+            return 1.0
+        return min(1.0, left * self.play_s / max(1.0, self.play_max_s - passed_s))
+
 
 def plan(stream: str, rows: int, *, quick: bool) -> Plan:
     """The plan for a stream of `rows` rows."""
-    every = 4 if quick else 1
+    every = max(1, rows // ROWS_QUICK) if quick else 1
     rows //= every
     # About a tenth of a year: a first model that has never seen a spring or a summer.
     trained = 36_000 // every if stream == "flights" else rows // 8
@@ -55,6 +69,7 @@ def plan(stream: str, rows: int, *, quick: bool) -> Plan:
         rows_trained=trained,
         rows_until=rows,
         play_s=160.0 if quick else 400.0,
+        play_max_s=300.0 if quick else 500.0,
         requests_per_s=8.0,
         window_rows=min(4_000 if quick else 15_000, (rows - trained) // 12),
         pause_s=2.0 if quick else 8.0,
@@ -89,11 +104,11 @@ def settings(played: Plan, folder: Path) -> dict[str, Any]:
 
 def _model(played: Plan, folder: Path) -> dict[str, Any]:
     return {
-        "deployment": {"min_replicas": 2, "max_replicas": 4, "slo_latency_s": 0.5},
+        "deployment": {"min_replicas": REPLICAS_MIN, "max_replicas": 4, "slo_latency_s": 0.5},
         "server": {"replica_cpus": 0.5, "max_ongoing_requests": 30, "fault_injection": True},
         "drift": {"loss": "brier", "window_rows": played.window_rows, "label_wait_s": 600.0, "monitors": MONITORS},
         "training": {
-            "recipes": ["hist_gradient_boosting", "logistic", "river_logistic"],
+            "recipes": ["hist_gradient_boosting", "river_logistic", "logistic"],
             "trials": played.trials,
             "time_budget_s": 45.0 if played.quick else 90.0,
             "rows_max": played.training_rows,
@@ -111,7 +126,7 @@ def _policies(played: Plan) -> list[dict[str, Any]]:
             "patience_s": 6,
             "unhealthy_for_s": 5,
             "settle_s": 8,
-            "min_requests": 10,
+            "min_requests": 3,
             "slow_floor_s": 0.3,
             "stale_after_s": 15,
         },

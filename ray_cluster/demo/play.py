@@ -59,7 +59,7 @@ def _play(console: Console, played: Plan, frame: pd.DataFrame, folder: Path, loc
     """The run itself; what was seen of it."""
     from ray_cluster.demo.story import Player, Story, first_version, wait_for_ticks, write_history  # noqa: PLC0415
     from ray_cluster.host import start_agent, stop_agent  # noqa: PLC0415
-    from ray_cluster.managed import ensure_served  # noqa: PLC0415
+    from ray_cluster.managed import ensure_served, wait_until_served  # noqa: PLC0415
     from ray_cluster.registry import MlflowRegistry  # noqa: PLC0415
     from ray_cluster.serve_rest import ServeRest  # noqa: PLC0415
 
@@ -71,6 +71,7 @@ def _play(console: Console, played: Plan, frame: pd.DataFrame, folder: Path, loc
         first_version(registry, frame.iloc[: played.rows_trained], columns)
         write_history(chosen.data_log.url, frame.iloc[: played.rows_trained], columns)
         ensure_served(chosen, MODEL, registry, epoch=0)
+        wait_until_served(chosen, MODEL)
     with console.status("starting the agent"):
         wait_for_ticks(start_agent(chosen, local.dashboard_url, str(folder)))
     rest_of_it = frame.iloc[played.rows_trained : played.rows_until].reset_index(drop=True)
@@ -85,7 +86,7 @@ def _play(console: Console, played: Plan, frame: pd.DataFrame, folder: Path, loc
     )  # fmt: skip
     story = Story(
         registry=registry, rest=ServeRest(local.dashboard_url), player=player, columns=columns,
-        sample=frame.iloc[played.rows_trained - 8000 : played.rows_trained], pause_s=played.pause_s,
+        sample=frame.iloc[max(0, played.rows_trained - 8000) : played.rows_trained], pause_s=played.pause_s,
         burst_s=played.burst_s,
     )  # fmt: skip
     story.start()
@@ -109,7 +110,7 @@ def _watch(
 
     retrainings: dict[str, dict[str, Any]] = {}
     journal = SqlJournal(f"sqlite:///{folder}/journal.db")
-    seq, told, replicas = 0, 0, "-"
+    seq, told, replicas, began = 0, 0, "-", time.monotonic()
     with Timeline(console, played.rows_played) as timeline:
         while player.playing:
             for entry in journal.entries(since_seq=seq):
@@ -121,6 +122,9 @@ def _watch(
             record = details(MODEL)
             if record:
                 retrainings[record["job"]["id"]] = record
+            if player.lines:
+                passed_s = time.monotonic() - began
+                player.pace(played.pace(player.lines[-1]["row"], passed_s, over=not story.is_alive()))
             timeline.show(player.lines[-1] if player.lines else None, replicas)
             time.sleep(POLL_S)
     return timeline, retrainings

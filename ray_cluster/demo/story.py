@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from agent.recipes import registry as recipes
 from agent.recipes.scoring import fit
 from ray_cluster.datalog import DataLog
 from ray_cluster.demo.outcome import CHAMPION, Fault
-from ray_cluster.demo.plan import MODEL
+from ray_cluster.demo.plan import MODEL, REPLICAS_MIN
 from ray_cluster.registry import MlflowRegistry
 from ray_cluster.serve_rest import ServeRest
 from ray_cluster.table import keeper
@@ -45,6 +46,7 @@ class Player:
         path = folder / "client.json"
         path.write_text(json.dumps(config))
         self.lines: list[dict[str, Any]] = []
+        self._telling = threading.Lock()
         self._log = (folder / "client.log").open("w")
         self._process = subprocess.Popen(  # noqa: S603 - our own module
             [sys.executable, "-m", "ray_cluster.demo.client", str(path)],
@@ -58,9 +60,17 @@ class Player:
         return self._process.poll() is None
 
     def burst(self, on: bool) -> None:
-        if self._process.stdin is not None and self.playing:
-            self._process.stdin.write(json.dumps({"burst": on}) + "\n")
-            self._process.stdin.flush()
+        self._tell({"burst": on})
+
+    def pace(self, pace: float) -> None:
+        """Rows come at `pace` times the speed that was planned."""
+        self._tell({"pace": pace})
+
+    def _tell(self, command: dict[str, Any]) -> None:
+        with self._telling, suppress(BrokenPipeError):  # it may have ended just now
+            if self._process.stdin is not None and self.playing:
+                self._process.stdin.write(json.dumps(command) + "\n")
+                self._process.stdin.flush()
 
     def end(self) -> None:
         """Wait for its last words; it plays for a bounded time."""
@@ -153,6 +163,8 @@ class Story(threading.Thread):
             time.sleep(self._pause_s)
             if act == self._bad_challenger:
                 self._until(self._promoted_once)
+            if act == self._burst:
+                self._until(self._smallest)  # what the slow replica made the agent add would hide what the burst does
             self._until(self._calm)
             if self._player.playing:
                 self._do(act)
@@ -190,6 +202,10 @@ class Story(threading.Thread):
         running = [r for r in row["replicas"] if r["state"] == "RUNNING"]
         rolling = table is not None and table.challenger is not None
         return not rolling and len(running) == row["target_num_replicas"] == len(row["replicas"])
+
+    def _smallest(self) -> bool:
+        """As few replicas as there may be."""
+        return bool(self._champion()["target_num_replicas"] <= REPLICAS_MIN)
 
     def _champion(self) -> dict[str, Any]:
         application, deployment = CHAMPION.split("/")

@@ -1,0 +1,28 @@
+"""What the demo plays, and how fast."""
+
+import pytest
+
+from ray_cluster.demo.plan import plan
+
+
+@pytest.mark.parametrize(("stream", "rows"), [("flights", 336_776), ("elec2", 45_312), ("insects", 24_150)])
+@pytest.mark.parametrize("quick", [True, False])
+def test_every_stream_is_long_enough_to_learn_from(stream: str, rows: int, quick: bool) -> None:
+    """A first model of 3,000 rows at least, a dozen windows after it, and no row thinned out that a short stream can not spare."""
+    played = plan(stream, rows, quick=quick)
+    assert played.rows_trained >= 3_000
+    assert played.rows_played >= 12 * played.window_rows
+    assert (played.every == 1) == (not quick or stream != "flights")
+
+
+def test_the_last_rows_come_slower_only_while_something_is_left_to_happen() -> None:
+    """At the pace that makes them last until the latest end; never faster than planned."""
+    played = plan("flights", 336_776, quick=False)
+    last_quarter = int(played.rows_played * 0.76)
+    paces = [
+        played.pace(0, 0.0, over=False),
+        played.pace(last_quarter, 304.0, over=True),
+        played.pace(last_quarter, 304.0, over=False),
+        played.pace(last_quarter, 499.9, over=False),
+    ]
+    assert [round(each, 2) for each in paces] == [1.0, 1.0, 0.49, 1.0]
