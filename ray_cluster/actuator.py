@@ -1,10 +1,13 @@
 """The actuator: starts orders on the cluster and returns. What takes long runs in one worker per model, as convergence to a state.
 
 Each step looks at what is there and does what is missing, so that an order that is started again, by a later life of the agent too, does
-nothing twice. Weight goes first to zero, then the challenger drains, then it is deleted: no request is lost.
+nothing twice. Weight goes first to zero, then the challenger drains, then it is deleted: no request is lost. A step that waits gives
+way to a later order for the same model, so that a challenger that does not come up can not keep a rollback waiting.
 """
 
+import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -13,6 +16,7 @@ from typing import Any
 import ray
 import structlog
 from ray import serve
+from ray.exceptions import RayError
 from ray.experimental.internal_kv import _internal_kv_get, _internal_kv_put
 
 from agent.order import Order
@@ -30,9 +34,18 @@ from ray_cluster.table import TableSeen, keeper
 
 log = structlog.get_logger()
 TABLE_LIFE_S = 30.0
+TABLE_LIFE_TICKS = 3
+"""A table lives for so many ticks at least: an agent that looks rarely must not let its canaries run out between two looks."""
 DRAIN_S = 1.5
 SWAP_TIMEOUT_S = 90.0
+START_TIMEOUT_S = 600.0
+"""A challenger may wait for capacity for so long; its order's deadline and the policy that ordered it are shorter."""
+POLL_S = 0.1
 CONDEMNED_KEPT = 20
+
+
+class _Overtaken(Exception):
+    """A later order for the same model has come; this one waits no longer."""
 
 
 class ClusterActuator:
@@ -45,6 +58,11 @@ class ClusterActuator:
         self._epoch = epoch
         self._started: set[str] = set()
         self._workers: dict[str, ThreadPoolExecutor] = {}
+        self._healer = ThreadPoolExecutor(max_workers=2, thread_name_prefix="healing")
+        self._latest: dict[str, int] = {}
+        """Number of the newest rollout order of each model."""
+        self._tables: dict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._table_life_s = max(TABLE_LIFE_S, TABLE_LIFE_TICKS * settings.tick_s)
         self._owners = {
             f"{application_name(name, model)}{suffix}/{names.SERVER_DEPLOYMENT}": name
             for name, model in settings.models.items()
@@ -63,9 +81,9 @@ class ClusterActuator:
         self._started.add(order.key)
 
     def renew(self, at_s: float) -> None:
-        """Keep the canaries open for another TABLE_LIFE_S. Called after every tick that could be written down."""
+        """Keep the canaries open for another life of a table. Called after every tick that could be written down."""
         for name in self._settings.models:
-            keeper(name).renew.remote(at_s + TABLE_LIFE_S, self._epoch)
+            keeper(name).renew.remote(at_s + self._table_life_s, self._epoch)
 
     def _dispatch(self, order: Order) -> None:
         match order.action:
@@ -92,16 +110,25 @@ class ClusterActuator:
     def _restart(self, action: Restart, order: Order) -> None:
         model = self._owners.get(action.deployment)
         if model is not None:
-            self._later(model, order, lambda: self._condemn(model, action.replica))
+            self._healer.submit(self._guarded, order, lambda: self._condemn(model, action.replica))
             return
+        if action.deployment not in self._settings.deployments:
+            raise Refused(f"{action.deployment!r} is not among the deployments in the settings")
         application, _, deployment = action.deployment.partition("/")
         actor = f"SERVE_REPLICA::{application}#{deployment}#{action.replica}"
         try:
             found = ray.get_actor(actor, "serve")
         except ValueError as error:
-            raise Refused(f"there is no replica {action.replica!r} of {action.deployment}") from error
+            if action.replica in self._replicas(action.deployment):
+                raise Refused(f"Serve lists replica {action.replica!r}, but it has no actor {actor!r}") from error
+            return  # gone already, which is what was wanted
         # Serve has no graceful way to replace one replica of an application that is not ours: callers retry what it was answering.
         ray.kill(found)
+
+    def _replicas(self, name: str) -> list[str]:
+        application, _, deployment = name.partition("/")
+        rows = self._rest.details()["applications"].get(application, {}).get("deployments", {})
+        return [str(row["replica_id"]) for row in rows.get(deployment, {}).get("replicas", ())]
 
     def _known(self, model: str) -> None:
         if model not in self._settings.models:
@@ -110,12 +137,15 @@ class ClusterActuator:
     def _later(self, model: str, order: Order, work: Callable[[], None]) -> None:
         if model not in self._workers:
             self._workers[model] = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"rollout-{model}")
+        self._latest[model] = order.number
         self._workers[model].submit(self._guarded, order, work)
 
     @staticmethod
     def _guarded(order: Order, work: Callable[[], None]) -> None:
         try:
             work()
+        except _Overtaken:
+            log.info("order_overtaken", order=order.number, action=order.action.kind)
         except Exception as error:  # the order's verifier judges by what is seen; here is why it will see nothing
             log.error(
                 "order_failed", order=order.number, action=order.action.kind, reason=f"{type(error).__name__}: {error}"
@@ -126,61 +156,75 @@ class ClusterActuator:
     def _converge(self, action: Action, order: Order) -> None:
         match action:
             case StartRollout():
-                self._start_rollout(action, str(order.number))
+                self._start_rollout(action, order)
             case SetTraffic():
-                self._set_traffic(action)
+                self._change(action.model, action.version, share=action.share, shadow=action.shadow)
             case Promote():
-                self._promote(action, str(order.number))
+                self._promote(action, order)
             case RollBack():
-                self._roll_back(action, str(order.number))
+                self._roll_back(action, order)
 
-    def _start_rollout(self, action: StartRollout, decision: str) -> None:
+    def _start_rollout(self, action: StartRollout, order: Order) -> None:
         # The table names the challenger before it runs, so that a challenger that does not come up is seen as a failed rollout.
-        held = self._table(action.model)
-        if held.challenger != action.version:
-            self._put(
-                replace(held, challenger=action.version, challenger_digest=action.digest, share=0.0, shadow=0.0),
-            )
-        self._registry.challenge(action.model, action.version, decision=decision)
+        with self._tables[action.model]:
+            held = self._table(action.model)
+            if held.challenger != action.version:
+                fresh = replace(held, challenger=action.version, challenger_digest=action.digest, share=0.0, shadow=0.0)
+                self._put(fresh)
+        self._registry.challenge(action.model, action.version, decision=str(order.number))
         version = Version(number=action.version, digest=action.digest, created_at_s=0.0)
-        deploy(self._settings, action.model, "challenger", version, replicas=1)
-        held = self._table(action.model)
-        if held.challenger == action.version:
-            self._put(replace(held, shadow=action.shadow))
+        application = deploy(self._settings, action.model, "challenger", version, replicas=1)
+        self._wait(action.model, order, lambda: self._up(application), f"{application} does not run", START_TIMEOUT_S)
+        self._change(action.model, action.version, shadow=action.shadow)
 
-    def _set_traffic(self, action: SetTraffic) -> None:
-        held = self._table(action.model)
-        if held.challenger == action.version:
-            self._put(replace(held, share=action.share, shadow=action.shadow))
+    def _up(self, application: str) -> bool:
+        """Whether it runs. Raises RuntimeError where Serve has given it up."""
+        row = self._rest.details()["applications"].get(application, {})
+        if row.get("status") == "DEPLOY_FAILED":
+            raise RuntimeError(f"{application} could not be deployed: {row.get('message', '')}")
+        return bool(row.get("status") == "RUNNING")
 
-    def _promote(self, action: Promote, decision: str) -> None:
-        self._swap_champion(action.model, action.version, action.digest)
-        self._registry.promote(action.model, action.version, decision=decision, at_s=time.time())
+    def _promote(self, action: Promote, order: Order) -> None:
+        self._swap_champion(action.model, action.version, action.digest, order)
+        self._registry.promote(action.model, action.version, decision=str(order.number), at_s=time.time())
         self._end_rollout(action.model)
 
-    def _roll_back(self, action: RollBack, decision: str) -> None:
+    def _roll_back(self, action: RollBack, order: Order) -> None:
         held = self._table(action.model)
         if held.challenger == action.version and held.champion != action.version:
             self._end_rollout(action.model)
         elif held.champion == action.version:
-            self._swap_champion(action.model, action.to, action.to_digest)
-            self._registry.promote(action.model, action.to, decision=decision, at_s=time.time())
+            self._swap_champion(action.model, action.to, action.to_digest, order)
+            self._registry.promote(action.model, action.to, decision=str(order.number), at_s=time.time())
             self._end_rollout(action.model)
-        self._registry.reject(action.model, action.version, decision=decision)
+        self._registry.reject(action.model, action.version, decision=str(order.number))
 
-    def _swap_champion(self, model: str, version: str, digest: str) -> None:
+    def _swap_champion(self, model: str, version: str, digest: str, order: Order) -> None:
         """Have every champion replica load `version` and swap it in; the challenger keeps its share meanwhile."""
-        held = self._table(model)
-        if held.champion != version:
-            held = replace(held, champion=version, champion_digest=digest)
-            self._put(held)
-        deadline = time.monotonic() + SWAP_TIMEOUT_S
-        while not self._swapped(model, version):
-            if time.monotonic() > deadline:
-                raise TimeoutError(
-                    f"not every replica of {model} serves version {version} after {SWAP_TIMEOUT_S:.0f} s"
-                )
-            time.sleep(0.1)
+        with self._tables[model]:
+            held = self._table(model)
+            if held.champion != version:
+                self._put(replace(held, champion=version, champion_digest=digest))
+        late = f"not every replica of {model} serves version {version}"
+        self._wait(model, order, lambda: self._swapped(model, version), late, SWAP_TIMEOUT_S)
+
+    def _wait(self, model: str, order: Order, claim: Callable[[], bool], late: str, timeout_s: float) -> None:
+        """Until `claim` holds. Raises TimeoutError, or _Overtaken where a later order for `model` has come."""
+        deadline_s = time.monotonic() + timeout_s
+        while not self._holds(claim):
+            if self._latest.get(model, order.number) > order.number:
+                raise _Overtaken
+            if time.monotonic() > deadline_s:
+                raise TimeoutError(f"{late} after {timeout_s:.0f} s")
+            time.sleep(POLL_S)
+
+    @staticmethod
+    def _holds(claim: Callable[[], bool]) -> bool:
+        try:
+            return claim()
+        except (ServeAway, RayError, TimeoutError) as error:  # what can not be read is not yet true
+            log.info("could_not_look", reason=f"{type(error).__name__}: {error}")
+            return False
 
     def _swapped(self, model: str, version: str) -> bool:
         seen: TableSeen = ray.get(keeper(model).seen.remote(), timeout=KEEPER_TIMEOUT_S)
@@ -194,18 +238,27 @@ class ClusterActuator:
         return bool(running) and all(r in seen.notes and seen.notes[r].version == version for r in running)
 
     def _end_rollout(self, model: str) -> None:
-        held = self._table(model)
-        if held.challenger is not None:
-            self._put(replace(held, challenger=None, challenger_digest=None, share=0.0, shadow=0.0, expires_at_s=None))
+        with self._tables[model]:
+            held = self._table(model)
+            if held.challenger is not None:
+                self._put(replace(held, challenger=None, challenger_digest=None, share=0.0, shadow=0.0))
         challenger = application_name(model, self._settings.models[model]) + names.CHALLENGER_SUFFIX
         if challenger in serve.status().applications:
             time.sleep(DRAIN_S)
             serve.delete(challenger)
 
     def _condemn(self, model: str, replica: str) -> None:
-        held = self._table(model)
-        if replica not in held.condemned:
-            self._put(replace(held, condemned=(*held.condemned, replica)[-CONDEMNED_KEPT:]))
+        with self._tables[model]:
+            held = self._table(model)
+            if replica not in held.condemned:
+                self._put(replace(held, condemned=(*held.condemned, replica)[-CONDEMNED_KEPT:]))
+
+    def _change(self, model: str, challenger: str, **changes: float) -> None:
+        """Change the table where `challenger` is still the challenger in it."""
+        with self._tables[model]:
+            held = self._table(model)
+            if held.challenger == challenger:
+                self._put(replace(held, **changes))
 
     def _table(self, model: str) -> TrafficTable:
         table: TrafficTable | None = ray.get(keeper(model).get.remote(), timeout=KEEPER_TIMEOUT_S)
@@ -214,7 +267,7 @@ class ClusterActuator:
         return table
 
     def _put(self, table: TrafficTable) -> None:
-        expires_s = None if table.challenger is None else time.time() + TABLE_LIFE_S
+        expires_s = None if table.challenger is None else time.time() + self._table_life_s
         put: Any = keeper(table.model).put
         ray.get(
             put.remote(replace(table, epoch=self._epoch, revision=table.revision + 1, expires_at_s=expires_s)),
@@ -222,11 +275,19 @@ class ClusterActuator:
         )
 
 
+def highest_epoch(name: str) -> int:
+    """The highest epoch of the agent `name` that has acted on this cluster, 0 where none has."""
+    raw = _internal_kv_get(_epoch_key(name), namespace=names.NAMESPACE.encode())
+    return int(raw) if raw else 0
+
+
 def _claim_epoch(name: str, epoch: int) -> int:
     """The highest epoch that has acted on this cluster, raised to `epoch` where that is higher."""
-    key, namespace = f"epoch:{name}".encode(), names.NAMESPACE.encode()
-    raw = _internal_kv_get(key, namespace=namespace)
-    highest = int(raw) if raw else 0
+    highest = highest_epoch(name)
     if epoch > highest:
-        _internal_kv_put(key, str(epoch).encode(), overwrite=True, namespace=namespace)
+        _internal_kv_put(_epoch_key(name), str(epoch).encode(), overwrite=True, namespace=names.NAMESPACE.encode())
     return max(highest, epoch)
+
+
+def _epoch_key(name: str) -> bytes:
+    return f"epoch:{name}".encode()

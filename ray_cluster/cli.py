@@ -23,6 +23,7 @@ from ray_cluster import notifier
 
 console = Console()
 KNOCK_TIMEOUT_S = 3.0
+ANSWER_TIMEOUT_S = 60.0
 errors = Console(stderr=True)
 File = Annotated[Path, typer.Argument(help="The configuration.")]
 Check = tuple[str, bool, str]
@@ -45,7 +46,10 @@ def run(file: File = HERE) -> None:
     folder = str(file.absolute().parent)
     journal = journal_of(settings, folder)
     journal.append([(Kind.CONTROL, time.time(), control("start", by="run"))], durable=True)
-    start_agent(settings, dashboard_url(settings), folder)
+    actor = start_agent(settings, dashboard_url(settings), folder)
+    if _told(actor) is None:
+        errors.print(f"the agent {settings.name!r} does not come up; see the logs of Ray", style="red", markup=False)
+        raise typer.Exit(1)
     console.print(f"the agent {settings.name!r} runs; its journal is {journal.name}", markup=False, soft_wrap=True)
 
 
@@ -63,21 +67,37 @@ def status(file: File = HERE) -> None:
     """What the agent is doing now."""
     settings = loaded(file)
     _connect(settings)
-    import ray  # noqa: PLC0415
-
     from ray_cluster.host import find_agent  # noqa: PLC0415
 
     actor = find_agent(settings.name)
     if actor is None:
         console.print(f"the agent {settings.name!r} is not running; `homeostat plan` reads its journal", markup=False)
         raise typer.Exit(1)
-    told: dict[str, Any] = ray.get(actor.status.remote(), timeout=30)
+    told = _told(actor)
+    if told is None:
+        errors.print(
+            f"the agent {settings.name!r} does not answer; Ray may be restarting it", style="red", markup=False
+        )
+        raise typer.Exit(1)
     table = Table(
         "order", "action", "policy", title=f"{told['name']}: {told['waiting_for'] or 'running'}, {told['ticks']} ticks"
     )
     for order in told["open_orders"]:
         table.add_row(str(order["number"]), order["action"]["kind"], order["policy"])
     console.print(table)
+    for problem in told["problems"]:
+        console.print(f"can not be seen: {problem}", style="yellow", markup=False, soft_wrap=True)
+
+
+def _told(actor: Any) -> dict[str, Any] | None:
+    """What the agent says of itself; None where it does not answer."""
+    import ray  # noqa: PLC0415
+
+    try:
+        told: dict[str, Any] = ray.get(actor.status.remote(), timeout=ANSWER_TIMEOUT_S)
+    except ray.exceptions.RayError:
+        return None
+    return told
 
 
 def doctor(file: File = HERE) -> None:
@@ -172,7 +192,7 @@ def _serve_checks(settings: Settings) -> Iterator[Check]:
         else:
             yield f"deployment {name}", True, found[name].status.value
     try:
-        ServeMetrics(metrics_addresses()).read(time.time())
+        ServeMetrics(metrics_addresses).read(time.time())
         yield "metrics", True, "readable"
     except MetricsAway as error:
         yield "metrics", False, str(error)

@@ -8,8 +8,10 @@ when the process dies, at most the rows of `flush_s` seconds. Works on a local f
 """
 
 import json
+import threading
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -30,7 +32,7 @@ FEATURE = "feature."
 
 
 class DataLog:
-    """Appends rows and labels of one model under `url`. Not safe for two writers in one process; any number of processes may write."""
+    """Appends rows and labels of one model under `url`. One thread may flush while another adds; any number of processes may write."""
 
     def __init__(self, url: str, model: str) -> None:
         self._fs, self._root = fsspec.core.url_to_fs(url)
@@ -38,13 +40,16 @@ class DataLog:
         self._rows: list[Served] = []
         self._labels: list[Labelled] = []
         self._part = 0
+        self._adding, self._flushing = threading.Lock(), threading.Lock()
 
     def rows(self, batch: Iterable[Served]) -> None:
         """Keep what was answered to somebody; shadow copies are no new rows."""
-        self._rows.extend(row for row in batch if not row.shadow)
+        with self._adding:
+            self._rows.extend(row for row in batch if not row.shadow)
 
     def labels(self, batch: Iterable[Labelled]) -> None:
-        self._labels.extend(batch)
+        with self._adding:
+            self._labels.extend(batch)
 
     @property
     def waiting(self) -> int:
@@ -52,32 +57,42 @@ class DataLog:
         return len(self._rows) + len(self._labels)
 
     def flush(self) -> None:
-        """Write what waits. Raises OSError where it can not; it then still waits."""
-        if self._rows:
-            self._write("rows", _one_kind_each(pd.DataFrame([_flat(row) for row in self._rows])))
-            self._rows = []
-        if self._labels:
-            table = pd.DataFrame([{"key": x.key, "at_s": x.at_s, "label": x.label} for x in self._labels])
-            self._write("labels", table)
-            self._labels = []
+        """Write what waits, day by day. Raises OSError where it can not; what is not written then still waits."""
+        with self._flushing:
+            self._empty("rows", self._rows, lambda rows: _one_kind_each(pd.DataFrame([_flat(row) for row in rows])))
+            self._empty("labels", self._labels, pd.DataFrame)
+
+    def _empty(self, kind: str, waiting: list[Any], table: Callable[[list[Any]], pd.DataFrame]) -> None:
+        by_day: dict[str, list[Any]] = {}
+        for each in list(waiting):
+            by_day.setdefault(_day(each.at_s), []).append(each)
+        for day in sorted(by_day):
+            self._write(kind, day, table(by_day[day]))
+            written = {id(each) for each in by_day[day]}
+            with self._adding:
+                waiting[:] = [each for each in waiting if id(each) not in written]
 
     def drop_oldest(self, kept_max: int) -> int:
         """Keep the newest `kept_max` rows and as many labels; how many were given up."""
-        before = self.waiting
-        self._rows, self._labels = self._rows[-kept_max:], self._labels[-kept_max:]
-        return before - self.waiting
+        with self._flushing, self._adding:
+            before = self.waiting
+            del self._rows[:-kept_max], self._labels[:-kept_max]
+            return before - self.waiting
 
-    def _write(self, kind: str, table: pd.DataFrame) -> None:
-        days = table["at_s"].map(_day)
-        for day, part in table.groupby(days, sort=True):
-            folder = f"{self._root}/{kind}/model={self._model}/day={day}"
-            self._fs.makedirs(folder, exist_ok=True)
-            name = f"part-{self._part:08d}-{uuid.uuid4().hex[:8]}.parquet"
-            self._part += 1
-            hidden = f"{folder}/.{name}"
+    def _write(self, kind: str, day: str, table: pd.DataFrame) -> None:
+        folder = f"{self._root}/{kind}/model={self._model}/day={day}"
+        self._fs.makedirs(folder, exist_ok=True)
+        name = f"part-{self._part:08d}-{uuid.uuid4().hex[:8]}.parquet"
+        self._part += 1
+        hidden = f"{folder}/.{name}"
+        try:
             with self._fs.open(hidden, "wb") as file:
-                pq.write_table(pa.Table.from_pandas(part, preserve_index=False), file)
+                pq.write_table(pa.Table.from_pandas(table, preserve_index=False), file)
             self._fs.mv(hidden, f"{folder}/{name}")
+        except BaseException:
+            with suppress(Exception):  # half a part, left behind at every attempt, would fill what is full already
+                self._fs.rm_file(hidden)
+            raise
 
 
 def read(

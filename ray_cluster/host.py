@@ -13,9 +13,9 @@ from typing import Any
 import ray
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
-from apscheduler.triggers.cron import CronTrigger
 
 from agent.assembly import assemble
+from agent.calendar import cron
 from agent.codec import to_json
 from agent.core import Decision
 from agent.journal.life import begin
@@ -24,10 +24,11 @@ from agent.logs import configure
 from agent.loop import Agent, said
 from agent.ports import JournalUnavailable, Notifier
 from agent.settings import Settings
+from policies.action import Alert
 from ray_cluster import names, notifier
-from ray_cluster.actuator import ClusterActuator
+from ray_cluster.actuator import ClusterActuator, highest_epoch
 from ray_cluster.figures import Figures
-from ray_cluster.managed import ensure_served
+from ray_cluster.managed import Upkeep
 from ray_cluster.places import rooted
 from ray_cluster.prometheus import ServeMetrics, window_s
 from ray_cluster.quarantine import quarantined
@@ -55,6 +56,7 @@ class AgentHost:
         self._dashboard_url = dashboard_url
         self._agent: Agent | None = None
         self._actuator: ClusterActuator | None = None
+        self._upkeep: Upkeep | None = None
         self._journal: SqlJournal | None = None
         self._notifier = _notifier(self._settings.notify)
         self._figures = Figures()
@@ -64,9 +66,11 @@ class AgentHost:
         self._expected_s = time.monotonic()
         self._last: Decision | None = None
         self._scheduler = AsyncIOScheduler(timezone="UTC")
-        self._scheduler.add_job(self._tick, "interval", seconds=self._settings.tick_s, max_instances=1, coalesce=True)
-        for name, cron in self._settings.schedules.items():
-            self._scheduler.add_job(self._fall_due, CronTrigger.from_crontab(cron, timezone="UTC"), [name])
+        # A job that is late is done late, however late: APScheduler's own grace of one second would drop a nightly retraining.
+        late = {"max_instances": 1, "coalesce": True, "misfire_grace_time": None}
+        self._scheduler.add_job(self._tick, "interval", seconds=self._settings.tick_s, **late)
+        for name, expression in self._settings.schedules.items():
+            self._scheduler.add_job(self._fall_due, cron(expression), [name], **late)
         self._scheduler.start()
 
     async def status(self) -> dict[str, Any]:
@@ -78,6 +82,7 @@ class AgentHost:
             "waiting_for": self._waiting,
             "ticks": self._ticks,
             "open_orders": [to_json(order) for order in agent.core.open_orders] if agent else [],
+            "problems": list(agent.last_seen.problems) if agent and agent.last_seen else [],
             "last": {} if self._last is None else {"at_s": self._last.at_s, **said(self._last)},
         }
 
@@ -86,9 +91,12 @@ class AgentHost:
         self._scheduler.shutdown(wait=False)
 
     async def _fall_due(self, name: str) -> None:
-        if name == REPORT_SCHEDULE and self._journal is not None:
-            await asyncio.to_thread(write_daily_report, self._journal, time.time())
         self._due.append(name)
+        if name == REPORT_SCHEDULE and self._journal is not None:
+            try:
+                await asyncio.to_thread(write_daily_report, self._journal, time.time())
+            except (JournalUnavailable, OSError) as error:
+                log.error("report_not_written", reason=str(error))
 
     async def _tick(self) -> None:
         now = time.monotonic()
@@ -96,28 +104,46 @@ class AgentHost:
         try:
             await asyncio.to_thread(self._tick_once, lag_s)
         except JournalUnavailable as error:
-            self._waiting = f"the journal: {error}"
+            self._wait_for(f"the journal: {error}")
             log.error("journal_away", reason=str(error), effect="nothing is done until it is back")
-        except Exception:  # one bad tick must not end the loop
+        except Exception as error:  # one bad tick must not end the loop
+            self._wait_for(f"a tick that does not fail: {type(error).__name__}: {error}")
             log.exception("tick_failed")
+
+    def _wait_for(self, what: str) -> None:
+        """Nothing is done meanwhile; people are told once of each reason."""
+        if what != self._waiting:
+            self._notifier.notify(
+                Alert(subject=self._settings.name, text=f"the agent waits for {what}", severity="critical")
+            )
+        self._waiting = what
 
     def _tick_once(self, lag_s: float) -> None:
         if self._agent is None:
             self._begin()
-        assert self._agent is not None and self._actuator is not None  # noqa: S101, PT018 - begun above
+        assert self._agent is not None and self._actuator is not None and self._upkeep is not None  # noqa: S101, PT018 - begun above
         began = time.monotonic()
         self._last = self._agent.tick(time.time())
-        self._actuator.renew(time.time())
+        self._waiting = "" if self._agent.halted is None else f"the journal: {self._agent.halted}"
+        if self._may_act():
+            self._actuator.renew(time.time())
+            self._upkeep.look(time.time())
         self._ticks += 1
-        self._figures.tick(self._last, lag_s=lag_s, took_s=time.monotonic() - began)
+        took_s = time.monotonic() - began
+        self._figures.tick(self._last, lag_s=lag_s, took_s=took_s, halted=self._agent.halted is not None)
         if self._agent.last_seen is not None:
-            self._figures.budget(self._agent.last_seen, self._settings.budget)
+            self._figures.seen(self._agent.last_seen, self._settings.budget)
+
+    def _may_act(self) -> bool:
+        """Not while the record can not be kept, nor while the kill switch is on: then canaries end by themselves."""
+        agent = self._agent
+        return agent is not None and agent.halted is None and not (agent.last_seen and agent.last_seen.controls.killed)
 
     def _begin(self) -> None:
         """Open the journal, take an epoch, and put the agent together. Raises JournalUnavailable; the next tick tries again."""
         settings = self._settings
         journal = SqlJournal(settings.journal.url)
-        beginning = begin(journal, settings, time.time())
+        beginning = begin(journal, settings, time.time(), above=highest_epoch(settings.name))
         registry = MlflowRegistry(settings.registry.tracking_uri, settings.registry.artifact_location)
         rest = ServeRest(self._dashboard_url)
         trainer = TuneTrainer(settings, quarantined)
@@ -125,14 +151,12 @@ class AgentHost:
         sensor = ClusterSensor(
             settings,
             rest=rest,
-            metrics=ServeMetrics(metrics_addresses(), window_s(settings.tick_s)),
+            metrics=ServeMetrics(metrics_addresses, window_s(settings.tick_s)),
             registry=registry,
             trainer=trainer,
             controls=journal.controls,
             due=self._take_due,
         )
-        for name in settings.models:
-            ensure_served(settings, name, registry, beginning.epoch)
         self._agent = assemble(
             settings,
             sensor=sensor,
@@ -142,6 +166,7 @@ class AgentHost:
             journal=journal,
             beginning=beginning,
         )
+        self._upkeep = Upkeep(settings, registry, beginning.epoch, self._notifier)
         self._actuator, self._journal, self._waiting = actuator, journal, ""
         log.info("agent_started", name=settings.name, epoch=beginning.epoch, open_orders=len(beginning.open_orders))
 

@@ -34,14 +34,15 @@ class LocalRay:
     address: str
 
     @classmethod
-    def start(cls, *, num_cpus: int, http_port: int, quiet: bool = True) -> "LocalRay":
-        """Start Ray and Serve on the loopback interface. `num_cpus` is what Ray believes it has."""
+    def start(cls, *, num_cpus: int, http_port: int, num_gpus: int = 0, quiet: bool = True) -> "LocalRay":
+        """Start Ray and Serve on the loopback interface. `num_cpus` and `num_gpus` are what Ray believes it has."""
         prepare_environment()
         import ray  # noqa: PLC0415 - the environment comes first
         from ray import serve  # noqa: PLC0415
 
         context: Any = ray.init(
             num_cpus=num_cpus,
+            num_gpus=num_gpus,
             include_dashboard=True,
             dashboard_host=LOOPBACK,
             dashboard_port=_free_port(),

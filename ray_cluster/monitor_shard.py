@@ -99,9 +99,9 @@ class MonitorShard:
         }
 
     async def flush(self) -> None:
-        """Write the data log now."""
+        """Write the data log now, in a thread: a store that is slow must not keep the sensor waiting."""
         if self._log is not None:
-            self._log.flush()
+            await asyncio.to_thread(self._log.flush)
 
     async def _heard(self, table: TrafficTable) -> None:
         self._monitor.reset(table.champion)

@@ -68,6 +68,8 @@ class Probe:
         self._taken = 0
         self.sent = 0
         self.dropped = 0
+        self.refused = 0
+        """Calls of `record` with features that are no mapping."""
         self._make_shard = make_shard
         self._shard: Any = None
         self._flush_s = flush_s
@@ -85,13 +87,18 @@ class Probe:
         latency_s: float = 0.0,
         version: str | None = None,
     ) -> None:
-        """One row as it was answered, in a request of its own. Under a microsecond or two; never raises, never waits."""
+        """One row as it was answered, in a request of its own. Under a microsecond or two; never raises, never waits.
+
+        What is no mapping of features is dropped and counted in `refused`.
+        """
         now_s = time.time()
         served = version if version is not None else self._version
-        self.rows_answered(
-            [Served(key, now_s, dict(features), prediction, latency_s, served, self._replica)],
-            Answered(self._replica, served, now_s, latency_s, prediction is not None),
-        )
+        try:
+            row = Served(key, now_s, dict(features), prediction, latency_s, served, self._replica)
+        except (TypeError, ValueError):  # the request has its answer; a mistake in telling of it must not cost it
+            self.refused += 1
+            return
+        self.rows_answered([row], Answered(self._replica, served, now_s, latency_s, prediction is not None))
 
     def rows_answered(self, rows: list[Served], request: Answered | None = None) -> None:
         """Rows of one request, and the request. For servers that batch."""
@@ -135,16 +142,21 @@ class Probe:
             )
             ray.get(taking, timeout=SEND_TIMEOUT_S)
         except RayTaskError as error:
-            # It was there and could not take them: sent again they would fail again, and all that waits behind them would be lost.
-            self.dropped += len(batch.rows)
-            self._under_way = None
-            log.error("rows_refused", model=self.model, rows=len(batch.rows), reason=str(error.cause))
+            self._give_up(batch, str(error.cause))
         except (RayError, ValueError, TimeoutError) as error:
             self._shard = None
             log.info("monitor_shard_away", model=self.model, reason=type(error).__name__)
+        except Exception as error:  # such as features that can not be pickled: this thread has to live on
+            self._give_up(batch, f"{type(error).__name__}: {error}")
         else:
             self.sent += len(batch.rows)
             self._under_way = None
+
+    def _give_up(self, batch: _Batch, reason: str) -> None:
+        """Sent again it would fail again, and all that waits behind it would be lost."""
+        self.dropped += len(batch.rows)
+        self._under_way = None
+        log.error("rows_refused", model=self.model, rows=len(batch.rows), reason=reason)
 
     def _next(self) -> _Batch | None:
         """All that waits, and how many rows the buffer could not keep; None where there is nothing."""

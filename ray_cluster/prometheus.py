@@ -5,7 +5,7 @@ shown is a mean over the window. An agent that shall act within seconds needs bo
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
@@ -30,10 +30,13 @@ class MetricsAway(Exception):
 
 
 class ServeMetrics:
-    """Scrapes `addresses` (host:port) and compares with what was scraped about `window_s` seconds before."""
+    """Scrapes what `addresses` gives (host:port) and compares with what was scraped about `window_s` seconds before.
 
-    def __init__(self, addresses: Iterable[str], window_s: float = WINDOW_S) -> None:
-        self._addresses = tuple(addresses)
+    It is asked every time, since nodes come and go.
+    """
+
+    def __init__(self, addresses: Callable[[], Iterable[str]], window_s: float = WINDOW_S) -> None:
+        self._addresses = addresses
         self._window_s = window_s
         self._client = httpx.Client(timeout=TIMEOUT_S)
         self._scrapes: deque[Scrape] = deque(maxlen=100)
@@ -54,7 +57,8 @@ class ServeMetrics:
     def _samples(self) -> list[Sample]:
         samples: list[Sample] = []
         reasons: list[str] = []
-        for address in self._addresses:
+        addresses = tuple(self._addresses())
+        for address in addresses:
             try:
                 answer = self._client.get(f"http://{address}/metrics")
                 answer.raise_for_status()
@@ -62,7 +66,7 @@ class ServeMetrics:
                 reasons.append(f"{address}: {error}")
                 continue
             samples += _serve_samples(answer.text)
-        if reasons and len(reasons) == len(self._addresses):
+        if reasons and len(reasons) == len(addresses):
             raise MetricsAway("; ".join(reasons))
         return samples
 

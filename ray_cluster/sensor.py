@@ -4,8 +4,8 @@ Every part is read with a time-out and beside the others. A part that is away is
 """
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
 
 import ray
@@ -29,6 +29,7 @@ from ray_cluster import names
 from ray_cluster.managed import application_name
 from ray_cluster.prometheus import ServeMetrics
 from ray_cluster.quarantine import quarantined
+from ray_cluster.reads import Reads
 from ray_cluster.registry import MlflowRegistry, RegistryView
 from ray_cluster.serve_rest import ServeRest
 from ray_cluster.table import TableSeen, keeper
@@ -72,49 +73,59 @@ class ClusterSensor:
         self._trainer = trainer
         self._controls = controls
         self._due = due
-        self._pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="sensor")
+        parts = 3 + 3 * len(settings.models) + len(settings.deployments)
+        self._reads = Reads(parts, READ_TIMEOUT_S * 2)
         self._stage: dict[str, tuple[tuple[str, float], float, float]] = {}
+        self._tables: dict[str, TableSeen] = {}
 
     def observe(self, at_s: float) -> Observation:
         """All that can be seen at `at_s`. Raises only where the journal can not say what people want: then nothing may be done."""
         controls = self._controls(at_s)
         problems: list[str] = []
-        details = self._pool.submit(self._rest.details)
-        measured = self._pool.submit(self._metrics.read, at_s)
-        capacity = self._pool.submit(_capacity)
-        parts = {name: self._pool.submit(self._parts, name, at_s) for name in self._settings.models}
-        probes = {
-            name: self._pool.submit(_ask_shard, deployment.probe, at_s)
-            for name, deployment in self._settings.deployments.items()
-            if deployment.probe is not None
+        probes = {n: d.probe for n, d in self._settings.deployments.items() if d.probe is not None}
+        self._begin(probes, at_s)
+        described = self._reads.result("Serve", problems) or {}
+        traffic, waiting = self._reads.result("metrics", problems) or ({}, {})
+        models_read = {name: self._parts(name, problems) for name in self._settings.models}
+        probed: dict[str, Seen | None] = {
+            name: self._reads.result(f"deployment {name}: its probe", problems) for name in probes
         }
-        described = _result(details, "Serve", problems) or {}
-        traffic, waiting = _result(measured, "metrics", problems) or ({}, {})
-        models_read = {name: _result(part, f"model {name}", problems) for name, part in parts.items()}
-        probed = {name: _result(part, f"probe of {name}", problems) for name, part in probes.items()}
         found = self._found(deployments(described), traffic, waiting)
         found = self._monitored(found, models_read, probed)
-        models = {
-            name: self._model(name, read, found, at_s, problems)
-            for name, read in models_read.items()
-            if read is not None
-        }
+        models = {name: self._model(name, read, found, at_s) for name, read in models_read.items()}
         return Observation(
             at_s=at_s,
             deployments=found,
             models={**models, **self._probed_models(probed)},
-            capacity=_result(capacity, "capacity", problems) or Capacity(),
+            capacity=self._reads.result("capacity", problems) or Capacity(),
             controls=controls,
             due=self._due(),
             problems=tuple(problems),
         )
 
-    def _parts(self, name: str, at_s: float) -> ModelParts:
-        return ModelParts(
-            view=_quietly(lambda: self._registry.view(name)),
-            seen=_quietly(lambda: ray.get(keeper(name).seen.remote(), timeout=READ_TIMEOUT_S)),
-            monitored=_quietly(lambda: _ask_shard(name, at_s)),
+    def _begin(self, probes: Mapping[str, str], at_s: float) -> None:
+        """Start every read."""
+        reads = self._reads
+        reads.round()
+        reads.begin("Serve", self._rest.details)
+        reads.begin("metrics", lambda: self._metrics.read(at_s))
+        reads.begin("capacity", _capacity)
+        for name in self._settings.models:
+            reads.begin(f"model {name}: its registry", partial(self._registry.view, name))
+            reads.begin(f"model {name}: its traffic table", partial(_ask_keeper, name))
+            reads.begin(f"model {name}: its monitor shard", partial(_ask_shard, name, at_s))
+        for name, probe in probes.items():
+            reads.begin(f"deployment {name}: its probe", partial(_ask_shard, probe, at_s))
+
+    def _parts(self, name: str, problems: list[str]) -> ModelParts:
+        parts = ModelParts(
+            view=self._reads.result(f"model {name}: its registry", problems),
+            seen=self._reads.result(f"model {name}: its traffic table", problems),
+            monitored=self._reads.result(f"model {name}: its monitor shard", problems),
         )
+        if parts.seen is not None:
+            self._tables[name] = parts.seen
+        return parts
 
     def _found(
         self,
@@ -150,21 +161,21 @@ class ClusterSensor:
     def _monitored(
         self,
         found: dict[str, Deployment],
-        models: Mapping[str, ModelParts | None],
+        models: Mapping[str, ModelParts],
         probed: Mapping[str, Seen | None],
     ) -> dict[str, Deployment]:
         """Where a probe reports, its traffic is fresher and finer than Prometheus'."""
         shards = dict(probed)
         for name, parts in models.items():
             application = application_name(name, self._settings.models[name])
-            shards[f"{application}/{names.SERVER_DEPLOYMENT}"] = parts.monitored if parts else None
+            shards[f"{application}/{names.SERVER_DEPLOYMENT}"] = parts.monitored
         for name, monitored in shards.items():
             if monitored is not None and name in found and monitored[2]:
                 found[name] = with_traffic(found[name], monitored[2])
         return {name: self._with_versions(each, models) for name, each in found.items()}
 
     @staticmethod
-    def _with_versions(deployment: Deployment, models: Mapping[str, ModelParts | None]) -> Deployment:
+    def _with_versions(deployment: Deployment, models: Mapping[str, ModelParts]) -> Deployment:
         parts = models.get(deployment.model or "")
         if parts is None or parts.seen is None:
             return deployment
@@ -174,16 +185,7 @@ class ClusterSensor:
         )
         return replace(deployment, replicas=replicas)
 
-    def _model(
-        self, name: str, parts: ModelParts, found: Mapping[str, Deployment], at_s: float, problems: list[str]
-    ) -> Model:
-        for part, value in (
-            ("registry", parts.view),
-            ("traffic table", parts.seen),
-            ("monitor shard", parts.monitored),
-        ):
-            if value is None:
-                problems.append(f"model {name}: its {part} can not be read")
+    def _model(self, name: str, parts: ModelParts, found: Mapping[str, Deployment], at_s: float) -> Model:
         view = parts.view or RegistryView()
         return Model(
             name=name,
@@ -199,7 +201,9 @@ class ClusterSensor:
         )
 
     def _rollout(self, name: str, parts: ModelParts, found: Mapping[str, Deployment], at_s: float) -> Rollout | None:
-        table = parts.seen.table if parts.seen else None
+        # A table that can not be read does not end a rollout: the last one is shown, as one that nothing is known of.
+        last = parts.seen or self._tables.get(name)
+        table = last.table if last else None
         if table is None or table.challenger is None:
             self._stage.pop(name, None)
             return None
@@ -219,7 +223,7 @@ class ClusterSensor:
             shadow=table.shadow,
             ready=bool(held and challenger is not None and challenger.running),
             failed=_failure(challenger),
-            comparison=parts.monitored[1] if parts.monitored else None,
+            comparison=parts.monitored[1] if parts.monitored and parts.seen else None,
         )
 
     def _stage_times(self, name: str, stage: tuple[str, float], at_s: float) -> tuple[float, float]:
@@ -251,8 +255,13 @@ def _failure(challenger: Deployment | None) -> str | None:
     return None
 
 
-def _ask_shard(name: str | None, at_s: float) -> Seen:
-    shard = ray.get_actor(names.shard_actor(name or ""), names.NAMESPACE)
+def _ask_keeper(name: str) -> TableSeen:
+    seen: TableSeen = ray.get(keeper(name).seen.remote(), timeout=READ_TIMEOUT_S)
+    return seen
+
+
+def _ask_shard(name: str, at_s: float) -> Seen:
+    shard = ray.get_actor(names.shard_actor(name), names.NAMESPACE)
     seen: Seen = ray.get(shard.seen.remote(at_s), timeout=READ_TIMEOUT_S)
     return seen
 
@@ -273,12 +282,4 @@ def _quietly(read: Callable[[], T]) -> T | None:
         return read()
     except Exception as error:
         log.debug("part_away", reason=f"{type(error).__name__}: {error}")
-        return None
-
-
-def _result(future: Future[T], part: str, problems: list[str]) -> T | None:
-    try:
-        return future.result(timeout=READ_TIMEOUT_S * 2)
-    except Exception as error:  # named in the observation, so that a HOLD can say why
-        problems.append(f"{part}: {type(error).__name__}: {error}")
         return None

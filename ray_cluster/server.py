@@ -75,6 +75,8 @@ class ServerSpec:
     version: str
     digest: str
     tracking_uri: str
+    challenger: str
+    """Name of the challenger's application."""
     loader: str = "ray_cluster.registry:load"
     """"module:function" of (tracking_uri, model, version, digest) -> Fitted."""
     faults: bool = False
@@ -233,8 +235,7 @@ class ModelServer:
 
     def _handle(self) -> Any:
         if self._challenger is None:
-            name = self._spec.model + names.CHALLENGER_SUFFIX
-            self._challenger = serve.get_deployment_handle(names.SERVER_DEPLOYMENT, name)
+            self._challenger = serve.get_deployment_handle(names.SERVER_DEPLOYMENT, self._spec.challenger)
         return self._challenger
 
     def _predict(self, rows: Sequence[RowIn], *, shadow: bool = False) -> list[float | None]:

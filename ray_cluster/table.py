@@ -131,11 +131,13 @@ class TableFollower:
                 if self.keeper is None:
                     self.keeper = await asyncio.to_thread(keeper, self._model)
                 table = await self.keeper.wait.remote(self.table, POLL_S)
+                if table is not None and table != self.table:
+                    self.table = table
+                    await self._changed(table)
             except (RayError, ValueError) as error:
                 log.info("table_keeper_away", model=self._model, reason=type(error).__name__)
                 self.keeper = None
                 await asyncio.sleep(RETRY_S)
-                continue
-            if table is not None and table != self.table:
-                self.table = table
-                await self._changed(table)
+            except Exception:  # whoever stopped following would keep an old table for ever
+                log.exception("table_not_followed", model=self._model)
+                await asyncio.sleep(RETRY_S)

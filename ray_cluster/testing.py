@@ -19,7 +19,7 @@ from agent.settings import Settings
 from policies.observation import Controls, Observation
 from ray_cluster.actuator import ClusterActuator
 from ray_cluster.host import metrics_addresses
-from ray_cluster.managed import ensure_served
+from ray_cluster.managed import ensure_served, wait_until_served
 from ray_cluster.prometheus import ServeMetrics
 from ray_cluster.registry import MlflowRegistry
 from ray_cluster.sensor import ClusterSensor
@@ -88,6 +88,7 @@ class Managed:
 
     settings: Settings
     registry: MlflowRegistry
+    rest: ServeRest
     actuator: ClusterActuator
     sensor: ClusterSensor
     url: str
@@ -112,7 +113,12 @@ class Managed:
 
     @property
     def deployment(self) -> str:
-        return f"{self.model}/ModelServer"
+        return f"{self.model}-shop/ModelServer"
+
+    @property
+    def challenger(self) -> str:
+        """The challenger's application."""
+        return f"{self.model}-shop-challenger"
 
 
 def rows_of(count: int, seed: int = 0) -> tuple[pd.DataFrame, pd.Series]:
@@ -133,6 +139,7 @@ def settings_of(model: str, folder: Path, **fields: Any) -> Settings:
         "data_log": {"url": f"{folder}/data", "flush_s": 0.5},
         "models": {
             model: {
+                "application": f"{model}-shop",
                 "deployment": {"min_replicas": 2, "max_replicas": 4},
                 "server": {"replica_cpus": 0.1, "fault_injection": True},
                 "drift": {"window_rows": 50},
@@ -152,10 +159,11 @@ def manage(model: str, http_url: str, dashboard_url: str, folder: Path) -> Manag
         registry.register(model, fitted, recipe="logistic", source="test", at_s=time.time())
     registry.promote(model, "1", decision="test", at_s=time.time())
     ensure_served(settings, model, registry, epoch=1)
+    wait_until_served(settings, model)
     rest = ServeRest(dashboard_url)
     actuator = ClusterActuator(settings, rest=rest, registry=registry, epoch=1)
     sensor = ClusterSensor(
-        settings, rest=rest, metrics=ServeMetrics(metrics_addresses()), registry=registry,
+        settings, rest=rest, metrics=ServeMetrics(metrics_addresses), registry=registry,
         trainer=TuneTrainer(settings), controls=lambda at_s: Controls(),
     )  # fmt: skip
-    return Managed(settings, registry, actuator, sensor, f"{http_url}/{model}/", model)
+    return Managed(settings, registry, rest, actuator, sensor, f"{http_url}/{model}-shop/", model)

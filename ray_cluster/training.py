@@ -32,6 +32,7 @@ from ray_cluster.search import SearchFailed, SearchSpec, search
 
 log = structlog.get_logger()
 ROWS_MIN = 50
+STOP_GRACE_S = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +50,10 @@ class JobSpec:
     since_s: float | None
     quarantined: tuple[Quarantined, ...]
     concurrent_trials: int
+    limit_s: float
+    """After so long the job ends itself, so that one that hangs does not hold its resources for ever."""
+    grace_s: float
+    """So long after that it is ended by force."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +130,7 @@ class TuneTrainer:
             started_at_s=time.time(),
             resources=Resources(
                 cpus=training.trial_cpus * spec.concurrent_trials, gpus=training.trial_gpus * spec.concurrent_trials
-            ),
+            ),  # what the ledger has charged for it
             trials_wanted=training.trials,
         )
         write_record(action.model, JobRecord(job=job))
@@ -147,7 +152,9 @@ class TuneTrainer:
             rows_max=min(action.rows_max or model.training.rows_max, model.training.rows_max),
             since_s=action.since_s,
             quarantined=tuple(self._quarantined(action.model)),
-            concurrent_trials=model.training.concurrent_trials,
+            concurrent_trials=action.concurrent_trials or model.training.concurrent_trials,
+            limit_s=self._settings.deadlines.retrain_s,
+            grace_s=min(STOP_GRACE_S, self._settings.deadlines.retrain_s),
         )
 
     def _stop(self, model: str) -> None:
@@ -181,25 +188,43 @@ class TrainingRunner:
     def __init__(self, spec: JobSpec) -> None:
         self._spec = spec
         self._stop = threading.Event()
+        self._ended = threading.Event()
+        self._why_stopped = "it was told to stop; its finished trials are kept"
         self._lock = threading.Lock()
         record = read_record(spec.model)
         assert record is not None  # noqa: S101 - written before the actor is made
         self._record = record
+        self._done_before = record.job.trials_done
         if record.job.state is JobState.RUNNING:
             threading.Thread(target=self._run, name="training", daemon=True).start()
+            threading.Thread(target=self._watch, name="watch", daemon=True).start()
 
     def stop(self) -> None:
         """End soon; finished trials are kept in the study."""
         self._stop.set()
 
+    def _watch(self) -> None:
+        """End the job when its time is over: first as if it had been told to stop, then, where it hangs, by force."""
+        limit_s = self._spec.limit_s
+        if self._ended.wait(max(0.0, self._record.job.started_at_s + limit_s - time.time())):
+            return
+        self._why_stopped = f"it was not done after {limit_s:g} s (deadlines.retrain_s); its finished trials are kept"
+        self._stop.set()
+        if not self._ended.wait(self._spec.grace_s):
+            self._end(JobState.FAILED, self._why_stopped, time.monotonic() - limit_s)
+            remove_leaked_groups(self._spec.id)
+            ray.kill(ray.get_runtime_context().current_actor)
+
     def _run(self) -> None:
         os.nice(10)  # serving goes first
         began = time.monotonic()
+        remove_leaked_groups(self._spec.id)  # of a life of this job that was killed
         try:
             self._search_and_register(began)
         except Exception as error:
             log.exception("training_failed", model=self._spec.model, order=self._spec.order)
             self._end(JobState.FAILED, f"{type(error).__name__}: {error}", began)
+        self._ended.set()
         ray.kill(ray.get_runtime_context().current_actor)  # the record is written, and the name is free again
 
     def _search_and_register(self, began: float) -> None:
@@ -218,15 +243,15 @@ class TrainingRunner:
                 settings=training,
                 loss=spec.settings.drift.loss,
                 concurrent_trials=spec.concurrent_trials,
-                trials=max(1, training.trials - self._record.job.trials_done),
+                trials=max(1, training.trials - self._done_before),
             ),
             features,
             labels,
             stopped=self._stop.is_set,
-            progress=lambda done: self._update(trials_done=done),
+            progress=lambda done: self._update(trials_done=self._done_before + done),
         )
         if self._stop.is_set():
-            self._end(JobState.STOPPED, "it was told to stop; its finished trials are kept", began)
+            self._end(JobState.STOPPED, self._why_stopped, began)
             return
         registry = MlflowRegistry(spec.registry_uri, spec.artifact_location)
         champion_score = _champion_score(registry, spec, found.validation)
@@ -246,7 +271,7 @@ class TrainingRunner:
             self._record = replace(
                 self._record, best_recipe=found.recipe, recipes_tried=found.tried, champion_score=champion_score
             )
-        self._update(best_score=found.score, version=version.number, trials_done=found.trials)
+        self._update(best_score=found.score, version=version.number, trials_done=self._done_before + found.trials)
         self._end(JobState.SUCCEEDED, "", began)
 
     def _update(self, **changes: Any) -> None:

@@ -31,7 +31,7 @@ def free_port() -> int:
 def session_cluster() -> Iterator[Cluster]:
     # Replicas import the examples, as they would where a user's own code is on the path.
     os.environ["PYTHONPATH"] = str(ROOT)
-    local = LocalRay.start(num_cpus=12, http_port=free_port())
+    local = LocalRay.start(num_cpus=12, num_gpus=2, http_port=free_port())
     yield Cluster(http=local.http_url, local=local)
     local.stop()
 

@@ -1,6 +1,7 @@
 """The agent as a detached actor, the commands around it, and the applications of users."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,9 +16,17 @@ from ray.util.state import list_actors
 
 from agent.journal.record import Kind, verify
 from agent.journal.store import SqlJournal
+from agent.order import Order
+from agent.ports import Refused
+from agent.settings_file import load
+from policies.action import Restart
 from ray_cluster import names
-from ray_cluster.host import find_agent
+from ray_cluster.actuator import ClusterActuator
+from ray_cluster.host import find_agent, metrics_addresses
+from ray_cluster.registry import MlflowRegistry
+from ray_cluster.serve_rest import ServeRest
 from ray_cluster.testing import wait_until
+from ray_cluster.translate import deployments
 
 pytestmark = pytest.mark.ray
 ROOT = Path(__file__).parents[2]
@@ -80,6 +89,8 @@ def test_the_two_models_of_the_shop_are_scaled_without_a_change_of_their_code(cl
         return any(each["deployment"] == "fraud/Fraud" and each["replicas"] > 1 for each in intents)
 
     wait_until(scaled)
+    wanted = {"orders", "gate_value", "gate_threshold", "loop_lag_seconds", "budget_left"}
+    wait_until(lambda: wanted <= figures())
     assert "running" in command(cluster, "status", folder=tmp_path).stdout
     assert "utilization" in command(cluster, "why", "1", folder=tmp_path).stdout
     assert command(cluster, "stop", folder=tmp_path).returncode == 0
@@ -87,6 +98,13 @@ def test_the_two_models_of_the_shop_are_scaled_without_a_change_of_their_code(cl
     assert command(cluster, "journal", "verify", folder=tmp_path).returncode == 0
     replayed = command(cluster, "replay", str(tmp_path / "homeostat.db"))
     assert replayed.returncode == 0, replayed.stdout + replayed.stderr
+
+
+def figures() -> set[str]:
+    """Names of the agent's own figures, as Prometheus would scrape them."""
+    pages = [httpx.get(f"http://{address}/metrics", timeout=10).text for address in metrics_addresses()]
+    lines = [line for page in pages for line in page.splitlines() if line.startswith("ray_homeostat_")]
+    return {re.split(r"[{ ]", line)[0].removeprefix("ray_homeostat_").removesuffix("_total") for line in lines}
 
 
 def test_one_line_in_the_model_brings_drift_on_record(cluster, tmp_path: Path) -> None:
@@ -145,9 +163,13 @@ def test_a_managed_model_is_served_by_its_agent(cluster, tmp_path: Path) -> None
 
 
 def test_a_killed_agent_comes_back_with_a_new_epoch_and_goes_on(cluster, tmp_path: Path) -> None:
-    """SIGKILL its process: Ray restarts it, it reads its journal, and the record is one unbroken chain over both lives."""
+    """SIGKILL its process: Ray restarts it, it reads its journal, and the record is one unbroken chain over both lives.
+
+    All the while the registry of its managed model is away: that model is not served, and nothing else waits for it.
+    """
     serve_example("shop")
-    configured(cluster, "shop", tmp_path, name="phoenix")
+    away = {"models": {"ghost": {}}, "registry": {"tracking_uri": "sqlite:////proc/no/such/mlflow.db"}}
+    configured(cluster, "shop", tmp_path, name="phoenix", **away)
     assert command(cluster, "run", folder=tmp_path).returncode == 0
     wait_until(lambda: ticks("phoenix") >= 3)
     journal = SqlJournal(f"sqlite:///{tmp_path}/homeostat.db")
@@ -157,8 +179,43 @@ def test_a_killed_agent_comes_back_with_a_new_epoch_and_goes_on(cluster, tmp_pat
     wait_until(lambda: ticks("phoenix") >= 2)
     epochs = [entry.payload["epoch"] for entry in journal.entries(kinds=(Kind.STARTED,))]
     assert epochs == [1, 2]
+    told = command(cluster, "status", folder=tmp_path).stdout
+    assert "can not be seen: model ghost: its registry: can not be read" in told
     command(cluster, "stop", folder=tmp_path)
     assert verify(journal.entries()).ok
+    problems = journal.last(Kind.OBSERVED).payload["problems"]
+    assert [
+        each for each in problems if each.startswith("model ghost: its registry: can not be read, RegistryUnavailable")
+    ]
+    assert set(journal.last(Kind.OBSERVED).payload["deployments"]) == {"fraud/Fraud", "ranker/Ranker"}
+
+
+def test_a_replica_of_a_users_own_is_replaced_once_however_often_it_is_ordered(cluster, tmp_path: Path) -> None:
+    """Level L0: Serve brings another; an order for a replica that is gone has nothing to do, and one of a stranger is refused."""
+    serve_example("shop")
+    settings = load(configured(cluster, "shop", tmp_path, name="restarts"), {})
+    rest = ServeRest(cluster.local.dashboard_url)
+    actuator = ClusterActuator(settings, rest=rest, registry=MlflowRegistry(f"sqlite:///{tmp_path}/mlflow.db"), epoch=1)
+
+    def running() -> set[str]:
+        row = deployments(rest.details())["fraud/Fraud"]
+        return {each.id for each in row.running} if len(row.running) == row.replicas_wanted else set()
+
+    def restart(number: int, deployment: str, replica: str) -> None:
+        actuator.start(
+            Order(
+                number=number, epoch=1, key=f"restart-{number}", action=Restart(deployment=deployment, replica=replica),
+                because=(), policy="test", issued_at_s=0.0, deadline_s=60.0,
+            )
+        )  # fmt: skip
+
+    victim = wait_until(running).pop()
+    restart(1, "fraud/Fraud", victim)
+    after = wait_until(lambda: (now := running()) and victim not in now and now)
+    restart(2, "fraud/Fraud", victim)
+    assert running() == after
+    with pytest.raises(Refused, match="not among the deployments"):
+        restart(3, "strange/Stranger", victim)
 
 
 def test_the_doctor_names_what_is_missing_and_how_to_mend_it(cluster, tmp_path: Path) -> None:

@@ -116,3 +116,16 @@ def test_a_batch_that_is_sent_again_counts_once(cluster) -> None:
     for source, number in (("p", 1), ("p", 1), ("p", 2), ("q", 1)):
         ray.get(shard.rows.remote(batch, [], 1, source=source, number=number))
     assert (ray.get(shard.report.remote(2.0)).rows, counts("twice")["dropped_rows"]) == (3, 3)
+
+
+def test_a_probe_outlives_what_can_not_be_sent(cluster) -> None:
+    """Features that can not be pickled cost their own batch, features that are none cost nobody an error, and the next rows arrive."""
+    shard = ensure_shard("odd", DriftSettings(), follow=False)
+    probe = Probe("odd", replica="r1", flush_s=0.1)
+    probe.record(key="a", features=7, prediction=0.5)
+    probe.record(key="b", features={"x": (n for n in ())}, prediction=0.5)
+    wait_until(lambda: probe.dropped == 1)
+    probe.record(key="c", features={"x": 0.5}, prediction=0.5)
+    wait_until(lambda: probe.sent == 1)
+    assert (ray.get(shard.report.remote(time.time())).rows, probe.refused) == (1, 1)
+    probe.close()

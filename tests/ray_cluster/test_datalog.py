@@ -92,6 +92,7 @@ def test_what_could_not_be_written_still_waits_and_is_written_once(tmp_path: Pat
     with pytest.raises(OSError, match="No space left"):
         log.flush()
     assert (log.waiting, read(str(tmp_path), "m").empty) == (1, True)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [], "half a part was left behind"
     monkeypatch.setattr(log._fs, "mv", moved)
     log.flush()
     log.flush()
@@ -114,3 +115,40 @@ def test_while_nothing_can_be_written_the_newest_are_kept(tmp_path: Path) -> Non
     assert (log.drop_oldest(4), log.waiting) == (6, 4)
     log.flush()
     assert list(read(str(tmp_path), "m")["key"]) == ["6", "7", "8", "9"]
+
+
+def test_rows_may_come_while_others_are_written(tmp_path: Path, monkeypatch) -> None:
+    """A store that is slow keeps nobody waiting; every row is written once, and what came meanwhile with the next flush."""
+    log = DataLog(str(tmp_path), "m")
+    log.rows([row("a")])
+    moved = log._fs.mv
+
+    def slowly(source: str, target: str) -> None:
+        log.rows([row("b")])  # as another thread would
+        moved(source, target)
+
+    monkeypatch.setattr(log._fs, "mv", slowly)
+    log.flush()
+    assert (log.waiting, list(read(str(tmp_path), "m")["key"])) == (1, ["a"])
+    monkeypatch.setattr(log._fs, "mv", moved)
+    log.flush()
+    assert list(read(str(tmp_path), "m")["key"]) == ["a", "b"]
+
+
+def test_a_day_that_was_written_is_not_written_again(tmp_path: Path, monkeypatch) -> None:
+    """At midnight the disk fills up between two days: only the second still waits."""
+    log = DataLog(str(tmp_path), "m")
+    log.rows([row("a", 5.0), row("b", DAY_S + 5.0)])
+    moved = log._fs.mv
+
+    def full(source: str, target: str) -> None:
+        if "day=1970-01-02" in target:
+            raise OSError(28, "No space left on device")
+        moved(source, target)
+
+    monkeypatch.setattr(log._fs, "mv", full)
+    with pytest.raises(OSError, match="No space left"):
+        log.flush()
+    monkeypatch.setattr(log._fs, "mv", moved)
+    log.flush()
+    assert list(read(str(tmp_path), "m")["key"]) == ["a", "b"]

@@ -9,8 +9,9 @@ import ray
 from ray import serve
 
 from agent.traffic import TrafficTable
-from policies.action import Promote, RollBack, Scale, SetTraffic, StartRollout
+from policies.action import Promote, Restart, RollBack, Scale, SetTraffic, StartRollout
 from ray_cluster import names
+from ray_cluster.actuator import ClusterActuator
 from ray_cluster.table import keeper
 from ray_cluster.testing import Load, Managed, manage, wait_until
 
@@ -108,9 +109,8 @@ def test_the_dead_cost_nobody_an_answer(managed: Managed) -> None:
         before = ray.get(keeper(managed.model).get.remote())
         ray.kill(keeper(managed.model), no_restart=False)
         ray.kill(ray.get_actor(names.shard_actor(managed.model), names.NAMESPACE), no_restart=False)
-        row = managed.sensor.observe(time.time()).deployments[f"{managed.model}-challenger/ModelServer"]
-        application = f"{managed.model}-challenger"
-        actor = f"SERVE_REPLICA::{application}#ModelServer#{row.replicas[0].id}"
+        row = managed.sensor.observe(time.time()).deployments[f"{managed.challenger}/ModelServer"]
+        actor = f"SERVE_REPLICA::{managed.challenger}#ModelServer#{row.replicas[0].id}"
         ray.kill(ray.get_actor(actor, "serve"), no_restart=False)
         time.sleep(3.0)
         after = wait_until(lambda: _table(managed))
@@ -143,3 +143,39 @@ def test_a_version_whose_files_were_changed_is_not_served(managed: Managed) -> N
     back = replace(held, revision=held.revision + 1, champion="1", champion_digest=first)
     ray.get(keeper(managed.model).put.remote(back))
     assert (load.failures, set(load.versions(0.0))) == ([], {"1"})
+
+
+def test_a_challenger_that_can_not_be_loaded_is_a_failed_rollout_and_costs_nobody_an_answer(managed: Managed) -> None:
+    """The rollout says why; a rollback ends it, and the champion has answered everything meanwhile."""
+    load = Load(managed.url, rate_rps=10.0).start()
+    try:
+        managed.do(StartRollout(model=managed.model, version="2", digest="0" * 64, shadow=1.0))
+        failed = wait_until(lambda: (r := managed.seen().models[managed.model].rollout) is not None and r.failed)
+        first = managed.registry.digest(managed.model, "1")
+        managed.do(RollBack(model=managed.model, version="2", to="1", to_digest=first))
+        wait_until(lambda: managed.seen().models[managed.model].rollout is None)
+    finally:
+        load.stop()
+    assert "DigestMismatch" in failed
+    assert (load.failures, set(load.versions(0.0))) == ([], {"1"})
+
+
+def test_a_challenger_that_finds_no_room_keeps_neither_rollback_nor_healing_waiting(managed: Managed) -> None:
+    """Its replica waits for a machine that nobody has; what is ordered after it is done at once."""
+    model = managed.settings.models[managed.model]
+    huge = model.model_copy(update={"server": model.server.model_copy(update={"replica_cpus": 1000.0})})
+    settings = managed.settings.model_copy(update={"models": {managed.model: huge}, "tick_s": 60.0})
+    actuator = ClusterActuator(settings, rest=managed.rest, registry=managed.registry, epoch=1)
+    digest = managed.registry.digest(managed.model, "2")
+    actuator.start(managed.order(StartRollout(model=managed.model, version="2", digest=digest, shadow=1.0)))
+    wait_until(lambda: managed.challenger in serve.status().applications)
+    victim = managed.seen().deployments[managed.deployment].running[0].id
+    actuator.start(managed.order(Restart(deployment=managed.deployment, replica=victim)))
+    wait_until(lambda: victim in _table(managed).condemned, timeout_s=10.0)
+    before_s = time.time()
+    actuator.renew(before_s)
+    wait_until(lambda: _table(managed).expires_at_s >= before_s + 180.0, timeout_s=10.0)
+    first = managed.registry.digest(managed.model, "1")
+    actuator.start(managed.order(RollBack(model=managed.model, version="2", to="1", to_digest=first)))
+    wait_until(lambda: _table(managed).challenger is None, timeout_s=10.0)
+    wait_until(lambda: managed.challenger not in serve.status().applications, timeout_s=30.0)

@@ -1,5 +1,7 @@
 """A training on Ray Tune with Optuna: what it registers, and how it ends."""
 
+import os
+import signal
 import time
 from itertools import count
 from pathlib import Path
@@ -9,13 +11,14 @@ import optuna
 import pytest
 import ray
 from ray.util import placement_group_table
+from ray.util.state import list_actors
 
 from agent.monitoring.rows import Labelled, Served
 from agent.order import Order
 from agent.ports import Refused
 from agent.settings import Settings
 from policies.action import Retrain, StopTraining
-from policies.observation import JobState, Quarantined, TrainingJob
+from policies.observation import JobState, Quarantined, Resources, TrainingJob
 from ray_cluster import names
 from ray_cluster.datalog import DataLog
 from ray_cluster.registry import MlflowRegistry
@@ -26,14 +29,16 @@ pytestmark = pytest.mark.ray
 NUMBERS = count()
 
 
-def prepared(folder: Path, recipes: list[str], *, rows: int = 400, trials: int = 4) -> Settings:
+def prepared(
+    folder: Path, recipes: list[str], *, rows: int = 400, trials: int = 4, gpus: float = 0.0, **more: Any
+) -> Settings:
     """Settings of a model of its own, and `rows` labelled rows in its data log."""
     model = f"t{next(NUMBERS)}"
     training = {
-        "recipes": recipes, "trials": trials, "time_budget_s": 60, "trial_cpus": 0.5,
+        "recipes": recipes, "trials": trials, "time_budget_s": 60, "trial_cpus": 0.5, "trial_gpus": gpus,
         "study_url": f"sqlite:///{folder}/studies.db",
     }  # fmt: skip
-    settings = settings_of(model, folder, models={model: {"training": training}})
+    settings = settings_of(model, folder, models={model: {"training": training}}, **more)
     log = DataLog(settings.data_log.url, model)
     features, labels = rows_of(rows)
     for n, (x, label) in enumerate(zip(features["x"], labels, strict=True)):
@@ -112,6 +117,44 @@ def test_a_training_whose_process_is_killed_has_failed_and_frees_what_it_held(cl
     job = ended(trainer, model)
     assert (job.state, job.message) == (JobState.FAILED, "its process died")
     wait_until(lambda: not leaked(job.id), timeout_s=15.0)
+
+
+def test_a_training_whose_process_dies_is_resumed_from_its_study(cluster, tmp_path: Path) -> None:
+    """Ray starts it again; it goes on counting where it was, tries what is left, and registers a version."""
+    settings = prepared(tmp_path, ["hist_gradient_boosting"], trials=12)
+    model, trainer = model_of(settings), TuneTrainer(settings)
+    trainer.start(order(settings, Retrain(model=model)))
+    wait_until(lambda: trainer.job(model).trials_done >= 2, every_s=0.02)
+    before = trainer.job(model).trials_done
+    runner = next(row for row in list_actors() if row.name == names.training_actor(model) and row.state == "ALIVE")
+    os.kill(runner.pid, signal.SIGKILL)
+    assert wait_until(lambda: trainer.job(model).trials_done > before) >= 1
+    job = ended(trainer, model)
+    assert (job.state, job.trials_done, job.version) == (JobState.SUCCEEDED, 12, "1")
+    wait_until(lambda: not leaked(job.id), timeout_s=15.0)
+
+
+def test_a_training_that_hangs_ends_itself_at_its_deadline(cluster, tmp_path: Path) -> None:
+    """Nobody needs to stop it: it gives back what it holds, and the reason names the setting."""
+    settings = prepared(tmp_path, ["tests.ray_cluster.odd_recipes:Hangs"], deadlines={"retrain_s": 4.0})
+    model, trainer = model_of(settings), TuneTrainer(settings)
+    trainer.start(order(settings, Retrain(model=model)))
+    job = ended(trainer, model)
+    assert job.state in {JobState.FAILED, JobState.STOPPED}
+    assert "4 s (deadlines.retrain_s)" in job.message
+    wait_until(lambda: not leaked(job.id), timeout_s=15.0)
+
+
+def test_a_trial_holds_the_cpus_and_gpus_of_the_settings_and_no_more_run_at_once_than_the_order_allows(
+    cluster, tmp_path: Path
+) -> None:
+    """Ray is asked for a part of a GPU; the job's resources are those of the trials that the ledger has left room for."""
+    settings = prepared(tmp_path, ["tests.ray_cluster.odd_recipes:TellsWhatItHolds"], gpus=0.5)
+    model, trainer = model_of(settings), TuneTrainer(settings)
+    trainer.start(order(settings, Retrain(model=model, concurrent_trials=1)))
+    job = ended(trainer, model)
+    assert "CPU 0.5, GPU 0.5" in job.message
+    assert job.resources == Resources(cpus=0.5, gpus=0.5)
 
 
 def test_a_recipe_that_raises_fails_the_training_with_its_words(cluster, tmp_path: Path) -> None:
