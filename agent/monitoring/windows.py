@@ -8,6 +8,8 @@ import math
 from collections import Counter, deque
 from typing import Any
 
+from scipy.special import ndtr, stdtrit
+
 from agent.monitoring.moments import Welford
 
 
@@ -65,14 +67,15 @@ class WindowTest:
 class WindowMean(WindowTest):
     """Alarm when the mean rose by more than `threshold` times the reference's mean, and by more than chance explains.
 
-    Rows of one stream are correlated, so chance is judged on means of blocks of `block` rows: z over the two samples of block means.
+    Rows of one stream are correlated, so chance is judged on means of blocks of `block` rows, by Welch's t over the two samples of
+    block means (Biometrika 34, 1947). Its bound is as rare as `z` deviations of a normal: the fewer blocks, the further out.
     """
 
     def __init__(
         self, *, window: int = 2000, threshold: float = 0.05, z: float = 4.0, block: int = 200, confirm: int = 1
     ) -> None:
         super().__init__(window=window, threshold=threshold, confirm=confirm)
-        self._z = z
+        self._chance = float(ndtr(-z))
         self._block = block
 
     def keep(self, value: Any) -> float | None:
@@ -80,11 +83,18 @@ class WindowMean(WindowTest):
 
     def distance(self, reference: list[Any], recent: deque[Any]) -> float:
         before, after = self._blocks(reference), self._blocks(list(recent))
-        spread = math.sqrt(before.variance / before.n + after.variance / after.n)
         rise = after.mean - before.mean
-        if rise <= self._z * spread:
+        if rise <= self._by_chance(before.variance / before.n, after.variance / after.n, before.n, after.n):
             return 0.0
         return rise / abs(before.mean) if before.mean else math.inf
+
+    def _by_chance(self, before: float, after: float, blocks_before: int, blocks_after: int) -> float:
+        """How far two means lie apart by chance, given their variances and the blocks that each is of."""
+        both = before + after
+        if both == 0 or min(blocks_before, blocks_after) < 2:
+            return 0.0
+        freedom = both**2 / (before**2 / (blocks_before - 1) + after**2 / (blocks_after - 1))
+        return -float(stdtrit(freedom, self._chance)) * math.sqrt(both)
 
     def _blocks(self, values: list[float]) -> Welford:
         means = Welford()

@@ -50,6 +50,16 @@ def test_window_mean_alarms_on_a_rise_that_chance_does_not_explain_and_never_on_
     assert run(build("window_mean", {"window": 1000}), [*even, *better]) == []
 
 
+def test_a_small_window_of_losses_alarms_no_more_often_by_chance_than_a_large_one() -> None:
+    """Five blocks of rows tell their own spread badly: in 100 calm streams of 25 windows each there is one alarm at most."""
+    drawn = np.random.default_rng(0)
+    alarms = 0
+    for _ in range(100):
+        detector = build("window_mean", {"window": 100})
+        alarms += bool(run(detector, drawn.exponential(0.1, 2500)))
+    assert alarms <= 1
+
+
 @pytest.mark.parametrize("use", ["adwin", "page_hinkley"])
 def test_of_a_signal_of_which_less_is_better_a_fall_is_no_alarm_and_a_later_rise_is(use: str) -> None:
     """River's tests of change look both ways; without the guard the fall alarms too."""
