@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any, Protocol
 
 from agent.monitoring.moments import Welford
-from agent.monitoring.windows import MissingRate, PopulationStability, WindowMean
+from agent.monitoring.windows import MissingRate, PopulationStability, ScaleChange, WindowMean
 
 
 class Detector(Protocol):
@@ -80,6 +80,7 @@ WINDOWS: dict[str, Callable[..., Any]] = {
     "window_mean": WindowMean,
     "population_stability": PopulationStability,
     "missing_rate": MissingRate,
+    "scale_change": ScaleChange,
 }
 
 

@@ -18,7 +18,7 @@ DEFAULT_MONITORS = (
 )
 NUMERIC_ONLY = {"population_stability": False, "missing_rate": None}
 """Which features a detector on "*" is put on: numbers (default, True), text (False), or all (None)."""
-WINDOWED = {"window_mean", "population_stability", "missing_rate"}
+WINDOWED = {"window_mean", "population_stability", "missing_rate", "scale_change"}
 """Window tests that take the window of the settings, where they are given none of their own."""
 
 

@@ -6,6 +6,7 @@ made once per half window; the alarm goes when `recover` tests in a row were pas
 
 import math
 from collections import Counter, deque
+from statistics import median
 from typing import Any
 
 from scipy.special import ndtr, stdtrit
@@ -157,3 +158,21 @@ class MissingRate(WindowTest):
         pooled = (sum(reference) + sum(recent)) / (len(reference) + len(recent))
         spread = math.sqrt(pooled * (1 - pooled) * (1 / len(reference) + 1 / len(recent)))
         return q - p if q - p > 4 * spread else 0.0
+
+
+class ScaleChange(WindowTest):
+    """Alarm when numbers are of another order of magnitude: the units of a feature were changed on the way.
+
+    The scale of a window is the median of the absolute values that are not 0; the distance is how many times larger or smaller it is
+    than that of the reference, as a logarithm to base 10; 1.7 is fifty times. Not for features that count up, such as a date or a
+    running number, and therefore in no default set.
+    """
+
+    def __init__(self, *, window: int = 2000, threshold: float = 1.7, confirm: int = 1) -> None:
+        super().__init__(window=window, threshold=threshold, confirm=confirm)
+
+    def keep(self, value: Any) -> float | None:
+        return abs(float(value)) if isinstance(value, int | float) and math.isfinite(value) and value else None
+
+    def distance(self, reference: list[Any], recent: deque[Any]) -> float:
+        return abs(math.log10(median(recent) / median(reference)))

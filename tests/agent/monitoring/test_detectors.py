@@ -85,6 +85,15 @@ def test_missing_values_are_an_incident_where_they_are_far_more_than_before(
     assert (run(detector, [None if each else 1.0 for each in missing]) != []) is alarms
 
 
+@pytest.mark.parametrize(("factor", "alarms"), [(1.0, False), (3.0, False), (1000.0, True), (0.001, True)])
+def test_numbers_of_another_order_of_magnitude_are_in_other_units(factor: float, alarms: bool) -> None:
+    """Up or down; three times as much is the world's doing. Zeros and what is no number say nothing of the units."""
+    drawn = np.random.default_rng(0)
+    before, after = drawn.normal(5.0, 2.0, 1000), factor * drawn.normal(5.0, 2.0, 1500)
+    strewn = [value for pair in zip(after, [0.0, math.nan, None] * 500, strict=True) for value in pair]
+    assert (run(build("scale_change", {"window": 500}), [*before, *strewn]) != []) is alarms
+
+
 def test_population_stability_finds_that_words_have_changed() -> None:
     """The same mixture is stable; a new one is not."""
     drawn = np.random.default_rng(0)
