@@ -44,8 +44,9 @@ class Faults:
     """By deployment."""
 
 
-def faults(recording: Recording, models: Mapping[str, str]) -> Faults:
-    """`models` are names of the scenario's models by deployment."""
+def faults(recording: Recording, models: Mapping[str, str], nodes: Mapping[str, str] | None = None) -> Faults:
+    """`models` are names of the scenario's models by deployment, `nodes` those of its nodes by node, where they are known."""
+    nodes = nodes or {}
     gap_s = max(GAP_LEAST_S, GAP_TICKS * recording.settings.tick_s)
     replaced = frozenset(action["replica"] for _, action in recording.actions("restart"))
     rows = recording.deployments()
@@ -59,8 +60,19 @@ def faults(recording: Recording, models: Mapping[str, str]) -> Faults:
     ]
     for name, model in models.items():
         found += [_crash(each, model) for each in lived[name].deaths if not _explained(each, lost, recording)]
-        found += _slow(rows[name], model)
-    return Faults(found=tuple(sorted(found, key=lambda each: each["at_s"])), nodes_lost=lost, lives=lived)
+        found += _slow(rows[name], model, nodes)
+    return Faults(found=tuple(_in_order(found)), nodes_lost=lost, lives=lived)
+
+
+def _in_order(found: Iterable[Fault]) -> Iterator[Fault]:
+    """By time; a neighbour that several models have is told once."""
+    noisy: set[str] = set()
+    for fault in sorted(found, key=lambda each: each["at_s"]):
+        node = fault.get("node")
+        if node not in noisy:
+            yield fault
+        if node is not None:
+            noisy.add(node)
 
 
 def _lasting(for_s: float | None) -> Fault:
@@ -144,28 +156,44 @@ class _Spell:
 
     begin_s: float
     end_s: float
+    node: str | None
+    gone: bool = False
+    """It stayed slow until it was replaced: it would not have mended by itself."""
     factors: list[float] = field(default_factory=list)
 
+    @property
+    def factor(self) -> float:
+        return round(median(self.factors), 2)
 
-def _slow(rows: Sequence[tuple[float, Deployment]], model: str) -> Iterator[Fault]:
+
+def _slow(rows: Sequence[tuple[float, Deployment]], model: str, nodes: Mapping[str, str]) -> Iterator[Fault]:
+    """Several slow replicas on one node have a noisy neighbour, if that node is one of the scenario's; others are slow alone."""
+    spells = _spells(rows)
+    for node, name in nodes.items():
+        there = [each for each in spells if each.node == node]
+        if len(there) > 1:
+            begin_s, end_s = min(each.begin_s for each in there), max(each.end_s for each in there)
+            factor = round(median(each.factor for each in there), 2)
+            yield {"at_s": begin_s, "kind": "noisy_neighbour", "node": name, "factor": factor, "for_s": end_s - begin_s}
+            spells = [each for each in spells if each.node != node]
+    for each in spells:
+        lasted_s = None if each.gone else each.end_s - each.begin_s
+        plain = {"at_s": each.begin_s, "kind": "slow_replica", "model": model, "factor": each.factor}
+        yield plain | _lasting(lasted_s)
+
+
+def _spells(rows: Sequence[tuple[float, Deployment]]) -> list[_Spell]:
     spells: dict[str, _Spell] = {}
+    nodes = {each.id: each.node for _, deployment in rows for each in deployment.replicas}
     for at_s, deployment in rows:
         for replica, factor in _odd(at_s, deployment):
-            spell = spells.setdefault(replica, _Spell(at_s, at_s))
+            spell = spells.setdefault(replica, _Spell(at_s, at_s, nodes[replica]))
             spell.end_s = at_s
             spell.factors.append(factor)
     last_seen = {each.id: at_s for at_s, deployment in rows for each in deployment.replicas}
     for replica, spell in spells.items():
-        if len(spell.factors) >= SLOW_LOOKS:
-            # One that stays slow until it is gone would have stayed so: it does not mend by itself.
-            mended = last_seen[replica] - spell.end_s > 2 * (spell.end_s - spell.begin_s) / len(spell.factors)
-            lasted_s = spell.end_s - spell.begin_s
-            yield {
-                "at_s": spell.begin_s,
-                "kind": "slow_replica",
-                "model": model,
-                "factor": round(median(spell.factors), 2),
-            } | _lasting(lasted_s if mended else None)
+        spell.gone = last_seen[replica] - spell.end_s <= 2 * (spell.end_s - spell.begin_s) / len(spell.factors)
+    return [each for each in spells.values() if len(each.factors) >= SLOW_LOOKS]
 
 
 def _odd(at_s: float, deployment: Deployment) -> Iterator[tuple[str, float]]:

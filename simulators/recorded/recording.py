@@ -72,6 +72,16 @@ class Recording:
                     found.setdefault(name, []).append((seen.at_s, each))
         return found
 
+    def shares(self, deployment: str) -> dict[float, float]:
+        """The part of requests that a challenger answered beside `deployment`, by moment, where one did."""
+        found = {}
+        for seen in self.seen:
+            each = seen.deployments.get(deployment)
+            model = seen.models.get(each.model or "") if each is not None else None
+            if model is not None and model.rollout is not None and model.rollout.share > 0:
+                found[seen.at_s] = model.rollout.share
+        return found
+
     def actions(self, kind: str) -> list[tuple[float, Mapping[str, Any]]]:
         """(moment, action) of all orders of one kind."""
         return [(at_s, order["action"]) for at_s, order in self.intents if order["action"]["kind"] == kind]

@@ -5,7 +5,7 @@ import gzip
 import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 import yaml
 
 from agent.settings import PolicySettings
-from policies.observation import Deployment
+from policies.observation import Deployment, Traffic
 from simulators.recorded.faults import Faults, faults
 from simulators.recorded.measured import Measured, measured, together
 from simulators.recorded.names import model_names, renamed
@@ -31,6 +31,8 @@ CONSTANT_BELOW = 0.02
 """A lognormal of a smaller shape is as good as constant."""
 IDLE = (PolicySettings(use="idle"),)
 """Who watches and wants nothing: without policies nobody would look at all."""
+ALMOST_ALL = 0.95
+"""Beyond this share of a challenger too little is left to tell the whole by."""
 REPORT = "report"
 """The schedule of the daily report, which nobody writes in a simulation."""
 
@@ -69,11 +71,17 @@ def recorded(recording: Recording, *, source: str, trace_name: str, bin_s: float
     windows = {name: fresh(each) for name, each in rows.items()}
     width_s = bin_s or max(bin_of([seen for seen, _ in each]) for each in windows.values())
     came = {
-        name: arrivals([seen for seen, _ in each], origin_s=recording.origin_s, end_s=recording.end_s, bin_s=width_s)
-        for name, each in windows.items()
+        name: arrivals(
+            _with_challenger(each, recording.shares(name)),
+            origin_s=recording.origin_s,
+            end_s=recording.end_s,
+            bin_s=width_s,
+        )
+        for name, each in rows.items()
     }
     estimates = {name: estimate(each) for name, each in windows.items()}
-    broken = faults(recording, models)
+    nodes = {node: f"node-{place}" for place, node in enumerate(_nodes(rows), 1)}
+    broken = faults(recording, models, nodes if len(nodes) > 1 else None)
     found = {models[name]: measured(each, each[0][1].slo_latency_s) for name, each in rows.items()}
     notes = tuple(_notes(recording, broken, came, rows))
     writer = _Writer(recording, models, rows, came, estimates, broken, trace_name, width_s)
@@ -86,6 +94,20 @@ def recorded(recording: Recording, *, source: str, trace_name: str, bin_s: float
         notes=notes,
         recording=recording,
     )
+
+
+def _with_challenger(rows: Sequence[tuple[float, Deployment]], shares: Mapping[float, float]) -> list[Traffic]:
+    """What came to a model altogether: while a challenger answers the part s, the champion's deployment sees 1 - s of it."""
+    whole = []
+    for at_s, deployment in rows:
+        seen, share = deployment.traffic, min(shares.get(at_s, 0.0), ALMOST_ALL)
+        if seen is not None and share > 0:
+            ongoing = None if seen.ongoing is None else seen.ongoing / (1 - share)
+            scaled = replace(seen, requests=round(seen.requests / (1 - share)), ongoing=ongoing)
+            whole.append((at_s, replace(deployment, traffic=scaled)))
+        else:
+            whole.append((at_s, deployment))
+    return [seen for seen, _ in fresh(whole)]
 
 
 def _notes(
@@ -235,9 +257,11 @@ class _Writer:
         return math.ceil(most)
 
     def _node_count(self, cpus: float) -> int:
+        nodes = _nodes(self.rows)
+        if any("node" in fault for fault in self.broken.found):
+            return len(nodes)  # faults name them, so all must be there
         if self.broken.nodes_lost:
             return max(2, round(cpus / median(each.cpus for each in self.broken.nodes_lost)))
-        nodes = {replica.node for each in self.rows.values() for _, d in each for replica in d.replicas if replica.node}
         return len(nodes) if nodes and cpus % len(nodes) == 0 else 1
 
     def _telemetry(self) -> Iterator[str]:
@@ -335,6 +359,11 @@ class _Writer:
         else:
             yield "# No replica was seen to start: the default of 10 s stands."
         yield from _item("lifecycle", plain) if plain else ()
+
+
+def _nodes(rows: Mapping[str, Sequence[tuple[float, Deployment]]]) -> list[str]:
+    """Every node that a replica was seen on."""
+    return sorted({replica.node for each in rows.values() for _, d in each for replica in d.replicas if replica.node})
 
 
 def _at_first(deployment: Deployment) -> int:

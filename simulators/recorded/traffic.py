@@ -92,11 +92,22 @@ def _came(windows: Sequence[Traffic]) -> tuple[Array, Array, bool]:
     answered = _parted(first, last, np.array([each.requests for each in windows], np.float64)[kept], lengths_s)
     held = [each.ongoing for each in windows]
     if any(each is None for each in held):
-        return knots_s, np.maximum(answered, 0.0), True
+        return knots_s, _not_negative(answered), True
     request_s = np.array(held, np.float64)[kept] * (knots_s[last] - knots_s[first])
-    inside = np.maximum(_parted(first, last, request_s, lengths_s) / lengths_s, 0.0)
+    inside = _parted(first, last, request_s, lengths_s) / lengths_s
     borders = np.concatenate([inside[:1], (inside[1:] + inside[:-1]) / 2, inside[-1:]])
-    return knots_s, np.maximum(answered + np.diff(borders), 0.0), False
+    return knots_s, _not_negative(answered + np.diff(borders)), False
+
+
+def _not_negative(amounts: Array) -> Array:
+    """Amounts whose running total never falls: halfway between the lowest that stays above the given one, and the highest below it.
+
+    Cutting each amount off at nothing instead would add up, and most where little comes.
+    """
+    total = np.cumsum(amounts)
+    above = np.maximum.accumulate(np.maximum(total, 0.0))
+    below = np.maximum(np.minimum.accumulate(total[::-1])[::-1], 0.0)
+    return np.diff((above + below) / 2, prepend=0.0)
 
 
 def _apart(moments_s: Array) -> Array:

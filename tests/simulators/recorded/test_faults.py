@@ -141,3 +141,20 @@ def test_a_replica_that_is_slow_beside_its_peers_is_grey() -> None:
     mended = faults(looks(*[slow(times=8.0)] * 4, *[slow(times=1.0)] * 9), MODELS).found
     assert mended == ({"at_s": 0.0, "kind": "slow_replica", "model": "app", "factor": 8.0, "for_s": 30.0},)
     assert faults(looks(*[slow(times=8.0)] * 2, *[slow(times=1.0)] * 9), MODELS).found == ()
+
+
+def test_slow_replicas_of_one_node_have_a_noisy_neighbour() -> None:
+    """One fault of the node, not one for each replica; where nodes are not known, each is slow alone."""
+    paces = {"a": 0.4, "b": 0.6, "c": 0.1, "d": 0.1, "e": 0.1}
+    crowded = tuple(
+        replica(
+            name,
+            node="east" if name in "ab" else "west",
+            traffic=traffic(0.0, 100, latency_mean_s=pace_s, latency_p50_s=None),
+        )
+        for name, pace_s in paces.items()
+    )
+    rows = looks(*[deployment("app/model", crowded, traffic=traffic())] * 4)
+    expected = {"at_s": 0.0, "kind": "noisy_neighbour", "node": "node-1", "factor": 5.0, "for_s": 30.0}
+    assert faults(rows, MODELS, {"east": "node-1", "west": "node-2"}).found == (expected,)
+    assert [each["kind"] for each in faults(rows, MODELS).found] == ["slow_replica", "slow_replica"]
