@@ -172,7 +172,7 @@ function logTicks(low, high) {
 function axisOf(panel, domain, extent) {
   const axis = { domain, gridcolor: GRID, zeroline: false, linecolor: GRID, tickfont: { size: 11, color: MUTED }, fixedrange: true, automargin: false };
   if (panel.decisions) return { ...axis, type: "category", categoryarray: panel.kinds.map((kind) => kind.replace("_", " ")).reverse(), range: [-0.6, Math.max(panel.kinds.length, 1) - 0.4] };
-  if (panel.heat) return { ...axis, type: "category", autorange: "reversed", showticklabels: panel.heat.y.length <= 25 };
+  if (panel.heat) return { ...axis, type: "category", autorange: "reversed", ticks: "" };
   if (!extent) return { ...axis, range: [0, 1], nticks: 4 };
   if (panel.log) return { ...axis, type: "log", range: [Math.log10(extent[0] / 1.5), Math.log10(extent[1] * 1.5)], ...logTicks(...extent) };
   return { ...axis, range: [0, extent[1] * 1.08], nticks: 4, tickformat: extent[1] >= 1000 ? "~s" : "~r" };
