@@ -23,7 +23,7 @@ from scipy.optimize import brentq
 
 from policies.observation import Deployment, Traffic
 from policies.queueing import erlang_c, mmc_wait_mean
-from policies.scaling.service_time import ServiceTime
+from policies.scaling.service_time import CALM, ServiceTime
 
 CALM_UTILISATION = 0.3
 REQUESTS_WANTED = 1000
@@ -67,11 +67,12 @@ def estimate(windows: Sequence[tuple[Traffic, Deployment]]) -> Estimate | None:
     good = [found for seen, deployment in windows if (found := _usable(seen, deployment)) is not None]
     if first is None or not good:
         return None
-    first_s = _latency_where_calm(good) or first.mean_s
+    quick = _quick(good)
+    first_s = _latency_where_calm(quick) or first.mean_s
     at_once = max(_at_once(each, first_s) for each in good)
     limit = min((d.max_ongoing_requests for _, d in windows if d.max_ongoing_requests is not None), default=None)
     concurrency = min(at_once, limit) if limit is not None else at_once
-    calm = _calm(good, first_s, concurrency)
+    calm = _calm(quick, first_s, concurrency)
     requests = sum(each.seen.requests for each in calm)
     latency_s = sum(each.mean_s * each.seen.requests for each in calm) / requests
     spread = _shape([each.seen for each in calm])
@@ -89,6 +90,12 @@ def _usable(seen: Traffic, deployment: Deployment) -> _Window | None:
     if not settled or not running or seen.errors or not seen.requests or not seen.latency_mean_s:
         return None
     return _Window(seen=seen, replicas=running, mean_s=seen.latency_mean_s)
+
+
+def _quick(windows: Sequence[_Window]) -> list[_Window]:
+    """Without those that answered what had queued before, as after a crash: few requests, many replicas, and long waits."""
+    low_s = sorted(each.mean_s for each in windows)[(len(windows) - 1) // 10]
+    return [each for each in windows if each.mean_s <= CALM * low_s]
 
 
 def _latency_where_calm(windows: Sequence[_Window]) -> float | None:

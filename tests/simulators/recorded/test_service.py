@@ -66,6 +66,15 @@ def test_errors_and_changes_of_the_fleet_teach_nothing() -> None:
     assert (found.mean_s, found.requests) == (pytest.approx(0.1, rel=0.01), 540)
 
 
+def test_a_backlog_that_many_replicas_work_off_is_not_calm() -> None:
+    """After a crash six replicas answer little and late; the service time is that of all the other minutes."""
+    usual = [window(60.0 * n, 600, 0.05) for n in range(1, 40)]
+    backlog = [window(60.0 * n, 300, 3.0, replicas=6) for n in range(40, 45)]
+    found = estimate([*usual, *backlog])
+    assert found is not None
+    assert (found.mean_s, found.concurrency) == (pytest.approx(0.05, rel=0.15), 1)
+
+
 def test_without_latencies_nothing_is_known() -> None:
     """Not even from how much was answered: that is a bound."""
     assert estimate([window(60.0, 60, 0.1, latency_mean_s=None)]) is None
