@@ -24,10 +24,13 @@ class RateForecast:
     2. A step's rate is the mean over its traffic, weighed by how much of each window lies inside. A step without traffic is
        unknown: never 0.
     3. Deployments may come and go; who comes starts without history.
+    4. With `nowcast` the step under way is at the rate of the newest traffic, where that is no older than a step. It follows a
+       sudden change at once, and chance as well: for windows that are as long as a step, or not much shorter.
     """
 
     mixture: Mixture
     step_s: float = 60.0
+    nowcast: bool = False
     _names: tuple[str, ...] = field(default=(), init=False, repr=False)
     _step: int | None = field(default=None, init=False, repr=False)
     _sum: Array = field(default_factory=lambda: np.zeros(0), init=False, repr=False)
@@ -35,6 +38,9 @@ class RateForecast:
     _before: Array = field(default_factory=lambda: np.zeros(0), init=False, repr=False)
     """The rate of the step before, as it was learned."""
     _measured_s: dict[str, float] = field(default_factory=dict, init=False, repr=False)
+    _newest: dict[str, tuple[float, float]] = field(default_factory=dict, init=False, repr=False)
+    """(measured_at_s, rate) of the newest traffic."""
+    _seen_s: float = field(default=-math.inf, init=False, repr=False)
 
     def __post_init__(self) -> None:
         positive(step_s=self.step_s)
@@ -60,6 +66,10 @@ class RateForecast:
     def see(self, seen: Observation, deployments: Sequence[Deployment]) -> None:
         """Take in the traffic of `deployments` at `seen.at_s`."""
         self._follow(tuple(each.name for each in deployments))
+        self._seen_s = seen.at_s
+        for each in deployments:
+            if each.traffic is not None and each.traffic.arrival_rps is not None:
+                self._newest[each.name] = (each.traffic.measured_at_s, each.traffic.arrival_rps)
         now = math.floor(seen.at_s / self.step_s)
         if self._step is None:
             self._step = now
@@ -83,6 +93,16 @@ class RateForecast:
     @property
     def now(self) -> Array:
         """The rate of the step under way, [deployment], NaN where not yet known."""
+        mean = self._mean()
+        if not self.nowcast:
+            return mean
+        oldest_s = self._seen_s - self.step_s
+        newest = (self._newest.get(name, (-math.inf, math.nan)) for name in self._names)
+        fresh = np.array([rate_rps if measured_s >= oldest_s else math.nan for measured_s, rate_rps in newest])
+        return np.where(np.isfinite(fresh), fresh, mean)
+
+    def _mean(self) -> Array:
+        """What has been seen of the step under way, [deployment]."""
         with np.errstate(invalid="ignore"):
             return np.asarray(self._sum / self._weight)
 
@@ -96,6 +116,7 @@ class RateForecast:
         self._before = _picked(self._before, columns, math.nan)
         self._names = names
         self._measured_s = {name: at_s for name, at_s in self._measured_s.items() if name in set(names)}
+        self._newest = {name: newest for name, newest in self._newest.items() if name in set(names)}
 
     def _take(self, deployments: Sequence[Deployment], steps: range) -> set[str]:
         taken = set()
@@ -127,7 +148,7 @@ class RateForecast:
 
     def _close(self, now: int) -> None:
         assert self._step is not None  # noqa: S101 (see calls it after the first observation only)
-        learned = self.now
+        learned = self._mean()
         self.mixture.learn(learned)
         for _ in range(min(now - self._step - 1, GAP_STEPS)):
             learned = np.full(len(self._names), np.nan)

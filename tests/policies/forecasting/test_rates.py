@@ -95,3 +95,17 @@ def test_what_came_counts_where_somebody_counts_it():
     late = deployment("a", traffic=traffic(40.0, 300, window_s=30.0, arrived=900))
     rates.see(observation(40.0, late), [late])
     assert rates.now.tolist() == pytest.approx([30.0])
+
+
+def test_a_nowcast_follows_the_newest_traffic_at_once_and_learns_steps_all_the_same():
+    """A minute of 10/s, then a window of 40/s of which most lies in that minute: it is news, until it is older than a step."""
+    rates = RateForecast(mixture=Mixture([LastValue()], horizon=3), nowcast=True)
+    for at_s in range(30, 61, 10):
+        see(rates, at_s, a=10.0)
+    see(rates, 70.0, a=40.0)
+    assert rates.now.tolist() == pytest.approx([40.0])
+    assert median(rates) == pytest.approx([40.0] * 4)
+    old = [deployment("a", traffic=traffic(70.0, 1200, window_s=30.0))]
+    rates.see(observation(131.0, *old), old)
+    assert math.isnan(rates.now[0])
+    assert rates.mixture.steps == 2
