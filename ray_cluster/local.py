@@ -34,8 +34,13 @@ class LocalRay:
     address: str
 
     @classmethod
-    def start(cls, *, num_cpus: int, http_port: int, num_gpus: int = 0, quiet: bool = True) -> "LocalRay":
-        """Start Ray and Serve on the loopback interface. `num_cpus` and `num_gpus` are what Ray believes it has."""
+    def start(
+        cls, *, num_cpus: int, http_port: int, num_gpus: int = 0, metrics_ms: int = 1000, quiet: bool = True
+    ) -> "LocalRay":
+        """Start Ray and Serve on the loopback interface. `num_cpus` and `num_gpus` are what Ray believes it has.
+
+        Workers report their metrics every `metrics_ms`; what an agent sees is that much older.
+        """
         prepare_environment()
         import ray  # noqa: PLC0415 - the environment comes first
         from ray import serve  # noqa: PLC0415
@@ -52,7 +57,7 @@ class LocalRay:
             log_to_driver=not quiet,
             configure_logging=not quiet,
             _temp_dir=_short_folder(),
-            _system_config={"metrics_report_interval_ms": 1000},
+            _system_config={"metrics_report_interval_ms": metrics_ms},
         )
         serve.start(http_options={"host": LOOPBACK, "port": http_port})
         return cls(

@@ -21,8 +21,8 @@ KEEP_S = 60.0
 
 
 def window_s(tick_s: float) -> float:
-    """How much is averaged over by an agent that looks every `tick_s`: a few looks, between 5 and 10 seconds."""
-    return min(WINDOW_S, max(5.0, 3.0 * tick_s))
+    """How much is averaged over by an agent that looks every `tick_s`: a few looks, between 3 and 10 seconds."""
+    return min(WINDOW_S, max(3.0, 3.0 * tick_s))
 
 
 class MetricsAway(Exception):
