@@ -1,6 +1,7 @@
 """Watch: one detector on one signal, and the symptom that it stands for. Watches: all of a model's."""
 
 import math
+from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -22,8 +23,16 @@ WINDOWED = {"window_mean", "population_stability", "missing_rate", "scale_change
 """Window tests that take the window of the settings, where they are given none of their own."""
 
 
+MARKS = 16
+"""How finely the time of the values is remembered over which an alarm reaches back."""
+
+
 class Watch:
-    """Feeds its detector and remembers since when it alarms."""
+    """Feeds its detector and remembers since when it alarms.
+
+    Broken rows are dated back to the first of the values that the alarm speaks of: what is set aside must hold them all. Other alarms
+    date from the value at which they came, since what is learned from then on must be of the new times.
+    """
 
     def __init__(self, settings: MonitorSettings, signal: str, parameters: Mapping[str, Any]) -> None:
         self.kind = settings.kind
@@ -31,17 +40,22 @@ class Watch:
         self.use = settings.use
         # A loss that falls is no error that drifts: there is nothing to mend.
         self._detector: Detector = build(settings.use, parameters, rises_only=settings.kind == "error_drift")
+        reach = getattr(self._detector, "reach", 0) if settings.kind == "data_quality" else 0
+        self._mark_every = max(1, reach // MARKS)
+        self._marks_s: deque[float] = deque(maxlen=1 + reach // self._mark_every)
         self._n = 0
         self._since_s: float | None = None
         self._reference: float | None = None
 
     def update(self, value: Any, at_s: float) -> None:
+        if self._n % self._mark_every == 0:
+            self._marks_s.append(at_s)
         self._n += 1
         self._detector.update(value)
         if not self._detector.drift_detected:
             self._since_s = None
         elif self._since_s is None:
-            self._since_s = at_s
+            self._since_s = self._marks_s[0]
 
     def symptom(self) -> Symptom | None:
         if self._since_s is None:

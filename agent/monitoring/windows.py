@@ -17,13 +17,15 @@ from agent.monitoring.moments import Welford
 class WindowTest:
     """What all of them share: the windows, the rhythm of the tests, and the alarm that must be earned and lost.
 
-    Subclasses say how a value is kept (`keep`) and what the distance of the window from the reference is (`distance`).
+    Subclasses say how a value is kept (`keep`) and what the distance of the window from the reference is (`distance`). An alarm speaks
+    of the last `reach` values at most: those of the first window that failed.
     """
 
     def __init__(self, *, window: int = 2000, threshold: float, confirm: int = 2, recover: int = 4) -> None:
         self.threshold = threshold
         self.value: float | None = None
         self.drift_detected = False
+        self.reach = window + (confirm - 1) * (window // 2)
         self._window = window
         self._confirm = confirm
         self._recover = recover

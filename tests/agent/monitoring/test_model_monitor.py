@@ -106,6 +106,16 @@ def test_a_symptom_of_error_dates_from_the_rows_and_not_from_their_late_labels()
     assert all(1500.0 <= since_s < 1700.0 for since_s in found.values())
 
 
+def test_broken_rows_are_dated_back_to_before_the_first_of_them_and_not_far() -> None:
+    """Values go missing at 1,000; what is set aside from the symptom on holds every such row, and at most a window of good ones."""
+    monitor = ModelMonitor(SETTINGS)
+    for n in range(1200):
+        monitor.rows([row(str(n), 0.2, at_s=float(n), features={"x": None if n >= 1000 else 0.5})])
+    (symptom,) = monitor.report(1200.0).symptoms
+    assert symptom.kind == "data_quality"
+    assert 1000.0 - SETTINGS.window_rows <= symptom.since_s <= 1000.0
+
+
 def test_a_feature_full_of_nan_neither_alarms_as_drift_nor_deafens_the_detectors() -> None:
     """Missing values are a symptom of data quality; a shift after them is still found."""
     drawn = np.random.default_rng(1)
