@@ -27,7 +27,7 @@ from simulators.request_records import (
     WAITING,
     State,
 )
-from simulators.request_routing import dispatch, enter, leave_queue, run_tasks, wake_tasks
+from simulators.request_routing import come_back, dispatch, enter, leave_queue, run_tasks, wake_tasks
 
 
 @compiled
@@ -119,7 +119,7 @@ def give_up(k: State, slot: int, t: float) -> None:
 @compiled
 def next_timer(k: State) -> float:
     """When the first of the timers rings."""
-    at_s = min(k.next_batch_s, k.next_task_s)
+    at_s = min(k.next_batch_s, k.next_task_s, k.next_bounced_s)
     waiting = list_at(k, BACKOFF).head
     if waiting >= 0:
         at_s = min(at_s, request_at(k, waiting).due_s)
@@ -142,6 +142,8 @@ def ring(k: State) -> None:
         give_up(k, oldest, t)
     elif k.next_batch_s <= t:
         start_due_batches(k, t)
+    elif k.next_bounced_s <= t:
+        come_back(k, t)
     elif k.next_task_s <= t:
         run_tasks(k, t)
     k.next_timer_s = next_timer(k)
@@ -190,6 +192,7 @@ def evict(k: State, row: int, lose: bool, t: float) -> None:
             prepend(k, WAITING, slots[i])
             request_at(k, slots[i]).place = IN_QUEUE
             request_at(k, slots[i]).task = -1
+            request_at(k, slots[i]).due_s = t
             k.unrouted = slots[i]
     for slot in slots:
         if request_at(k, slot).abandoned:

@@ -37,6 +37,7 @@ STATE = np.dtype(
         (name, "i8")
         for name in ("held", "free", "scheduled", "gone", "candidates", "turn", "tasks", "unrouted", "first_bin")
     ]
+    + [("bounced", "i8"), ("next_bounced_s", "f8")]
     + [(name, "f8") for name in ("latency_sum_s", "lost_latency_sum_s", "waiting_area", "held_area", "area_at_s")]
     + [
         (name, "f8")
@@ -54,15 +55,16 @@ STATE = np.dtype(
         (name, "f8")
         for name in ("batch_wait_s", "batch_growth", "timeout_s", "backoff_s", "slo_s", "bin_s", "network_delay_s")
     ]
+    + [("probe_s", "f8")]
 )
 """The deployment as a whole: counts since the start, counts now, clocks, and last its settings.
 
 `free` and `scheduled` count vacant slots and entries of the calendar; `unrouted` is the first waiting request that no routing task
-looks after; `*_area` are integrals over time up to `area_at_s`.
+looks after, `bounced` counts those that are on their way back to the queue; `*_area` are integrals over time up to `area_at_s`.
 """
 
 REPLICA = np.dtype(
-    [(name, "i8") for name in ("id", "phase", "held", "serving", "completed", "errors")]
+    [(name, "i8") for name in ("id", "phase", "held", "seen", "serving", "completed", "errors")]
     + [(name, "f8") for name in ("latency_sum_s", "held_area", "area_at_s", "slowness", "error_rate", "batch_due_s")]
 )
 REQUEST = np.dtype(
@@ -70,12 +72,13 @@ REQUEST = np.dtype(
     + [(name, "i8") for name in ("bin", "replica", "task", "tries")]
     + [(name, "i4") for name in ("next", "previous", "newer", "older", "place", "outcome", "abandoned", "leads")],
 )
-"""`first_s` arrived, `sent_s` this attempt was sent, `held_s` a replica took it, `due_s` the router is done or the backoff over,
+"""`first_s` arrived, `sent_s` this attempt was sent, `held_s` a replica took it,
+`due_s` the router is done, the backoff is over or, in the queue, it is back from a replica that refused it,
 `mark_s` its own service time (negative: drawn), `left_s` work left on a hung replica; `leads` its batch; `abandoned` by its client."""
 
 LIST = np.dtype([("head", "i8"), ("tail", "i8"), ("length", "i8")])
-TASK = np.dtype([("request", "i8"), ("attempt", "i8"), ("wake_s", "f8")])
-"""One of Serve's routing tasks; `attempt` -1 until its first failure."""
+TASK = np.dtype([("request", "i8"), ("failures", "i8"), ("wake_s", "f8")])
+"""One of Serve's routing tasks, and how often it has found no place for the request that it looks after."""
 BIN = np.dtype([(name, "i8") for name in ("open", "arrived", "completed", "late", "dropped", "failed", "timed_out")])
 
 
@@ -122,7 +125,7 @@ def vacant(
     """A station without replicas at time 0; its settings are still to be filled in. `bins` is a power of two."""
     state = np.zeros(1, STATE)
     state["free"], state["unrouted"] = slots, -1
-    for clock in ("next_timer_s", "router_next_s", "next_batch_s", "next_task_s"):
+    for clock in ("next_timer_s", "router_next_s", "next_batch_s", "next_task_s", "next_bounced_s"):
         state[clock] = np.inf
     tasks = np.zeros(TASKS, TASK)
     tasks["request"], tasks["wake_s"] = -1, np.inf

@@ -29,6 +29,7 @@ from simulators.request_records import (
     GONE,
     ROUTINGS,
     SHARED_QUEUE,
+    WAITING,
     Station,
     vacant,
     with_more_bins,
@@ -94,6 +95,7 @@ class RequestKernel:
                             as it holds is a model that waits for an accelerator
     max_queued_requests     a request that finds more than so many waiting (besides what the dispatcher holds) is dropped;
                             -1: none is. Serve's own `max_queued_requests=n` drops what finds n waiting, which is n - 1 here
+    probe_s                 how long a router waits to hear from full replicas how much they hold, with "power_of_two"
     dispatcher_holds        so many more are held between queue and replicas
     router                  one sequential server that handles each request once on its way in and once on its way out
     overhead                added to each answer on its way out, without queueing: Serve's proxy
@@ -115,6 +117,7 @@ class RequestKernel:
         concurrency: int = 1,
         max_queued_requests: int = -1,
         dispatcher_holds: int = 0,
+        probe_s: float = 0.0,
         router: Service | None = None,
         overhead: Service | None = None,
         batch_max: int = 1,
@@ -168,6 +171,7 @@ class RequestKernel:
             backoff_s=retry_backoff_s,
             slo_s=slo_s,
             bin_s=bin_s,
+            probe_s=probe_s,
         )
         self._marked = isinstance(service, Tokens)
         self._shuffled = chosen == ROUTINGS.index("round_robin")
@@ -269,6 +273,11 @@ class RequestKernel:
             begin = end
 
     # -- what was seen -------------------------------------------------------------------------------------------
+
+    @property
+    def queued(self) -> int:
+        """Requests that wait in the queue of the deployment now; as in a snapshot, without its cost."""
+        return int(self._k.lists["length"][WAITING])
 
     def snapshot(self) -> Counters:
         """All counts from the start until now. The arrays in it are copies."""

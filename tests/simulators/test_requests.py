@@ -186,13 +186,44 @@ def test_two_choices_are_better_than_one_and_worse_than_all() -> None:
 
 
 def test_power_of_two_backs_off_as_serve_does() -> None:
-    """A full replica, one request waiting: tried at once twice, then 25, 75, 175, 375, 775 and 1,275 ms later.
+    """A full replica, one request waiting: tried at once three times, then 25, 75, 175, 375, 775 and 1,275 ms later.
 
     The place is free after a second, and stays empty until the next attempt.
     """
     k = kernel(1, routing="power_of_two", max_ongoing_requests=1)
     k.advance(np.array([0.0, 0.0]), 10.0)
     assert k.snapshot().latency_sum_s == pytest.approx(1.0 + 1.275 + 1.0)
+
+
+def test_asking_full_replicas_takes_its_time() -> None:
+    """Each attempt waits 100 ms for an answer: tried at 0, 0.1, 0.2, 0.325, 0.475, 0.675, 0.975 and 1.475 s."""
+    k = kernel(1, routing="power_of_two", max_ongoing_requests=1, probe_s=0.1)
+    k.advance(np.array([0.0, 0.0]), 10.0)
+    assert k.snapshot().latency_sum_s == pytest.approx(1.0 + 1.475 + 1.0)
+
+
+def test_a_task_gives_one_place_to_a_whole_queue_and_the_refused_wait_anew() -> None:
+    """One replica, one place, three requests waiting, two tasks; a question takes 10 ms.
+
+    At 1.355 s a task finds the place, and hands out all three by what it saw. Two are refused and are back at 1.365 s, each with a new
+    task; both tasks try at the same moments from then on, so the next is taken at 2.72 s and the last at 3.74 s.
+    """
+    k = kernel(1, routing="power_of_two", max_ongoing_requests=1, probe_s=0.01)
+    k.advance(np.zeros(4), 1.36)
+    assert (k.snapshot().queued, k.snapshot().ongoing) == (2, 1)
+    k.advance(NOTHING, 10.0)
+    assert k.snapshot().latency_sum_s == pytest.approx(1.0 + 2.355 + 3.72 + 4.74)
+
+
+def test_overload_costs_a_router_throughput() -> None:
+    """Half as much again as two replicas can do: Serve's router answers far less than a shared queue, which leaves no place empty."""
+    answered = {}
+    for routing in ("power_of_two", "shared_queue"):
+        k = kernel(2, routing=routing, max_ongoing_requests=2, concurrency=2, service=Constant(0.15), probe_s=0.005)
+        k.advance(np.arange(0.0, 60.0, 1 / 40), 60.0)
+        answered[routing] = k.snapshot().completed
+    assert answered["shared_queue"] > 1570
+    assert answered["power_of_two"] < 0.7 * answered["shared_queue"]
 
 
 def test_a_new_request_lets_the_first_waiting_one_go() -> None:
@@ -509,3 +540,11 @@ def happen(k: RequestKernel, event: str, pick: int, next_id: int) -> int:
             "err": lambda: k.set_error_rate(replica, 0.5),
         }[event]()
     return next_id
+
+
+def test_what_waits_can_be_read_without_a_snapshot() -> None:
+    """One replica that holds one request, and seven that wait."""
+    kernel = RequestKernel(service=Constant(10.0), max_ongoing_requests=1, seed=np.random.SeedSequence(1))
+    kernel.add_replica(1)
+    kernel.advance(np.linspace(0.0, 0.5, 8), 1.0)
+    assert kernel.queued == kernel.snapshot().queued == 7
