@@ -1,0 +1,256 @@
+"""How near is the simulator to a real Ray Serve?
+
+python -m benchmarks.fidelity [--block-s S] [--seed N] [--runs N] [--json FILE] [--calibration FILE]
+
+Three applications of 1, 2 and 4 replicas on a local Ray, loaded over HTTP side by side, and the same requests in the simulator.
+The simulator is calibrated by a separate run at a fifth of what the largest application bears, and by replicas that come, go and die
+without load. The service of the model is a wait as for an accelerator, so long as the request has tokens, so that two cores carry it.
+
+`simulated` has the very tokens of each request; `simulated_drawn` draws service times from the calibration's quantiles, as for a model of
+which no more is known: its distance holds the chance of one short run too. Both are medians over `--runs` seeds.
+"""
+
+import argparse
+import json
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.fidelity_compare import LAG_MAX_S, errors, medians, real_side, within
+from benchmarks.fidelity_load import poisson
+from benchmarks.fidelity_real import MAX_ONGOING, REPLICAS, Seen, Stage, lifecycle, low_load, stage
+from benchmarks.fidelity_sim import Case, Side, middle, simulated
+from ray_cluster.calibration import Measured, by_tokens, calibrated, written
+
+SLO_S = 0.4
+BEARS_RPS = {"one": 10.0, "two": 22.0, "four": 45.0}
+"""About what Serve answers at most with MAX_ONGOING at a time per replica: its routers leave places empty for a while."""
+SATURATED = 1.2
+CALIBRATION_RPS, CALIBRATION_S, STARTS, DEATHS = 10.0, 40.0, 3, 3
+DEED_AT = 1 / 3
+
+
+@dataclass(frozen=True)
+class Block:
+    """What the applications are asked at the same time: rate by application in equal pieces of time; deeds as faults of a scenario."""
+
+    name: str
+    rates_rps: Mapping[str, Sequence[float]]
+    deeds: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def saturated(self) -> bool:
+        return self.name == _level(SATURATED)
+
+
+def _level(share: float) -> str:
+    return f"at {share:.0%}"
+
+
+def blocks(duration_s: float) -> list[Block]:
+    """Rates up to saturation, not in order, so that a machine that gets slower is not taken for load; then a step, then the deeds."""
+    at_s = duration_s * DEED_AT
+    levels = [
+        Block(_level(share), {name: [share * most] for name, most in BEARS_RPS.items()}, {})
+        for share in (0.6, 0.4, SATURATED, 0.8)
+    ]
+    step = Block("a step", {name: [0.3 * most, 0.75 * most] for name, most in BEARS_RPS.items()}, {})
+    deeds = Block(
+        "deeds",
+        {"one": [7.0], "two": [9.0], "four": [16.0]},
+        {
+            "one": {"kind": "foreign_scale", "at_s": at_s, "replicas": 2},
+            "two": {"kind": "replica_crash", "at_s": at_s},
+            "four": {"kind": "foreign_scale", "at_s": at_s, "replicas": 2},
+        },
+    )
+    return [*levels, step, deeds]
+
+
+NAMES = {"one": "1 replica", "two": "2 replicas", "four": "4 replicas"}
+DEEDS = {"one": "1 replica, one added", "two": "2 replicas, one killed", "four": "4 replicas, two taken away"}
+
+
+def cases(block: Block, duration_s: float, seed: int) -> dict[str, Case]:
+    """The case of each application in a block."""
+    found = {}
+    for name, rates in block.rates_rps.items():
+        pieces = [(duration_s / len(rates), rate) for rate in rates]
+        deed = block.deeds.get(name)
+        found[name] = Case(
+            name=DEEDS[name] if deed else f"{NAMES[name]}, {block.name}",
+            requests=poisson(name, pieces, seed),
+            replicas=REPLICAS[name],
+            max_ongoing=MAX_ONGOING,
+            duration_s=duration_s,
+            slo_s=SLO_S,
+            deeds=[deed] if deed else [],
+            saturated=block.saturated,
+        )
+    return found
+
+
+def _deeds(stage: Stage, block: Block) -> list[tuple[float, Callable[[], None]]]:
+    def deed(name: str, fault: Mapping[str, Any]) -> Callable[[], None]:
+        if fault["kind"] == "replica_crash":
+            return lambda: stage.kill(name)
+        return lambda: stage.scale(name, fault["replicas"])
+
+    return [(fault["at_s"], deed(name, fault)) for name, fault in block.deeds.items()]
+
+
+def play(stage: Stage, block: Block, planned: Mapping[str, Case]) -> Seen:
+    return stage.load([each for case in planned.values() for each in case.requests], _deeds(stage, block))
+
+
+def watched(stage: Stage, name: str, seen: Seen, planned: Case) -> list[tuple[float, int]]:
+    """(moment since the block began, running replicas) whenever their number changed."""
+    events = [(0.0, planned.replicas)]
+    for at_s, running, _ in stage.watch.seen[name]:
+        if at_s > seen.begin_at_s and running != events[-1][1]:
+            events.append((at_s - seen.begin_at_s, running))
+    return events
+
+
+def measure(local: Any, duration_s: float, seed: int) -> tuple[Measured, list[tuple[Case, Side, dict[str, Any]]]]:
+    """The calibration, and each case with its real side and how it was measured."""
+    with stage(local) as ready:
+        _told("the replicas come and go")
+        lives = lifecycle(ready, starts=STARTS, deaths=DEATHS)
+        _told("a low load")
+        measured = Measured(
+            **low_load(ready, rate_rps=CALIBRATION_RPS, duration_s=CALIBRATION_S, seed=seed + 1), **lives
+        )
+        found = []
+        for n, block in enumerate(blocks(duration_s)):
+            _told(block.name)
+            planned = cases(block, duration_s, seed + 100 + n)
+            seen = play(ready, block, planned)
+            for name, case in planned.items():
+                answers = [each for each in seen.answers if each.request.application == name]
+                real = real_side(answers, duration_s, SLO_S, watched(ready, name, seen, case))
+                lag_s = float(np.quantile([each.lag_s for each in answers], 0.99))
+                found.append((case, real, {"client_lag_p99_ms": lag_s * 1e3, "machine": seen.machine}))
+    return measured, found
+
+
+def compared(measured: Measured, seen: Sequence[tuple[Case, Side, dict[str, Any]]], runs: int) -> dict[str, Any]:
+    """Everything that was found, as it is written to JSON."""
+    settings = calibrated(measured)
+    tokens = by_tokens(measured)
+    rows = []
+    for case, real, how in seen:
+        replayed = simulated(case, settings, tokens, range(runs))
+        drawn = simulated(case, settings, settings["model"]["service"], range(runs))
+        one, other = middle(replayed), middle(drawn)
+        found = errors(real, one)
+        rows.append(
+            {
+                "name": case.name,
+                "requests": len(case.requests),
+                "saturated": case.saturated,
+                "measurable": how["client_lag_p99_ms"] <= LAG_MAX_S * 1e3,
+                "real": asdict(real),
+                "simulated": asdict(one),
+                "simulated_drawn": asdict(other),
+                "simulated_drawn_p95_ms_range": np.quantile([each.p95_ms for each in drawn], [0.05, 0.95]).tolist(),
+                "error": found,
+                "error_drawn": errors(real, other),
+                "within": within(found),
+                **how,
+            }
+        )
+    drawn_rows = [{**each, "error": each["error_drawn"]} for each in rows]
+    return {
+        "cases": rows,
+        "median_error": medians(rows),
+        "median_error_drawn": medians(drawn_rows),
+        "calibration": settings,
+        "calibration_tokens": tokens,
+        "calibration_measured": {name: list(map(float, values)) for name, values in asdict(measured).items()},
+    }
+
+
+def _told(text: str) -> None:
+    Console(stderr=True).print(f"[dim]{text}")
+
+
+def _pair(row: Mapping[str, Any], figure: str, form: str) -> str:
+    return f"{row['real'][figure]:{form}} | {row['simulated'][figure]:{form}}"
+
+
+COLUMNS = (
+    *("case", "p50 ms", "p95 ms", "p99 ms", "rps", "late %"),
+    *("p50 off", "p95 off", "replicas off s", "lag ms", "idle", "within"),
+)
+
+
+def _verdict(row: Mapping[str, Any]) -> str:
+    if not row["measurable"]:
+        return "not measurable"
+    if row["saturated"]:
+        return "saturated"
+    return "yes" if row["within"] else "no"
+
+
+def show(found: Mapping[str, Any]) -> None:
+    table = Table(title="real | simulated; errors of p50 and p95, in brackets with drawn service times")
+    for column in COLUMNS:
+        table.add_column(column)
+    for row in found["cases"]:
+        error, drawn = row["error"], row["error_drawn"]
+        apart = "another course" if error["events_s"] is None else f"{error['events_s']:.2f}"
+        table.add_row(
+            row["name"],
+            *(_pair(row, f"p{n}_ms", ".0f") for n in (50, 95, 99)),
+            _pair(row, "throughput_rps", ".1f"),
+            f"{100 * row['real']['violation_rate']:.1f} | {100 * row['simulated']['violation_rate']:.1f}",
+            f"{error['p50']:+.1%} ({drawn['p50']:+.0%})",
+            f"{error['p95']:+.1%} ({drawn['p95']:+.0%})",
+            apart if len(row["real"]["events"]) > 1 else "",
+            f"{row['client_lag_p99_ms']:.1f}",
+            f"{row['machine']['idle']:.0%}",
+            _verdict(row),
+        )
+    console = Console(width=190)
+    console.print(table)
+    for key, text in (("median_error", "the same tokens"), ("median_error_drawn", "drawn service times")):
+        error = found[key]
+        if error["p50"] is not None:
+            console.print(f"median error with {text}: p50 {error['p50']:.1%}, p95 {error['p95']:.1%}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--block-s", type=float, default=40.0, help="how long each of the six blocks of load lasts")
+    parser.add_argument("--seed", type=int, default=1, help="of the requests")
+    parser.add_argument("--runs", type=int, default=15, help="simulated runs of each case")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--calibration", type=Path, help="write what was calibrated, as YAML")
+    arguments = parser.parse_args()
+    from ray_cluster.local import LocalRay  # noqa: PLC0415 - it brings ray
+
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    local = LocalRay.start(num_cpus=4, http_port=port)
+    try:
+        measured, seen = measure(local, arguments.block_s, arguments.seed)
+    finally:
+        local.stop()
+    found = compared(measured, seen, arguments.runs)
+    show(found)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(found, indent=2))
+    if arguments.calibration:
+        arguments.calibration.write_text(written(found["calibration"]))
+
+
+if __name__ == "__main__":
+    main()
