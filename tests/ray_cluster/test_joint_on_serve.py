@@ -1,0 +1,88 @@
+"""The agent, at level L0, moves replicas of one budget from one application to another as the load moves."""
+
+import asyncio
+from pathlib import Path
+from threading import Thread
+
+import pytest
+import ray
+from ray import serve
+
+from agent.journal.record import Kind
+from agent.journal.store import SqlJournal
+from agent.settings import Settings
+from benchmarks.open_load import Answer, Phase, ask, schedule
+from benchmarks.serve_scaling import AGENT_POLICY
+from policies.registry import POLICIES
+from ray_cluster.host import find_agent, start_agent, stop_agent
+from ray_cluster.testing import wait_until
+
+pytestmark = pytest.mark.ray
+APPLICATIONS = ("ranker", "search", "vision")
+BUDGET = 6
+
+
+class Model:
+    """Works on one request at a time, for a tenth of a second."""
+
+    def __init__(self) -> None:
+        self.free = asyncio.Semaphore(1)
+
+    async def __call__(self) -> str:
+        async with self.free:
+            await asyncio.sleep(0.1)
+        return "answered"
+
+
+def settings(folder: Path) -> Settings:
+    """`joint` under one budget, paced for replicas that come up within seconds."""
+    policy = AGENT_POLICY | {"policy": AGENT_POLICY["policy"] | {"budget": BUDGET}}
+    return Settings.model_validate(
+        {
+            "name": "one-budget",
+            "tick_s": 0.5,
+            "autonomy": {"default": "observe", "scale": "act"},
+            "budget": {"replicas": BUDGET},
+            "journal": {"url": f"sqlite:///{folder}/journal.db"},
+            "deployments": {f"{name}/Model": {"slo_latency_s": 0.5} for name in APPLICATIONS},
+            "policies": [policy],
+        }
+    )
+
+
+def running() -> list[int]:
+    applications = serve.status().applications
+    return [applications[name].deployments["Model"].replica_states.get("RUNNING", 0) for name in APPLICATIONS]
+
+
+def asked(http_url: str, busy: str, seconds: float) -> tuple[Thread, list[Answer]]:
+    """15 requests/s on one application, 3 on each of the others, in a thread."""
+    load = Phase(seconds, {name: 15.0 if name == busy else 3.0 for name in APPLICATIONS})
+    urls = {name: f"{http_url}/{name}" for name in APPLICATIONS}
+    answers: list[Answer] = []
+    thread = Thread(target=lambda: answers.extend(asyncio.run(ask(urls, schedule([load], seed=1)))))
+    thread.start()
+    return thread, answers
+
+
+@pytest.mark.skipif("joint" not in POLICIES, reason="the policy joint is not registered")
+def test_replicas_follow_the_load_from_one_application_to_another_under_one_budget(cluster, tmp_path: Path) -> None:
+    """Nothing but Ray's metrics tells the agent of the load; no request is lost, and the journal never shows more than the budget."""
+    made = serve.deployment(Model).options(
+        num_replicas=2, max_ongoing_requests=2, ray_actor_options={"num_cpus": 0.1}, graceful_shutdown_wait_loop_s=0.1
+    )
+    serve.run_many(
+        [serve.RunTarget(made.bind(), name=n, route_prefix=f"/{n}", external_scaler_enabled=True) for n in APPLICATIONS]
+    )
+    start_agent(settings(tmp_path), cluster.local.dashboard_url, str(tmp_path))
+    for n, busy in ((0, "ranker"), (1, "search")):
+        thread, answers = asked(cluster.http, busy, seconds=12.0)
+        wait_until(lambda n=n: running()[n] >= 3, timeout_s=60.0)
+        thread.join(timeout=90)
+        assert answers
+        assert all(each.ok for each in answers)
+    ray.get(find_agent("one-budget").stop.remote(), timeout=30)
+    stop_agent("one-budget")
+    seen = [e.payload for e in SqlJournal(f"sqlite:///{tmp_path}/journal.db").entries(kinds=(Kind.OBSERVED,))]
+    wanted = [sum(each["replicas_wanted"] for each in payload["deployments"].values()) for payload in seen]
+    assert max(wanted) <= BUDGET
