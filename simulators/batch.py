@@ -6,6 +6,7 @@ threads of the parent survive no fork. They do not hear Ctrl-C themselves; the p
 
 import multiprocessing
 import signal
+import sys
 import threading
 import time
 import traceback
@@ -14,10 +15,11 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from simulators.expectations import Held
-from simulators.plan import Task
+from simulators.plan import Task, importable
 
 LOOK_EVERY_S = 0.1
 State = Literal["held", "not held", "rule broken", "crashed", "interrupted"]
@@ -81,6 +83,8 @@ class Batch:
 
     tasks: Sequence[Task]
     jobs: int = 1
+    folder: Path = field(default_factory=Path.cwd)
+    """Where policies of one's own lie."""
     drawn: bool = False
     watch: Callable[[Sequence[float]], None] = lambda reached_s: None
     done: Callable[[int, Outcome], None] = lambda place, outcome: None
@@ -102,10 +106,11 @@ class Batch:
         return [self.outcomes[place] for place in sorted(self.outcomes)]
 
     def _here(self, board: Board) -> None:
-        for place, task in enumerate(self.tasks):
-            if board.stopped.value:
-                return
-            self._take(place, play(task, self._teller(board, place), self.drawn))
+        with importable(self.folder):
+            for place, task in enumerate(self.tasks):
+                if board.stopped.value:
+                    return
+                self._take(place, play(task, self._teller(board, place), self.drawn))
 
     def _teller(self, board: Board, place: int) -> Callable[[float], None]:
         tell = board.teller(place)
@@ -122,7 +127,7 @@ class Batch:
 
     def _apart(self, board: Board, context: Any) -> None:
         workers = min(self.jobs, len(self.tasks))
-        with ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(board,)) as pool:
+        with ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(board, str(self.folder))) as pool:
             with _deaf():
                 places = {pool.submit(_play, n, task, self.drawn): n for n, task in enumerate(self.tasks)}
                 # The pool sees the death of those processes only that were there when it was last asked for something.
@@ -251,10 +256,11 @@ def _plain(broken: Broken) -> dict[str, Any]:
 _board: list[Board] = []
 
 
-def _begin(board: Board) -> None:
+def _begin(board: Board, folder: str) -> None:
     from simulators.quiet import silence  # noqa: PLC0415
 
     silence()
+    sys.path.append(folder)
     _board[:] = [board]
 
 

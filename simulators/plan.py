@@ -3,7 +3,9 @@
 All files are read, and everything that is wrong with any of them is told at once, before anything runs.
 """
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +44,20 @@ class Task:
         """What plays this run again."""
         policy = f" --policy {self.policy}" if self.policy else ""
         return f"homeostat sim run {self.scenario.file} --seed {self.seed}{policy}"
+
+
+@contextmanager
+def importable(folder: Path) -> Iterator[None]:
+    """Meanwhile policies of one's own are found in `folder`, behind everything that is installed.
+
+    Not while a process is spawned: with our packages installed for development, a folder of the user's that is called `agent` or
+    `policies` would stand in for ours in the new process.
+    """
+    sys.path.append(str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
 
 
 def plan(files: Iterable[Path], policies: Iterable[Path], seeds: Iterable[str]) -> list[Task]:

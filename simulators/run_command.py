@@ -18,7 +18,7 @@ from typing import Any
 from rich.console import Console
 
 from simulators.batch import Batch, Outcome
-from simulators.plan import BadInput, Task, plan
+from simulators.plan import BadInput, Task, importable, plan
 from simulators.progress import Bars
 from simulators.quiet import silenced
 from simulators.verdict import show
@@ -71,7 +71,8 @@ def perform(
     faults = [*files.unwritable()]
     tasks: list[Task] = []
     try:
-        tasks = plan(scenarios, policies, seeds)
+        with importable(Path.cwd()):
+            tasks = plan(scenarios, policies, seeds)
     except BadInput as error:
         faults += error.faults
     if faults:
@@ -98,6 +99,7 @@ def _played(tasks: Sequence[Task], jobs: int, files: Files, errors: Console) -> 
         batch = Batch(
             tasks,
             jobs=jobs,
+            folder=Path.cwd(),
             drawn=files.report is not None,
             watch=bars.watch,
             done=bars.done,

@@ -128,6 +128,19 @@ def test_policies_of_files_stand_in_for_those_of_the_scenario(folder: Path) -> N
     assert runs[0]["journal_sha256"] == own["journal_sha256"]
 
 
+def test_a_policy_of_ones_own_is_found_in_the_folder_where_the_command_is_called(folder: Path) -> None:
+    """In every process; a module of the same name as one of ours does not stand in for it."""
+    (folder / "night_watch.py").write_text("from policies.idle import Idle\n\n\nclass NightWatch(Idle):\n    pass\n")
+    (folder / "agent").mkdir()
+    (folder / "agent/__init__.py").write_text("raise ImportError('not the agent')\n")
+    (folder / "own.yaml").write_text('policies: [{use: "night_watch:NightWatch"}]\n')
+    path = list(sys.path)
+    result = said("run", written(folder), "--policy", "own.yaml", "--seeds", "1,2", "--jobs", "2", "--json", "r.json")
+    assert result.exit_code == 0, result.output
+    assert [each["totals"]["orders"] for each in json.loads((folder / "r.json").read_text())["runs"]] == [0, 0]
+    assert sys.path == path
+
+
 def test_a_folder_stands_for_the_scenarios_in_it(folder: Path) -> None:
     (folder / "all").mkdir()
     for name in ("all/b.scenario.yaml", "all/a.scenario.yaml"):
