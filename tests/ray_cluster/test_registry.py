@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from mlflow import MlflowClient
 
 from agent.recipes import registry as recipes
 from agent.recipes.scoring import fit
@@ -35,6 +36,24 @@ def test_a_promotion_remembers_the_champion_before_it(registry: MlflowRegistry) 
     again = registry.view("m")
     registry.promote("m", second, decision="3", at_s=30.0)
     assert registry.view("m") == again
+
+
+def test_a_version_carries_the_numbers_of_the_decisions_about_it(registry: MlflowRegistry) -> None:
+    """An auditor finds the order in the journal from the version in MLflow; the aliases say who is who now."""
+    first, second = register(registry), register(registry, 0.1)
+    registry.promote("m", first, decision="1", at_s=10.0)
+    registry.challenge("m", second, decision="2")
+    client = MlflowClient(tracking_uri=registry._uri, registry_uri=registry._uri)
+    aliases = {name: str(number) for name, number in client.get_registered_model("m").aliases.items()}
+    assert aliases == {"champion": first, "challenger": second}
+    registry.reject("m", second, decision="3")
+    told = {
+        number: {
+            k.rpartition(".")[2]: v for k, v in client.get_model_version("m", number).tags.items() if "decision" in k
+        }
+        for number in (first, second)
+    }
+    assert told == {first: {"promoted": "1"}, second: {"rollout": "2", "rejected": "3"}}
 
 
 def test_a_promotion_that_was_cut_off_is_completed_by_doing_it_again(registry: MlflowRegistry, monkeypatch) -> None:
