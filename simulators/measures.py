@@ -50,6 +50,8 @@ def minutes(bins: Iterable[Bin]) -> list[Minute]:
 
 
 def _minute(begin_s: float, found: Sequence[Bin]) -> Minute:
+    if len(found) == 1:
+        return _alone(begin_s, found[0])
     busy = [each for each in found if each.arrived]
     return Minute(
         begin_s=begin_s,
@@ -61,6 +63,21 @@ def _minute(begin_s: float, found: Sequence[Bin]) -> Minute:
         p50_s=max((each.p50_s for each in busy), default=math.nan),
         p95_s=max((each.p95_s for each in busy), default=math.nan),
         p99_s=max((each.p99_s for each in busy), default=math.nan),
+    )
+
+
+def _alone(begin_s: float, bin_: Bin) -> Minute:
+    """A minute without a challenger, as nearly all are."""
+    return Minute(
+        begin_s=begin_s,
+        arrived=bin_.arrived,
+        violations=bin_.violations,
+        dropped=bin_.dropped,
+        failed=bin_.failed + bin_.timed_out,
+        unfinished=bin_.unfinished,
+        p50_s=bin_.p50_s,
+        p95_s=bin_.p95_s,
+        p99_s=bin_.p99_s,
     )
 
 

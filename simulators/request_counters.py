@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simulators.sketch import quantiles
+from simulators.windows import fine_quantiles
 
 _ASKED = (0.5, 0.95, 0.99)
 
@@ -103,7 +103,7 @@ def bin_of(begin_s: float, record: np.void, sketch: NDArray[np.int32], *, sketch
     """A bin from the kernel's record of it."""
     counts: dict[str, Any] = dict(zip(record.dtype.names or (), record.item(), strict=True))
     unfinished = counts.pop("open")
-    p50_s, p95_s, p99_s = quantiles(sketch, _ASKED, infinite=counts["arrived"] - counts["completed"])
+    p50_s, p95_s, p99_s = fine_quantiles(sketch, _ASKED, infinite=counts["arrived"] - counts["completed"])
     return Bin(
         begin_s=begin_s,
         unfinished=unfinished,

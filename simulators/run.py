@@ -232,7 +232,7 @@ class Simulation:
             at_s=self.engine.now_s,
             running={name: len(each.champion.running) for name, each in served.items()},
             wanted={name: each.champion.wanted for name, each in served.items()},
-            queued={name: each.champion.kernel.snapshot().queued for name, each in served.items()},
+            queued={name: each.champion.kernel.queued for name, each in served.items()},
             loss={
                 name: each.model.loss_now(self.engine.now_s) if each.model else None for name, each in served.items()
             },

@@ -1,4 +1,4 @@
-"""Quantiles of what was counted between two sketches, compiled: they are read for every deployment at every tick."""
+"""Quantiles of what was counted between two sketches, compiled: they are read for every deployment at every tick and every minute."""
 
 import math
 
@@ -10,17 +10,21 @@ from simulators.sketch import FINE, lower_edges
 
 _VERSION = fingerprint("windows", "sketch")
 _EDGES = lower_edges(FINE)
+_EMPTY = np.zeros(FINE, np.int32)
 
 
 @cached
-def _at_ranks(new, old, edges, wanted, out):  # type: ignore[no-untyped-def]
-    """Fill `out` with the quantiles `wanted` (ascending) of new - old, interpolated within a bucket; NaN where nothing was counted."""
+def _at_ranks(new, old, infinite, edges, wanted, out):  # type: ignore[no-untyped-def]  # noqa: PLR0917 - compiled code takes no keywords
+    """Fill `out` with the quantiles `wanted` (ascending) of new - old, interpolated within a bucket; NaN where nothing was counted.
+
+    `infinite` more count as later than all others.
+    """
     _ = _VERSION
-    total = 0
+    total = infinite
     for place in range(len(new)):
         total += new[place] - old[place]
+    out[:] = math.inf if total > 0 else math.nan
     if total == 0:
-        out[:] = math.nan
         return
     seen, asked = 0, 0
     for place in range(len(new)):
@@ -39,5 +43,12 @@ def window_quantiles(
 ) -> tuple[float, ...]:
     """Quantiles in seconds of the requests counted in `new` and not yet in `old`, two fine sketches of one deployment."""
     out = np.empty(len(wanted))
-    _at_ranks(new, old, _EDGES, np.array(wanted), out)
+    _at_ranks(new, old, 0, _EDGES, np.array(wanted), out)
+    return tuple(out.tolist())
+
+
+def fine_quantiles(counts: NDArray[np.int32], wanted: tuple[float, ...], *, infinite: int = 0) -> tuple[float, ...]:
+    """As `simulators.sketch.quantiles`, for a fine sketch of 32 bits and `wanted` above 0, ascending: a tenth of the time."""
+    out = np.empty(len(wanted))
+    _at_ranks(counts, _EMPTY, infinite, _EDGES, np.array(wanted), out)
     return tuple(out.tolist())

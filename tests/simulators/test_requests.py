@@ -540,11 +540,3 @@ def happen(k: RequestKernel, event: str, pick: int, next_id: int) -> int:
             "err": lambda: k.set_error_rate(replica, 0.5),
         }[event]()
     return next_id
-
-
-def test_what_waits_can_be_read_without_a_snapshot() -> None:
-    """One replica that holds one request, and seven that wait."""
-    kernel = RequestKernel(service=Constant(10.0), max_ongoing_requests=1, seed=np.random.SeedSequence(1))
-    kernel.add_replica(1)
-    kernel.advance(np.linspace(0.0, 0.5, 8), 1.0)
-    assert kernel.queued == kernel.snapshot().queued == 7

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from simulators.sketch import quantiles, sketch_of
-from simulators.windows import window_quantiles
+from simulators.windows import fine_quantiles, window_quantiles
 
 ASKED = (0.5, 0.95, 0.99)
 
@@ -22,3 +22,13 @@ def test_an_empty_window_knows_nothing() -> None:
     """No number is made up for it."""
     old = sketch_of(np.array([0.1, 0.2]))
     assert all(np.isnan(window_quantiles(old, old, ASKED)))
+
+
+@pytest.mark.parametrize("infinite", [0, 5, 300, 5000])
+def test_the_quick_quantiles_of_a_sketch_are_its_quantiles(infinite: int) -> None:
+    """Also where some, or most, requests never ended, and where none did."""
+    counts = sketch_of(np.random.default_rng(2).lognormal(-2.0, 0.5, 4000)).astype(np.int32)
+    assert fine_quantiles(counts, ASKED, infinite=infinite) == quantiles(counts, ASKED, infinite=infinite)
+    nothing = np.zeros_like(counts)
+    told = fine_quantiles(nothing, ASKED, infinite=infinite)
+    assert np.array_equal(told, quantiles(nothing, ASKED, infinite=infinite), equal_nan=True)
