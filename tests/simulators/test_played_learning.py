@@ -1,6 +1,7 @@
 """The played fidelity: real answers, late labels, rows that may be trained on, pairs, and what a run as a whole is."""
 
 import math
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -251,6 +252,18 @@ def test_an_agent_learns_again_and_beats_the_model_that_stays_and_the_cut_change
     assert (model["retrainings"] >= 1, model["promotions"] >= 1) == (True, True)
     assert model["mean_loss"] < 0.75 * model["frozen_loss"]
     assert math.isclose(results[0].measures["mean_loss"], results[1].measures["mean_loss"])
+
+
+def test_broken_rows_are_set_aside_all_of_them_and_nothing_is_learned_from_them() -> None:
+    """Half of the features are missing from 400 s to 700 s: quarantine, no training, and the first version serves on."""
+    text = SCENARIO.replace("kind: harmful, at_s: 400, harm: 0.8", "kind: incident, at_s: 400, until_s: 700, harm: 1")
+    simulation = Simulation(parse_scenario(text, "played.yaml", Path()), 4)
+    measures = simulation.run().measures["models"]["m"]
+    assert (measures["retrainings"], measures["promotions"]) == (0, 0)
+    aside = simulation.world.served["m"].model.quarantined
+    assert aside[0].since_s <= 400.0
+    assert aside[-1].until_s >= 700.0
+    assert all(earlier.until_s == later.since_s for earlier, later in pairwise(aside))
 
 
 @pytest.mark.parametrize(
