@@ -93,9 +93,19 @@ def _usable(seen: Traffic, deployment: Deployment) -> _Window | None:
 
 
 def _quick(windows: Sequence[_Window]) -> list[_Window]:
-    """Without those that answered what had queued before, as after a crash: few requests, many replicas, and long waits."""
-    low_s = sorted(each.mean_s for each in windows)[(len(windows) - 1) // 10]
-    return [each for each in windows if each.mean_s <= CALM * low_s]
+    """Without those that answered what had queued before, as after a crash: few requests, many replicas, and long waits; and without
+    those that a slow replica has given a long tail.
+    """
+    low_s = _low([each.mean_s for each in windows])
+    tail_s = _low([each.seen.latency_p95_s for each in windows if each.seen.latency_p95_s is not None])
+    return [
+        each for each in windows if each.mean_s <= CALM * low_s and (each.seen.latency_p95_s or 0.0) <= CALM * tail_s
+    ] or list(windows)
+
+
+def _low(values: Sequence[float]) -> float:
+    """The value that a tenth of all lie below; without values no limit."""
+    return sorted(values)[(len(values) - 1) // 10] if values else math.inf
 
 
 def _latency_where_calm(windows: Sequence[_Window]) -> float | None:
