@@ -28,10 +28,7 @@ from benchmarks.faro_protocol import FLOOR, HISTORY, SEEDS, SETTINGS, TRACE, Set
 from simulators.run import Simulation
 
 MEANS = ("lost_utility", "violation_rate", "dropped", "replicas_mean", "requests", "wall_s")
-COLUMNS = (
-    ("policy", "left"), ("budget", "right"), ("lost\nutility", "right"), ("sd", "right"), ("paper", "right"),
-    ("late\nshare", "right"), ("paper", "right"), ("dropped", "right"), ("replicas\nmean", "right"), ("wall\ns", "right"),
-)  # fmt: skip
+HEADS = ("policy", "budget", "lost\nutility", "sd", "paper", "late\n%", "paper\n%", "dropped", "mean\nused", "wall\ns")
 
 
 def play(policy: str, budget: int, seed: int, jobs: int = 10) -> dict[str, Any]:
@@ -115,22 +112,28 @@ def _played(days: Sequence[tuple[str, int, int, int]], processes: int) -> list[d
 
 
 def _tell(rows: Sequence[dict[str, Any]], setting: Setting) -> None:
-    table = Table(
-        box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title=f"{setting.jobs} models, six hours, one budget of replicas"
-    )
-    for head, side in COLUMNS:
-        table.add_column(head, justify=side, no_wrap=True)  # type: ignore[arg-type]
+    title = f"{setting.jobs} models, six hours, one budget of replicas"
+    table = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False, title=title)
+    for head in HEADS:
+        table.add_column(head, justify="left" if head == "policy" else "right", no_wrap=True)
     for row in sorted(rows, key=lambda row: (-row["budget"], row["lost_utility"])):
         utility, rate = row["published_lost_utility"], row["published_violation_rate"]
         table.add_row(
-            row["policy"], str(row["budget"]), f"{row['lost_utility']:.3f}", f"{row['lost_utility_sd']:.3f}",
-            "" if utility is None else f"{utility:.2f}", f"{row['violation_rate']:.4f}",
-            "" if rate is None else f"{rate:.4f}", f"{row['dropped']:.0f}", f"{row['replicas_mean']:.1f}",
-            f"{row['wall_s']:.1f}",
-        )  # fmt: skip
-    Console().print(table)
+            row["policy"],
+            str(row["budget"]),
+            f"{row['lost_utility']:.3f}",
+            f"{row['lost_utility_sd']:.3f}",
+            "" if utility is None else f"{utility:.2f}",
+            f"{100 * row['violation_rate']:.2f}",
+            "" if rate is None else f"{100 * rate:.2f}",
+            f"{row['dropped']:.0f}",
+            f"{row['replicas_mean']:.1f}",
+            f"{row['wall_s']:.0f}",
+        )
+    console = Console()
+    console.print(table)
     seeds = ", ".join(str(seed) for seed in rows[0]["seeds"])
-    Console().print(f"Means over the seeds {seeds}. Published figures: {setting.source}.")
+    console.print(f"Means over the seeds {seeds}. Published figures: {setting.source}.")
 
 
 if __name__ == "__main__":
