@@ -7,8 +7,8 @@ from typing import Any
 from policies.observation import Resources
 from simulators.changes import Change
 from simulators.learning import Learning
+from simulators.learning_settings import AnyLearningSettings, ChangeSettings, ModelledSettings, PlayedSettings
 from simulators.modelled_learning import ModelledLearning
-from simulators.settings import AnyLearningSettings, ChangeSettings, ModelledSettings, PlayedSettings
 
 
 def learning_of(settings: ModelledSettings | PlayedSettings, folder: Path) -> Learning:

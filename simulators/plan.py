@@ -12,8 +12,9 @@ from pathlib import Path
 from agent.settings import PolicySettings
 from agent.strict_yaml import dotted, read
 from simulators.data_files import DataMissing, data_path
+from simulators.learning_settings import PlayedSettings
 from simulators.scenario import Scenario, ScenarioError, load, load_policies
-from simulators.settings import PlayedSettings, TraceSettings
+from simulators.settings import TraceSettings
 
 PATTERN = "*.scenario.yaml"
 

@@ -13,9 +13,9 @@ from agent.strict_yaml import Fault
 from simulators.changes import Change
 from simulators.data_files import DataMissing, data_path
 from simulators.learning import seed_of
+from simulators.learning_settings import GenerateSettings, PlayedSettings
 from simulators.played_learning import PlayedLearning
 from simulators.row_streams import FileStream, GeneratedStream, RowStream, StreamError, read_stream
-from simulators.settings import GenerateSettings, PlayedSettings
 
 
 @dataclass(frozen=True)

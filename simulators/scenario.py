@@ -13,8 +13,9 @@ from agent.strict_yaml import Fault, FileFault, Keys, validated
 from simulators.arrival_traces import CountTrace, StampTrace, TraceError, load_trace
 from simulators.data_files import DataMissing, ScenarioError, data_path
 from simulators.expectations import ExpectationError, lookup, parse
+from simulators.learning_settings import PlayedSettings
 from simulators.schedules import due_s
-from simulators.settings import PlayedSettings, ScenarioSettings, TokensSettings, TraceSettings
+from simulators.settings import ScenarioSettings, TokensSettings, TraceSettings
 
 SCHEMA_KEY = "$schema"
 
