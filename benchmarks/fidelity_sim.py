@@ -36,7 +36,7 @@ class Case:
 
 @dataclass(frozen=True, kw_only=True)
 class Side:
-    """What one world made of a case. `events` are (moment, running replicas) whenever their number changed."""
+    """What one world made of a case. `events` are (moment, running replicas as the controller tells it) whenever that changes."""
 
     p50_ms: float
     p95_ms: float
@@ -91,8 +91,10 @@ def _run(case: Case, scenario: Scenario, seed: int) -> Side:
     events = [(0.0, case.replicas)]
 
     def look() -> None:
-        if len(champion.running) != events[-1][1]:
-            events.append((simulation.engine.now_s, len(champion.running)))
+        # As Serve's controller tells it on the real side: a dead replica runs until it is missed, and then another is begun.
+        missed_later = max(0, champion.wanted - len(champion.live))
+        if (told := len(champion.running) + missed_later) != events[-1][1]:
+            events.append((simulation.engine.now_s, told))
 
     simulation.engine.every(LOOK_S, "a look at the replicas", look, Priority.END, first_s=LOOK_S)
     counts = _Counts(simulation, case.duration_s)

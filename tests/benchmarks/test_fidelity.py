@@ -104,3 +104,24 @@ def test_the_simulated_side_plays_the_very_requests_and_deeds() -> None:
     assert (found.throughput_rps, found.violation_rate, found.failed) == (pytest.approx(20 / 30), 0.25, 0)
     assert [count for _, count in found.events] == [1, 2]
     assert found.events[1][0] == pytest.approx(7.0, abs=0.11)
+
+
+def test_a_dead_replica_is_told_of_when_it_is_missed() -> None:
+    """Killed at 5 s, missed at 6 s, replaced at 8 s."""
+    case = Case(
+        name="killed",
+        requests=[Request("one", 1.0, 100)],
+        replicas=2,
+        max_ongoing=2,
+        duration_s=20.0,
+        slo_s=1.0,
+        deeds=[{"kind": "replica_crash", "at_s": 5.0}],
+    )
+    calibration = {
+        "model": {"overhead": {"kind": "constant", "seconds": 0.01}},
+        "lifecycle": {"cold_start": {"kind": "constant", "seconds": 2.0}, "restart_after_s": 1.0},
+    }
+    tokens = {"kind": "tokens", "prompt_token_s": 0.0, "output_token_s": 0.001}
+    (found,) = simulated(case, calibration, tokens, [1])
+    assert [count for _, count in found.events] == [2, 1, 2]
+    assert [at_s for at_s, _ in found.events] == pytest.approx([0.0, 6.0, 8.0], abs=0.11)
