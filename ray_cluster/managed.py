@@ -19,7 +19,8 @@ from ray_cluster.registry import MlflowRegistry
 from ray_cluster.server import ServerSpec, application
 from ray_cluster.table import keeper
 
-KEEPER_TIMEOUT_S = 10.0
+KEEPER_TIMEOUT_S = 60.0
+"""The first call waits for the keeper's process to start, which takes long on a machine that is busy."""
 START_TIMEOUT_S = 180.0
 POLL_S = 0.2
 RETRY_S = 10.0

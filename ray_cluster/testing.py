@@ -66,7 +66,7 @@ class Load:
 
     def _ask(self, worker: int, workers: int) -> None:
         number = worker
-        with httpx.Client(timeout=30) as client:
+        with httpx.Client(timeout=60) as client:
             while not self._ended.wait(workers / self.rate_rps):
                 number += workers
                 row = {"key": f"k{number}", "features": {"x": (number % 10) / 10}}

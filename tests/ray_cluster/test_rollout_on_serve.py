@@ -121,6 +121,11 @@ def test_the_dead_cost_nobody_an_answer(managed: Managed) -> None:
     assert wait_until(lambda: managed.seen().models[managed.model].report)
 
 
+def _failed(managed: Managed) -> str | None:
+    rollout = managed.seen().models[managed.model].rollout
+    return rollout.failed if rollout is not None else None
+
+
 def _table(managed: Managed) -> TrafficTable | None:
     try:
         return ray.get(keeper(managed.model).get.remote())
@@ -150,7 +155,8 @@ def test_a_challenger_that_can_not_be_loaded_is_a_failed_rollout_and_costs_nobod
     load = Load(managed.url, rate_rps=10.0).start()
     try:
         managed.do(StartRollout(model=managed.model, version="2", digest="0" * 64, shadow=1.0))
-        failed = wait_until(lambda: (r := managed.seen().models[managed.model].rollout) is not None and r.failed)
+        # Serve tries three times, and each try starts a process.
+        failed = wait_until(lambda: _failed(managed), timeout_s=400.0)
         first = managed.registry.digest(managed.model, "1")
         managed.do(RollBack(model=managed.model, version="2", to="1", to_digest=first))
         wait_until(lambda: managed.seen().models[managed.model].rollout is None)
