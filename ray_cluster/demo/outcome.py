@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from agent.journal.record import Entry, Kind
+from agent.words import action_words, reasons
 from ray_cluster.demo.plan import MODEL
 
 FAULT_WINDOW_S = 15.0
@@ -90,6 +91,21 @@ def scaling(entries: Iterable[Entry]) -> list[dict[str, Any]]:
         elif entry.kind == Kind.OUTCOME and payload["status"] == "succeeded" and payload["number"] in ordered:
             done.append(ordered[payload["number"]])
     return done
+
+
+def decisions(entries: Iterable[Entry]) -> list[dict[str, Any]]:
+    """Each order: when, what, by which policy, why, and how it ended (None while it is under way)."""
+    found: dict[int, dict[str, Any]] = {}
+    for entry in entries:
+        payload = entry.payload
+        if entry.kind == Kind.INTENT:
+            found[payload["number"]] = {
+                "number": payload["number"], "at_s": entry.at_s, "action": action_words(payload["action"]),
+                "policy": payload["policy"], "because": reasons(payload), "ended": None,
+            }  # fmt: skip
+        elif entry.kind == Kind.OUTCOME and payload["number"] in found:
+            found[payload["number"]]["ended"] = payload["status"]
+    return list(found.values())
 
 
 def healing(entries: Sequence[Entry], faults: Iterable[Fault]) -> list[dict[str, Any]]:

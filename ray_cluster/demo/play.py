@@ -8,17 +8,17 @@ from typing import Any
 import pandas as pd
 import yaml
 from rich.console import Console
-from rich.table import Table
 
-from agent.cli import action_words
 from agent.journal.record import Entry, Kind, verify
 from agent.journal.replay import replay
 from agent.journal.store import SqlJournal
 from agent.monitoring.losses import LOSSES
+from agent.words import action_words
 from ray_cluster.demo import outcome
 from ray_cluster.demo.live import Timeline
 from ray_cluster.demo.plan import MODEL, Plan, features, plan, settings, validated
 from ray_cluster.demo.report import write_report
+from ray_cluster.demo.summary import tell
 from ray_cluster.streams import stream
 
 HTTP_PORT = 8199
@@ -48,7 +48,7 @@ def perform(stream_name: str, quick: bool, out: Path | None) -> bool:
     result = _result(played, frame, folder, raw, began)
     (folder / "result.json").write_text(json.dumps(result, indent=2))
     write_report(folder / "report.html", result, raw["lines"], raw["events"], raw["entries"])
-    _tell(console, result, folder)
+    tell(console, result, folder)
     lacking = outcome.missing(result, bad_version=raw["bad"], burst=raw["burst"])
     for claim in lacking:
         console.print(f"did not happen: {claim}", style="red")
@@ -166,6 +166,7 @@ def _result(played: Plan, frame: pd.DataFrame, folder: Path, raw: dict[str, Any]
         "rollouts": outcome.rollouts(entries),
         "healing": outcome.healing(entries, raw["faults"]),
         "scaling": outcome.scaling(entries),
+        "decisions": outcome.decisions(entries),
         "quality": _quality(played, frame, folder),
         "journal": {
             "entries": len(entries), "verified": verify(entries).ok, "replayed_identically": replayed.identical,
@@ -220,37 +221,3 @@ def _quality(played: Plan, frame: pd.DataFrame, folder: Path) -> dict[str, Any]:
         "agent": float(table["agent"].mean()), "rows": len(table),
         "by_week": [{"week": int(w), "frozen": float(r.frozen), "agent": float(r.agent)} for w, r in by_week.iterrows()],
     }  # fmt: skip
-
-
-def _tell(console: Console, result: dict[str, Any], folder: Path) -> None:
-    table = Table("what", "figures", title="what happened, and what it was worth", show_lines=True)
-    requests, quality = result["requests"], result["quality"]
-    table.add_row("requests", ", ".join(f"{name} {count}" for name, count in requests.items()))
-    kinds = sorted({f"{found['evidence']['kind']} by {found['detector']}" for found in result["drift"]})
-    table.add_row("drift", "\n".join(kinds) or "none")
-    for row in result["retrainings"]:
-        wall = f"{row['wall_s']:.0f} s" if row["wall_s"] is not None else "unfinished"
-        table.add_row(
-            "retraining",
-            f"version {row['version']}, {row['best_recipe']}, {row['trials']} trials, {row['rows']} rows, {wall}",
-        )
-    for row in result["rollouts"]:
-        table.add_row(f"version {row['version']}", f"{' > '.join(row['stages'])}: {row['verdict']}")
-    for row in result["healing"]:
-        table.add_row(
-            f"replica {row['fault']}",
-            f"noticed after {row['noticed_after_s']} s, healed after {row['healed_after_s']} s",
-        )
-    table.add_row("scaling", ", ".join(f"{step['from']} > {step['to']}" for step in result["scaling"]) or "none")
-    if quality["agent"] is not None:
-        table.add_row(
-            f"mean {quality['metric']}",
-            f"with the agent {quality['agent']:.4f}, first model frozen {quality['frozen']:.4f}",
-        )
-    journal = result["journal"]
-    table.add_row(
-        "journal",
-        f"{journal['entries']} entries, verified {journal['verified']}, replayed {journal['replayed_identically']}",
-    )
-    console.print(table)
-    console.print(f"{result['wall_s']:.0f} s in all; report: {folder / 'report.html'}", markup=False, soft_wrap=True)

@@ -7,8 +7,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, select_autoescape
 
-from agent.cli import action_words, reasons
 from agent.journal.record import Entry, Kind
+from agent.words import action_words, reasons
 from ray_cluster.demo.outcome import CHAMPION
 
 WIDTH, HEIGHT = 1000.0, 110.0

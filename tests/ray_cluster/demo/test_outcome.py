@@ -1,11 +1,25 @@
 """What the demo says happened, told from its journal alone; and what is missing when something did not."""
 
 import copy
+import io
+from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from agent.journal.record import Entry, Kind
-from ray_cluster.demo.outcome import CHAMPION, Fault, drift, healing, lost_by_agent, missing, rollouts, scaling
+from ray_cluster.demo.outcome import (
+    CHAMPION,
+    Fault,
+    decisions,
+    drift,
+    healing,
+    lost_by_agent,
+    missing,
+    rollouts,
+    scaling,
+)
+from ray_cluster.demo.summary import tell
 
 GOOD = {
     "requests": {"sent": 100, "failed": 3, "lost_by_agent": 0},
@@ -139,6 +153,57 @@ def test_only_scaling_that_came_to_pass_is_told() -> None:
         )
     )
     assert told == [{"at_s": 1.0, "from": 2, "to": 4}]
+
+
+def test_every_order_is_told_with_its_reasons_and_its_end() -> None:
+    """What the last table of the demo shows."""
+    why = {"name": "utilization", "value": 0.91234, "threshold": 0.7, "note": ""}
+    order = {
+        "number": 1,
+        "action": {"kind": "scale", "replicas": 3},
+        "policy": "target",
+        "because": [why],
+        "inverse": None,
+    }
+    record = entries(
+        (Kind.INTENT, 5.0, order), (Kind.INTENT, 6.0, {**order, "number": 2}), (Kind.OUTCOME, 9.0, outcome(1))
+    )
+    told = {
+        "at_s": 5.0,
+        "action": "scale replicas=3",
+        "policy": "target",
+        "because": "utilization 0.9123 (threshold 0.7)",
+    }
+    assert decisions(record) == [
+        {"number": 1, **told, "ended": "succeeded"},
+        {"number": 2, **told, "at_s": 6.0, "ended": None},
+    ]
+
+
+def test_the_last_words_hold_what_happened_what_it_was_worth_and_why_it_was_done(tmp_path: Path) -> None:
+    """Quality beside the frozen model's on the same rows; requests sent, failed and slow; decisions with their reasons."""
+    console = Console(record=True, width=160, file=io.StringIO())
+    scale = {
+        "number": 7,
+        "at_s": 1.0,
+        "action": "scale replicas=3",
+        "because": "utilization 0.9 (threshold 0.7)",
+        "ended": None,
+    }
+    retraining = {"version": "2", "best_recipe": "logistic", "trials": 4, "rows": 900, "wall_s": None}
+    result = {
+        **GOOD, "requests": {"sent": 100, "failed": 3, "slow": 5}, "decisions": [scale], "wall_s": 99.6,
+        "retrainings": [retraining], "rollouts": [{"version": "3", "stages": ["shadow"], "verdict": "rolled back"}],
+        "quality": {"metric": "brier", "agent": 0.1, "frozen": 0.2, "rows": 800},
+        "journal": {"entries": 50, "verified": True, "replayed_identically": True},
+    }  # fmt: skip
+    tell(console, result, tmp_path)
+    told = console.export_text()
+    wanted = [
+        "sent 100, failed 3, slow 5", "with the agent 0.1000, first model frozen 0.2000, on the same 800 rows",
+        "scale replicas=3", "utilization 0.9 (threshold 0.7)", "under way", "shadow: rolled back", "100 s in all",
+    ]  # fmt: skip
+    assert [each for each in wanted if each not in told] == []
 
 
 def test_healing_is_from_the_fault_to_the_notice_and_to_all_replicas_running() -> None:

@@ -1,0 +1,59 @@
+"""The last words of the demo: what happened, what it was worth, and every decision with its reasons."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+Rows = Iterator[tuple[str, str]]
+
+
+def tell(console: Console, result: Mapping[str, Any], folder: Path) -> None:
+    """Print both tables of `result`, and where the page lies."""
+    table = Table("what", "figures", title="what happened, and what it was worth", show_lines=True)
+    for what, figures in (*_happened(result), *_worth(result)):
+        table.add_row(what, figures)
+    console.print(table)
+    console.print(_decisions(result))
+    console.print(f"{result['wall_s']:.0f} s in all; report: {folder / 'report.html'}", markup=False, soft_wrap=True)
+
+
+def _happened(result: Mapping[str, Any]) -> Rows:
+    yield "requests", ", ".join(f"{name} {count}" for name, count in result["requests"].items())
+    kinds = sorted({f"{found['evidence']['kind']} by {found['detector']}" for found in result["drift"]})
+    yield "drift", "\n".join(kinds) or "none"
+    for row in result["retrainings"]:
+        tried = f"{row['trials']} trials, {row['rows']} rows, {_seconds(row['wall_s'])}"
+        yield "retraining", f"version {row['version']}, {row['best_recipe']}, {tried}"
+    for row in result["rollouts"]:
+        yield f"version {row['version']}", f"{' > '.join(row['stages'])}: {row['verdict']}"
+    for row in result["healing"]:
+        after = f"noticed after {_seconds(row['noticed_after_s'])}, healed after {_seconds(row['healed_after_s'])}"
+        yield f"replica {row['fault']}", after
+    yield "scaling", ", ".join(f"{step['from']} > {step['to']}" for step in result["scaling"]) or "none"
+
+
+def _worth(result: Mapping[str, Any]) -> Rows:
+    quality, journal = result["quality"], result["journal"]
+    if quality["agent"] is not None:
+        both = f"with the agent {quality['agent']:.4f}, first model frozen {quality['frozen']:.4f}"
+        yield f"mean {quality['metric']}", f"{both}, on the same {quality['rows']} rows"
+    yield (
+        "journal",
+        f"{journal['entries']} entries, verified {journal['verified']}, replayed {journal['replayed_identically']}",
+    )
+
+
+def _decisions(result: Mapping[str, Any]) -> Table:
+    rows = result["decisions"]
+    table = Table("order", "s", "action", "because", "ended", title="what was decided, and why")
+    for row in rows:
+        after = f"{row['at_s'] - rows[0]['at_s']:.0f}"
+        table.add_row(str(row["number"]), after, row["action"], row["because"], row["ended"] or "under way")
+    return table
+
+
+def _seconds(value: float | None) -> str:
+    return "no time" if value is None else f"{value:.0f} s"
