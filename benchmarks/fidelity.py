@@ -24,7 +24,7 @@ from rich.table import Table
 
 from benchmarks.fidelity_compare import LAG_MAX_S, errors, medians, real_side, within
 from benchmarks.fidelity_load import poisson
-from benchmarks.fidelity_real import MAX_ONGOING, REPLICAS, Seen, Stage, lifecycle, low_load, stage
+from benchmarks.fidelity_real import MAX_ONGOING, REPLICAS, Seen, Stage, lifecycle, low_load, restore, stage
 from benchmarks.fidelity_sim import Case, Side, middle, simulated
 from ray_cluster.calibration import Measured, by_tokens, calibrated, written
 
@@ -34,6 +34,8 @@ BEARS_RPS = {"one": 10.0, "two": 22.0, "four": 45.0}
 SATURATED = 1.2
 CALIBRATION_RPS, CALIBRATION_S, STARTS, DEATHS = 10.0, 40.0, 3, 3
 DEED_AT = 1 / 3
+SATURATED_S = 10.0
+"""The longest that more is asked than can be answered: in Serve a long queue takes the processor, and all cases share one proxy."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Block:
     name: str
     rates_rps: Mapping[str, Sequence[float]]
     deeds: Mapping[str, Mapping[str, Any]]
+    duration_s: float
 
     @property
     def saturated(self) -> bool:
@@ -54,13 +57,18 @@ def _level(share: float) -> str:
 
 
 def blocks(duration_s: float) -> list[Block]:
-    """Rates up to saturation, not in order, so that a machine that gets slower is not taken for load; then a step, then the deeds."""
+    """Rates, not in order, so that a machine that gets slower is not taken for load; a step, the deeds, and saturation last."""
     at_s = duration_s * DEED_AT
     levels = [
-        Block(_level(share), {name: [share * most] for name, most in BEARS_RPS.items()}, {})
-        for share in (0.6, 0.4, SATURATED, 0.8)
+        Block(_level(share), {name: [share * most] for name, most in BEARS_RPS.items()}, {}, each_s)
+        for share, each_s in (
+            (0.6, duration_s),
+            (0.4, duration_s),
+            (0.8, duration_s),
+            (SATURATED, min(SATURATED_S, duration_s)),
+        )
     ]
-    step = Block("a step", {name: [0.3 * most, 0.75 * most] for name, most in BEARS_RPS.items()}, {})
+    step = Block("a step", {name: [0.3 * most, 0.75 * most] for name, most in BEARS_RPS.items()}, {}, duration_s)
     deeds = Block(
         "deeds",
         {"one": [7.0], "two": [9.0], "four": [16.0]},
@@ -69,26 +77,27 @@ def blocks(duration_s: float) -> list[Block]:
             "two": {"kind": "replica_crash", "at_s": at_s},
             "four": {"kind": "foreign_scale", "at_s": at_s, "replicas": 2},
         },
+        duration_s,
     )
-    return [*levels, step, deeds]
+    return [*levels[:-1], step, deeds, levels[-1]]
 
 
 NAMES = {"one": "1 replica", "two": "2 replicas", "four": "4 replicas"}
 DEEDS = {"one": "1 replica, one added", "two": "2 replicas, one killed", "four": "4 replicas, two taken away"}
 
 
-def cases(block: Block, duration_s: float, seed: int) -> dict[str, Case]:
+def cases(block: Block, seed: int) -> dict[str, Case]:
     """The case of each application in a block."""
     found = {}
     for name, rates in block.rates_rps.items():
-        pieces = [(duration_s / len(rates), rate) for rate in rates]
+        pieces = [(block.duration_s / len(rates), rate) for rate in rates]
         deed = block.deeds.get(name)
         found[name] = Case(
             name=DEEDS[name] if deed else f"{NAMES[name]}, {block.name}",
             requests=poisson(name, pieces, seed),
             replicas=REPLICAS[name],
             max_ongoing=MAX_ONGOING,
-            duration_s=duration_s,
+            duration_s=block.duration_s,
             slo_s=SLO_S,
             deeds=[deed] if deed else [],
             saturated=block.saturated,
@@ -130,11 +139,12 @@ def measure(local: Any, duration_s: float, seed: int) -> tuple[Measured, list[tu
         found = []
         for n, block in enumerate(blocks(duration_s)):
             _told(block.name)
-            planned = cases(block, duration_s, seed + 100 + n)
+            restore(ready)
+            planned = cases(block, seed + 100 + n)
             seen = play(ready, block, planned)
             for name, case in planned.items():
                 answers = [each for each in seen.answers if each.request.application == name]
-                real = real_side(answers, duration_s, SLO_S, watched(ready, name, seen, case))
+                real = real_side(answers, case.duration_s, SLO_S, watched(ready, name, seen, case))
                 lag_s = float(np.quantile([each.lag_s for each in answers], 0.99))
                 found.append((case, real, {"client_lag_p99_ms": lag_s * 1e3, "machine": seen.machine}))
     return measured, found

@@ -22,6 +22,8 @@ LEAD_S = 1.0
 """From the decision to begin until the first request may be due."""
 LOOK_S = 0.1
 LIMIT_S = 60.0
+WARM_S = 6.0
+"""What is measured of a low load in its first seconds does not count: connections and routers are made then."""
 
 
 @dataclass
@@ -172,6 +174,13 @@ def stage(local: Any) -> Iterator[Stage]:
         yield made
 
 
+def restore(stage: Stage) -> None:
+    """As many replicas as in the beginning."""
+    for name, count in REPLICAS.items():
+        stage.scale(name, count)
+    stage.until(lambda: all(stage.watch.now(name) == (n, n) for name, n in REPLICAS.items()), "all replicas run")
+
+
 def lifecycle(stage: Stage, *, starts: int, deaths: int) -> dict[str, list[float]]:
     """How long idle replicas take to come and to go, and until a dead one is missed."""
     found: dict[str, list[float]] = {"cold_start_s": [], "stop_s": [], "noticed_s": []}
@@ -192,13 +201,13 @@ def lifecycle(stage: Stage, *, starts: int, deaths: int) -> dict[str, list[float
 
 
 def low_load(stage: Stage, *, rate_rps: float, duration_s: float, seed: int) -> dict[str, list[float]]:
-    """Answers of the largest application at a low rate; calls by handle and questions for queue lengths beside them."""
+    """Answers of the largest application at a low rate for `duration_s`, after WARM_S of it; calls by handle and questions beside them."""
     beside: dict[str, list[float]] = {}
-    asking = threading.Thread(target=lambda: beside.update(_ask_beside(stage, LEAD_S + duration_s)))
+    asking = threading.Thread(target=lambda: beside.update(_ask_beside(stage, WARM_S, duration_s)))
     asking.start()
-    seen = stage.load(poisson("four", [(duration_s, rate_rps)], seed))
+    seen = stage.load(poisson("four", [(WARM_S + duration_s, rate_rps)], seed))
     asking.join()
-    good = [each for each in seen.answers if each.ok]
+    good = [each for each in seen.answers if each.ok and each.request.due_s >= WARM_S]
     return {
         "tokens": [float(each.request.tokens) for each in good],
         "served_s": [each.served_s for each in good],
@@ -207,7 +216,7 @@ def low_load(stage: Stage, *, rate_rps: float, duration_s: float, seed: int) -> 
     }
 
 
-def _ask_beside(stage: Stage, duration_s: float) -> dict[str, list[float]]:
+def _ask_beside(stage: Stage, warm_s: float, duration_s: float) -> dict[str, list[float]]:
     import ray  # noqa: PLC0415
     from ray import serve  # noqa: PLC0415
 
@@ -216,7 +225,8 @@ def _ask_beside(stage: Stage, duration_s: float) -> dict[str, list[float]]:
     overhead_s, probe_s = [], []
     drawn = np.random.default_rng(0)
     handle.remote(1).result(timeout_s=LIMIT_S)  # the first call builds the router
-    ends = time.perf_counter() + duration_s
+    begins = time.perf_counter() + LEAD_S + warm_s
+    ends = begins + duration_s
     while time.perf_counter() < ends:
         began = time.perf_counter()
         served_s = handle.remote(100).result(timeout_s=LIMIT_S)
@@ -226,4 +236,7 @@ def _ask_beside(stage: Stage, duration_s: float) -> dict[str, list[float]]:
         ray.get(actors[len(probe_s) % len(actors)].get_num_ongoing_requests.remote())
         probe_s.append(time.perf_counter() - began)
         time.sleep(drawn.uniform(0.0, 0.1))
+        if began < begins:
+            overhead_s.clear()
+            probe_s.clear()
     return {"handle_overhead_s": overhead_s, "probe_s": probe_s}
