@@ -30,7 +30,7 @@ from ray_cluster.calibration import Measured, by_tokens, calibrated, written
 
 SLO_S = 0.4
 BEARS_RPS = {"one": 10.0, "two": 22.0, "four": 45.0}
-"""About what Serve answers at most with MAX_ONGOING at a time per replica: its routers leave places empty for a while."""
+"""About what Serve answers at most with MAX_ONGOING at a time per replica while its queue is short; places stay empty for a while."""
 SATURATED = 1.2
 CALIBRATION_RPS, CALIBRATION_S, STARTS, DEATHS = 10.0, 40.0, 3, 3
 DEED_AT = 1 / 3
@@ -64,11 +64,11 @@ def blocks(duration_s: float) -> list[Block]:
         for share, each_s in (
             (0.6, duration_s),
             (0.4, duration_s),
-            (0.8, duration_s),
+            (0.75, duration_s),
             (SATURATED, min(SATURATED_S, duration_s)),
         )
     ]
-    step = Block("a step", {name: [0.3 * most, 0.75 * most] for name, most in BEARS_RPS.items()}, {}, duration_s)
+    step = Block("a step", {name: [0.3 * most, 0.7 * most] for name, most in BEARS_RPS.items()}, {}, duration_s)
     deeds = Block(
         "deeds",
         {"one": [7.0], "two": [9.0], "four": [16.0]},
