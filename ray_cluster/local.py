@@ -19,6 +19,8 @@ def prepare_environment() -> None:
     os.environ.setdefault("RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S", "5")
     # Small batches gain nothing from threads, and many processes with a thread per core each stand in each other's way.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # Ray starts workers at nice 15: anything else on the machine would go before them, and trials would not go far behind them.
+    os.environ.setdefault("RAY_worker_niceness", "0")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_DEDUP_LOGS", "1")
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(16))
