@@ -16,12 +16,15 @@ from typing import Any
 from policies.registry import names
 from policies.scaling.static import fitted
 from simulators.scenario import Scenario
+from simulators.served import SERVER
 from simulators.settings import ScenarioSettings
 
 TRACE = "traces/01_faro_bench_10jobs_6h_permin.csv.gz"
 HISTORY = "traces/02_faro_train_test_10jobs_11days_360slots.csv.gz"
 HISTORY_DAYS = 10
 """Days to learn from; the eleventh of the file is the day that is played."""
+FORECASTING = frozenset({"mark", "faro_sum", "faro_fair_sum", "joint"})
+REMEMBERED_DAYS = 4
 COLUMNS = 10
 SEEDS = (24, 32, 40, 42, 62)
 MINUTES = 360
@@ -109,6 +112,8 @@ FLOOR = "idle"
 def contenders(budget: int) -> dict[str, Contender]:
     """Every policy of the table at `budget`, by the name of its row; those that are not registered are left out."""
     told = {"budget": budget, "service_s": TOLD_S}
+    # As in the protocol, nothing more is asked of a job while what was asked before is under way.
+    own = {"budget": budget, "raise_while_starting": False}
     rows = {
         FLOOR: Contender("idle", {}),
         "fair_share": Contender("fair_share", {"budget": budget}),
@@ -123,7 +128,8 @@ def contenders(budget: int) -> dict[str, Contender]:
         "target_utilization": Contender("target_utilization", {}),
         "faro_sum": Contender("faro_sum", told),
         "faro_fair_sum": Contender("faro_fair_sum", told),
-        "joint": Contender("joint", {"budget": budget}),
+        "joint": Contender("joint", {**own, "objective": "sum"}),
+        "joint_fair": Contender("joint", {**own, "objective": "fair"}),
     }
     known = set(names())
     return {name: row for name, row in rows.items() if row.use in known}
@@ -182,10 +188,15 @@ def _model(column: int, replicas: int) -> dict[str, Any]:
 
 
 def _parameters(contender: Contender, budget: int, setting: Setting) -> dict[str, Any]:
-    """A static split is that which served the ten days before best."""
+    """A static split is that which served the ten days before best; those who forecast remember the last days and their length."""
+    past = history()
+    if contender.use in FORECASTING:
+        rates = {
+            f"{job}/{SERVER}": past[n % COLUMNS][-REMEMBERED_DAYS * MINUTES :] for n, job in enumerate(setting.names)
+        }
+        return {**contender.parameters, "past": rates, "season_steps": MINUTES}
     if contender.use != "static":
         return contender.parameters
-    past = history()
     rates = {f"{job}/*": past[n % COLUMNS] for n, job in enumerate(setting.names)}
     return {"replicas": dict(fitted(rates, budget=budget, service_s=TOLD_S, slo_latency_s=SLO_S).replicas)}
 

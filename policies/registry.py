@@ -29,6 +29,7 @@ POLICIES: dict[str, str] = {
     "mark": "policies.scaling.mark:Mark",
     "faro_sum": "policies.scaling.faro:FaroSum",
     "faro_fair_sum": "policies.scaling.faro:FaroFairSum",
+    "joint": "policies.scaling.joint:Joint",
     "replace_unhealthy": "policies.healing.replace_unhealthy:ReplaceUnhealthy",
     "on_drift": "policies.retraining.on_drift:OnDrift",
     "scheduled": "policies.retraining.scheduled:Scheduled",

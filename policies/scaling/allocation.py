@@ -2,7 +2,7 @@
 
 import heapq
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,8 @@ Counts = NDArray[np.int64]
 EPSILON = 1e-9
 EXCHANGES_MAX = 200
 CANDIDATES = 6
+EXACT_MAX = 2_000_000
+"""So many cells at most are filled to find the best counts of all; larger fleets are searched."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +39,49 @@ class Problem:
             return np.ones(len(self.values))
         share = self.charges[:, finite] / np.maximum(self.capacity[finite], EPSILON)
         return np.asarray(np.maximum(share.max(axis=1), EPSILON))
+
+
+def best(problem: Problem) -> Counts:
+    """The best counts of all where replicas are of one size and the fleet is small enough to try them; else those of `allocate`."""
+    finite = np.isfinite(problem.capacity)
+    charges = problem.charges[:, finite]
+    alike = charges.shape[1] > 0 and bool((charges > 0).all()) and bool((charges == charges[0]).all())
+    room = int(np.floor((problem.capacity[finite] + EPSILON) / charges[0]).min()) if alike else 0
+    if not alike or room < problem.lower.sum() or len(charges) * (room + 1) ** 2 > EXACT_MAX:
+        return allocate(problem)
+    return _exact(problem, room)
+
+
+def best_fairly(problem: Problem, utilities: Sequence[Array], weight: float, floors: int = 20) -> Counts:
+    """As `allocate_fairly`, with `best` for every floor and without exchanges."""
+    chosen, score = best(problem), -np.inf
+    for floor in np.linspace(0.0, 1.0, floors + 1):
+        lower = _reaching(problem, utilities, float(floor))
+        if lower is None:
+            break
+        counts = best(replace(problem, lower=lower))
+        found = _fair_score(problem, utilities, counts, weight)
+        if found > score + EPSILON:
+            chosen, score = counts, found
+    return chosen
+
+
+def _exact(problem: Problem, room: int) -> Counts:
+    """Dynamic programming over models: the best total for each number of replicas, model by model (Bellman, 1957)."""
+    total, places = np.zeros(room + 1), np.arange(room + 1)
+    chosen = np.zeros((len(problem.values), room + 1), dtype=np.int64)
+    for j, values in enumerate(problem.values):
+        counts = np.arange(problem.lower[j], min(int(problem.upper[j]), room) + 1)
+        left = places[:, None] - counts
+        tried = np.where(left >= 0, total[np.maximum(left, 0)], -np.inf) + values[counts]
+        pick = tried.argmax(axis=1)
+        chosen[j], total = counts[pick], tried[places, pick]
+    counts = np.zeros(len(problem.values), dtype=np.int64)
+    left_over = int(total.argmax())
+    for j in range(len(counts) - 1, -1, -1):
+        counts[j] = chosen[j, left_over]
+        left_over -= int(counts[j])
+    return counts
 
 
 def allocate(problem: Problem) -> Counts:
@@ -66,7 +111,7 @@ def allocate_fairly(problem: Problem, utilities: Sequence[Array], weight: float,
         lower = _reaching(problem, utilities, float(floor))
         if lower is None:
             break
-        counts = allocate(Problem(**{**problem.__dict__, "lower": lower}))
+        counts = allocate(replace(problem, lower=lower))
         score = _fair_score(problem, utilities, counts, weight)
         if score > best_score + EPSILON:
             best, best_score = counts, score
