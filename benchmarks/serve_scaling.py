@@ -39,14 +39,29 @@ SERVE_TUNED: dict[str, Any] = {
     "min_replicas": 1,
     "max_replicas": 7,
     "initial_replicas": 3,
-    "target_ongoing_requests": 1.0,
+    "target_ongoing_requests": 0.9,
     "upscale_delay_s": 1.0,
-    "downscale_delay_s": 5.0,
+    "downscale_delay_s": 8.0,
     "look_back_period_s": 3.0,
     "metrics_interval_s": 1.0,
 }
-# `joint` was made for minutes. Here replicas come up within seconds and metrics are as fresh, so its minute lasts three seconds.
-AGENT_POLICY: dict[str, Any] = {"use": "paced", "factor": 20, "policy": {"use": "joint", "budget": BUDGET}}
+# `joint` was made for minutes. Here replicas come up within seconds and metrics are as fresh, so its minute lasts five seconds. What stands
+# beside it is in its own time: it decides every 0.8 of our seconds, and gives back what adds little after 5.
+AGENT_POLICY: dict[str, Any] = {
+    "use": "paced",
+    "factor": 12,
+    "policy": {
+        "use": "joint",
+        "budget": BUDGET,
+        "nowcast": True,
+        "decide_every_s": 10,
+        "move_loss": 0.003,
+        "replica_cost": 0.03,
+        "give_back_after_s": 60,
+        "stale_after_s": 180,
+        "alerts": False,
+    },
+}
 TICK_S = 1.0
 METRICS_MS = 500
 
