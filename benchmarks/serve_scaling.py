@@ -46,7 +46,7 @@ SERVE_TUNED: dict[str, Any] = {
     "metrics_interval_s": 1.0,
 }
 # `joint` was made for minutes. Here replicas come up within seconds and metrics are as fresh, so its minute lasts five seconds. What stands
-# beside it is in its own time: it decides every 0.8 of our seconds, and gives back what adds little after 5.
+# beside it is in its own time: it decides every 0.8 of our seconds, and gives back what adds little after 2.
 AGENT_POLICY: dict[str, Any] = {
     "use": "paced",
     "factor": 12,
@@ -56,8 +56,9 @@ AGENT_POLICY: dict[str, Any] = {
         "nowcast": True,
         "decide_every_s": 10,
         "move_loss": 0.003,
-        "replica_cost": 0.03,
-        "give_back_after_s": 60,
+        "slo_quantile": 0.95,
+        "replica_cost": 0.02,
+        "give_back_after_s": 24,
         "stale_after_s": 180,
         "alerts": False,
     },
