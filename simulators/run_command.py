@@ -79,7 +79,7 @@ def perform(
         errors.print("\n".join(faults), style="red", markup=False, highlight=False, soft_wrap=True)
         return BAD_INPUT
     with silenced():
-        batch, outcomes = _played(tasks, jobs or _free_cores(), files, errors)
+        batch, outcomes = _played(tasks, jobs or free_cores(), files, errors)
         _tell(batch, outcomes, errors)
         _write(batch, outcomes, files, errors)
         if batch.interrupted:
@@ -90,7 +90,8 @@ def perform(
     return HELD if all(each.state == "held" for each in outcomes) else NOT_HELD
 
 
-def _free_cores() -> int:
+def free_cores() -> int:
+    """So many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
