@@ -62,14 +62,17 @@ class Joint:
     """For deployments that have no SLO of their own."""
     slo_quantile: float = 0.99
     """The latency quantile that the SLO is about: 0.5, 0.95 or 0.99, as they are measured."""
-    replica_cost: float = 0.001
+    replica_cost: float = 0.0005
     """What a replica must add to the utility of one model to be kept."""
     decide_every_s: float = 20.0
     first_after_s: float = 10.0
     horizon_s: float = 420.0
     later_s: float = 60.0
     grain_s: float = 20.0
-    move_loss: float = 0.02
+    move_loss: float = 0.06
+    """What doubling a deployment must bring, in utility, besides what its starts and stops do; in proportion for less, no more for more."""
+    put_off: float = 0.5
+    """The part of `move_loss` that a move costs which is put off."""
     raise_while_starting: bool = True
     """Whether a deployment whose replicas start may be given still more, or is waited for."""
     give_back_after_s: float = 180.0
@@ -105,7 +108,8 @@ class Joint:
         positive(budget=self.budget, slo_latency_s=self.slo_latency_s, decide_every_s=self.decide_every_s)
         positive(horizon_s=self.horizon_s, grain_s=self.grain_s, variability=self.variability, start_s=self.start_s)
         positive(stale_after_s=self.stale_after_s, cold_start_max_s=self.cold_start_max_s)
-        not_negative(replica_cost=self.replica_cost, move_loss=self.move_loss, luck=self.luck, fairness=self.fairness)
+        not_negative(replica_cost=self.replica_cost, move_loss=self.move_loss, put_off=self.put_off)
+        not_negative(luck=self.luck, fairness=self.fairness)
         not_negative(first_after_s=self.first_after_s, later_s=self.later_s, handover_s=self.handover_s)
         not_negative(idle_before_zero_s=self.idle_before_zero_s, give_back_after_s=self.give_back_after_s)
         not_negative(**{f"weights[{name}]": each for name, each in self.weights.items()})
@@ -178,8 +182,7 @@ class Joint:
         lower = np.array([job.lower for job in jobs], dtype=np.int64)
         upper = np.maximum(lower, upper)
         here = np.broadcast_to(wanted[:, None].astype(float), candidates.shape)
-        dear = self.move_loss * np.array([job.damping for job in jobs])[:, None]
-        cost = dear * np.maximum(0.0, candidates - here) + self.replica_cost * candidates
+        cost = self._moving(jobs, here, candidates) + self.replica_cost * candidates
 
         worth = utilities(self._outlook(seen, jobs, rates, here, candidates))
         later = self._solve(seen, jobs, _dense(candidates, weights * (worth - cost), worth, upper), lower, upper)
@@ -188,10 +191,18 @@ class Joint:
         upper = np.where(moving, np.maximum(lower, wanted), upper)
         then = np.broadcast_to(later[1][:, None].astype(float), candidates.shape)
         worth = utilities(self._outlook(seen, jobs, rates, candidates, then))
+        # What is put off may turn out not to be needed, so that it costs less than what is done.
+        cost += self.put_off * self._moving(jobs, candidates, then)
         problem, counts = self._solve(
             seen, jobs, _dense(candidates, weights * (worth - cost), worth, upper), lower, upper
         )
         return problem, self._thrift.see(seen.at_s, [job.name for job in jobs], wanted, counts, problem)
+
+    def _moving(self, jobs: Sequence[Job], before: Array, after: Array) -> Array:
+        """[j, k] what it costs to go from one count to the other: replicas added, as a part of those that there are, at most all."""
+        dear = np.array([self.move_loss * job.damping for job in jobs])[:, None]
+        there = np.array([max(1, job.wanted) for job in jobs])[:, None]
+        return np.asarray(dear * np.clip((after - before) / there, 0.0, 1.0))
 
     def _solve(
         self,
