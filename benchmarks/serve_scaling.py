@@ -57,7 +57,7 @@ AGENT_POLICY: dict[str, Any] = {
         "decide_every_s": 10,
         "move_loss": 0.003,
         "slo_quantile": 0.95,
-        "replica_cost": 0.02,
+        "replica_cost": 0.005,
         "give_back_after_s": 24,
         "stale_after_s": 180,
         "alerts": False,

@@ -1,8 +1,11 @@
 """The agent, at level L0, moves replicas of one budget from one application to another as the load moves."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 import ray
@@ -55,14 +58,27 @@ def running() -> list[int]:
     return [applications[name].deployments["Model"].replica_states.get("RUNNING", 0) for name in APPLICATIONS]
 
 
-def asked(http_url: str, busy: str, seconds: float) -> tuple[Thread, list[Answer]]:
-    """15 requests/s on one application, 3 on each of the others, in a thread."""
-    load = Phase(seconds, {name: 15.0 if name == busy else 3.0 for name in APPLICATIONS})
+@contextmanager
+def asked(http_url: str, busy: str) -> Iterator[list[Answer]]:
+    """18 requests/s on one application, 3 on each of the others, until it is left; the answers so far."""
+    load = [Phase(2.0, {name: 18.0 if name == busy else 3.0 for name in APPLICATIONS})]
     urls = {name: f"{http_url}/{name}" for name in APPLICATIONS}
     answers: list[Answer] = []
-    thread = Thread(target=lambda: answers.extend(asyncio.run(ask(urls, schedule([load], seed=1)))))
+    ended = Event()
+
+    def ask_on() -> None:
+        for seed in count():
+            answers.extend(asyncio.run(ask(urls, schedule(load, seed))))
+            if ended.is_set():
+                return
+
+    thread = Thread(target=ask_on)
     thread.start()
-    return thread, answers
+    try:
+        yield answers
+    finally:
+        ended.set()
+        thread.join(timeout=90)
 
 
 @pytest.mark.skipif("joint" not in POLICIES, reason="the policy joint is not registered")
@@ -76,9 +92,8 @@ def test_replicas_follow_the_load_from_one_application_to_another_under_one_budg
     )
     start_agent(settings(tmp_path), cluster.local.dashboard_url, str(tmp_path))
     for n, busy in ((0, "ranker"), (1, "search")):
-        thread, answers = asked(cluster.http, busy, seconds=12.0)
-        wait_until(lambda n=n: running()[n] >= 3, timeout_s=60.0)
-        thread.join(timeout=90)
+        with asked(cluster.http, busy) as answers:
+            wait_until(lambda n=n: running()[n] >= 3)
         assert answers
         assert all(each.ok for each in answers)
     ray.get(find_agent("one-budget").stop.remote(), timeout=30)
