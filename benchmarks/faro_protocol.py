@@ -129,10 +129,11 @@ def contenders(budget: int) -> dict[str, Contender]:
         "faro_sum": Contender("faro_sum", told),
         "faro_fair_sum": Contender("faro_fair_sum", told),
         "joint": Contender("joint", {**own, "objective": "sum"}),
+        "oracle": Contender("simulators.oracle:Oracle", {**own, "objective": "sum"}),
         "joint_fair": Contender("joint", {**own, "objective": "fair"}),
     }
     known = set(names())
-    return {name: row for name, row in rows.items() if row.use in known}
+    return {name: row for name, row in rows.items() if row.use in known or ":" in row.use}
 
 
 def scenario(
@@ -190,6 +191,8 @@ def _model(column: int, replicas: int) -> dict[str, Any]:
 def _parameters(contender: Contender, budget: int, setting: Setting) -> dict[str, Any]:
     """A static split is that which served the ten days before best; those who forecast remember the last days and their length."""
     past = history()
+    if contender.use.endswith(":Oracle"):
+        return {**contender.parameters, "future": future(setting)}
     if contender.use in FORECASTING:
         rates = {
             f"{job}/{SERVER}": past[n % COLUMNS][-REMEMBERED_DAYS * MINUTES :] for n, job in enumerate(setting.names)
@@ -199,6 +202,14 @@ def _parameters(contender: Contender, budget: int, setting: Setting) -> dict[str
         return contender.parameters
     rates = {f"{job}/*": past[n % COLUMNS] for n, job in enumerate(setting.names)}
     return {"replicas": dict(fitted(rates, budget=budget, service_s=TOLD_S, slo_latency_s=SLO_S).replicas)}
+
+
+def future(setting: Setting) -> dict[str, list[float]]:
+    """Requests/s in every minute of the day that is played, by deployment."""
+    with gzip.open(folder() / TRACE, "rt") as lines:
+        day = list(csv.DictReader(lines))
+    rates = [[float(row[f"job{column}"]) / 60.0 for row in day] for column in range(COLUMNS)]
+    return {f"{job}/{SERVER}": rates[n % COLUMNS] for n, job in enumerate(setting.names)}
 
 
 def history() -> Sequence[Sequence[float]]:
