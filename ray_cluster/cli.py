@@ -61,6 +61,10 @@ def stop(file: File = HERE) -> None:
 
     stopped = stop_agent(settings.name)
     console.print(f"the agent {settings.name!r} {'is stopped' if stopped else 'was not running'}", markup=False)
+    if stopped:
+        # After the fact: a journal that is away must not keep anybody from stopping the agent.
+        journal = journal_of(settings, str(file.absolute().parent))
+        journal.append([(Kind.CONTROL, time.time(), control("stop", by="stop"))], durable=True)
 
 
 def status(file: File = HERE) -> None:

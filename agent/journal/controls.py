@@ -6,7 +6,7 @@ from typing import Any, Literal
 from agent.journal.record import Entry, Kind
 from policies.observation import Controls
 
-Word = Literal["freeze", "unfreeze", "kill", "start", "approve", "deny", "rollback"]
+Word = Literal["freeze", "unfreeze", "kill", "start", "stop", "approve", "deny", "rollback"]
 ROLLBACK_ASKED_FOR_S = 600.0
 """A rollback asked for by hand that could not be done for so long is forgotten."""
 KINDS = (Kind.CONTROL, Kind.INTENT, Kind.OUTCOME)

@@ -95,6 +95,7 @@ def test_the_two_models_of_the_shop_are_scaled_without_a_change_of_their_code(cl
     assert "utilization" in command(cluster, "why", "1", folder=tmp_path).stdout
     assert command(cluster, "stop", folder=tmp_path).returncode == 0
     assert find_agent("shop") is None
+    assert [entry.payload["word"] for entry in journal.entries(kinds=(Kind.CONTROL,))] == ["start", "stop"]
     assert command(cluster, "journal", "verify", folder=tmp_path).returncode == 0
     replayed = command(cluster, "replay", str(tmp_path / "homeostat.db"))
     assert replayed.returncode == 0, replayed.stdout + replayed.stderr
