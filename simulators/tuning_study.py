@@ -52,7 +52,8 @@ def study_of(problem: Problem, storage: str) -> Iterator[optuna.Study]:
 def _alone(file: Path) -> Iterator[None]:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with file.with_name(f"{file.name}.lock").open("w") as lock:
+        # Not NAME.lock, which Optuna makes and removes for each write to a journal.
+        with file.with_name(f"{file.name}.in-use").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
