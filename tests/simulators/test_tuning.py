@@ -31,9 +31,14 @@ SIX_SEEDS = ("seeds: [1, 2, 3]", "seeds: [1, 2, 3, 4, 5, 6]")
 Trials = list[tuple[int, str, dict[str, Any], list[float] | None]]
 
 
+def journal_of(asked: Problem, name: str = "small") -> str:
+    """A storage that costs a test less than a database."""
+    return f"journal:///{Path(asked.file).parent}/{name}.log"
+
+
 def tuned(asked: Problem, workers: Known, *, trials: int = 12, storage: str = "", **options: Any) -> Trials:
     """All finished trials of the study after tuning went on in it: number, state, parameters, values."""
-    with study_of(asked, storage or asked.storage) as study:
+    with study_of(asked, storage or journal_of(asked)) as study:
         tuning = Tuning(asked, study, workers, trials=trials, **options)
         tuning.before()
         tuning.run()
@@ -45,10 +50,11 @@ def finished(study: Any) -> Trials:
 
 
 def concluded_with(asked: Problem, workers: Known) -> TuningOutcome | None:
-    with study_of(asked, asked.storage) as study:
+    storage = journal_of(asked)
+    with study_of(asked, storage) as study:
         tuning = Tuning(asked, study, workers, trials=12)
         tuning.before()
-        return concluded(tuning, tuning.run(), storage=asked.storage, date="2030-01-02")
+        return concluded(tuning, tuning.run(), storage=storage, date="2030-01-02")
 
 
 def test_hold_out_is_played_once_a_trial_is_chosen(tmp_path: Path) -> None:
@@ -70,14 +76,14 @@ def test_one_seed_gives_one_row_of_trials(tmp_path: Path) -> None:
     assert tuned(asked, Known(), storage=f"sqlite:///{tmp_path}/second.db") == first
     assert tuned(asked, Known(), storage=f"journal:///{tmp_path}/third.log") == first
     other = problem(tmp_path, ("seed: 3", "seed: 4"))
-    assert tuned(other, Known(), storage=f"sqlite:///{tmp_path}/other.db") != first
+    assert tuned(other, Known(), storage=journal_of(other, "other")) != first
 
 
 @pytest.mark.parametrize("scheme", ["sqlite", "journal"])
 def test_a_study_that_died_goes_on_as_if_it_had_not(tmp_path: Path, scheme: str) -> None:
     """Dying at any run, again and again, changes no trial, and no run of a trial that was kept is played again."""
     asked, unbroken = problem(tmp_path), Known()
-    whole = tuned(asked, unbroken, storage=f"sqlite:///{tmp_path}/whole.db")
+    whole = tuned(asked, unbroken, storage=journal_of(asked, "whole"))
     broken, storage, played = whole[:0], f"{scheme}:///{tmp_path}/broken.study", 0
     for dies_at in (1, 4, 2, 5, 3, None):
         workers = Known(dies_at=dies_at)
@@ -116,8 +122,8 @@ def test_pruning_by_bounds_loses_no_trial_of_the_front(tmp_path: Path) -> None:
     for kind in ("none", "dominated"):
         pruner = f"pruner: {{kind: {kind}, startup_trials: 1}}"
         asked = problem(tmp_path, BY_CHANCE, SIX_SEEDS, ("trials: 12", pruner))
-        with study_of(asked, f"sqlite:///{tmp_path}/{kind}.db") as study:
-            tuning = Tuning(asked, study, Known(), trials=40)
+        with study_of(asked, journal_of(asked, kind)) as study:
+            tuning = Tuning(asked, study, Known(), trials=25)
             tuning.before()
             tuning.run()
             fronts.append(front(asked.settings.objectives, tuning.points()))
@@ -133,7 +139,7 @@ def test_pruning_by_what_was_seen_gives_up_more(tmp_path: Path) -> None:
     for assume in ("bound", "seen"):
         pruner = f"pruner: {{kind: dominated, startup_trials: 1, assume: {assume}}}"
         asked = problem(tmp_path, BY_CHANCE, ("trials: 12", pruner))
-        trials = tuned(asked, Known(), trials=40, storage=f"sqlite:///{tmp_path}/{assume}.db")
+        trials = tuned(asked, Known(), trials=25, storage=journal_of(asked, assume))
         pruned.append(sum(state == "PRUNED" for _, state, _, _ in trials))
     assert pruned[0] < pruned[1]
 
@@ -143,11 +149,9 @@ def test_pruners_of_optuna_see_every_run_of_one_objective(tmp_path: Path, kind: 
     """They give trials up, and keep the best of a study that gives up none."""
     pruner = f"pruner: {{kind: {kind}, warmup_runs: 2}}"
     asked = problem(tmp_path, BY_CHANCE, SIX_SEEDS, ONE_OBJECTIVE, ("trials: 12", pruner))
-    trials = tuned(asked, Known(), trials=30)
+    trials = tuned(asked, Known(), trials=20)
     whole = problem(tmp_path, BY_CHANCE, SIX_SEEDS, ONE_OBJECTIVE, ("trials: 12", "pruner: {kind: none}"))
-    best = min(
-        values for *_, values in tuned(whole, Known(), trials=30, storage=f"sqlite:///{tmp_path}/w.db") if values
-    )
+    best = min(values for *_, values in tuned(whole, Known(), trials=20, storage=journal_of(whole, "whole")) if values)
     assert any(state == "PRUNED" for _, state, *_ in trials)
     assert min(values for _, state, _, values in trials if state == "COMPLETE" and values) == best
 
@@ -156,7 +160,7 @@ def test_a_run_that_breaks_fails_its_trial_only(tmp_path: Path) -> None:
     """The reason is kept; the other trials go on, and none that failed is chosen."""
     asked = problem(tmp_path)
     workers = Known(fails=lambda task: task.scenario.settings.policies[0].parameters["target"] < 0.5)
-    with study_of(asked, asked.storage) as study:
+    with study_of(asked, journal_of(asked)) as study:
         tuning = Tuning(asked, study, workers, trials=12)
         tuning.before()
         tuning.run()
@@ -186,7 +190,7 @@ def test_study_of_another_problem_is_refused(tmp_path: Path) -> None:
 def test_study_in_use_is_refused(tmp_path: Path) -> None:
     """Two processes would both take up the trials that run."""
     asked = problem(tmp_path)
-    with study_of(asked, asked.storage), pytest.raises(StudyRefused, match="another process tunes this study"):
+    with study_of(asked, journal_of(asked)), pytest.raises(StudyRefused, match="another process tunes this study"):
         tuned(asked, Known())
 
 
