@@ -1,7 +1,7 @@
 """How many replicas each model gets of what there is: a value per model and count in, counts out. It knows no queue and no clock."""
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -52,14 +52,21 @@ def best(problem: Problem) -> Counts:
     return _exact(problem, room)
 
 
-def best_fairly(problem: Problem, utilities: Sequence[Array], weight: float, floors: int = 20) -> Counts:
+def best_fairly(problem: Problem, utilities: Sequence[Array], weight: float, levels: int = 20) -> Counts:
     """As `allocate_fairly`, with `best` for every floor and without exchanges."""
-    chosen, score = best(problem), -np.inf
-    for floor in np.linspace(0.0, 1.0, floors + 1):
+    return _over_floors(problem, utilities, weight, levels, best)
+
+
+def _over_floors(
+    problem: Problem, utilities: Sequence[Array], weight: float, levels: int, solve: Callable[[Problem], Counts]
+) -> Counts:
+    """For floors from 0 to 1 everybody is first given what reaches the floor, as far as it fits; the fairest solution."""
+    chosen, score = solve(problem), -np.inf
+    for floor in np.linspace(0.0, 1.0, levels + 1):
         lower = _reaching(problem, utilities, float(floor))
         if lower is None:
             break
-        counts = best(replace(problem, lower=lower))
+        counts = solve(replace(problem, lower=lower))
         found = _fair_score(problem, utilities, counts, weight)
         if found > score + EPSILON:
             chosen, score = counts, found
@@ -106,16 +113,7 @@ def allocate_fairly(problem: Problem, utilities: Sequence[Array], weight: float,
     `utilities[j][n]` is in [0, 1]. For floors from 0 to 1 everybody is first given what reaches the floor, as far as it fits,
     and the rest goes by value; the best of these and of its single exchanges is taken.
     """
-    best, best_score = allocate(problem), -np.inf
-    for floor in np.linspace(0.0, 1.0, levels + 1):
-        lower = _reaching(problem, utilities, float(floor))
-        if lower is None:
-            break
-        counts = allocate(replace(problem, lower=lower))
-        score = _fair_score(problem, utilities, counts, weight)
-        if score > best_score + EPSILON:
-            best, best_score = counts, score
-    return _exchange_fairly(problem, utilities, best, weight)
+    return _exchange_fairly(problem, utilities, _over_floors(problem, utilities, weight, levels, allocate), weight)
 
 
 def worth(problem: Problem, counts: Counts) -> float:

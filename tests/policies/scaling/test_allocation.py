@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policies.scaling.allocation import Problem, allocate, allocate_fairly, worth
+from policies.scaling.allocation import Problem, allocate, allocate_fairly, best_fairly, worth
+from policies.scaling.allocation import best as best_counts
 
 
 def problem(values, capacity, lower=None, upper=None, charges=None, **more) -> Problem:
@@ -87,3 +88,31 @@ def test_fairness_lifts_the_least():
     given = problem(values, 2)
     assert allocate(given).tolist() == [2, 0]
     assert allocate_fairly(given, given.values, weight=2.0).tolist() == [1, 1]
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    values=st.lists(st.lists(st.floats(-1, 1), min_size=5, max_size=5), min_size=2, max_size=4),
+    capacity=st.integers(3, 12),
+)
+def test_a_small_fleet_of_one_size_is_solved_exactly(values, capacity):
+    """Whatever the values, concave or not, also falling ones: nothing that was tried is better."""
+    given = problem(values, capacity)
+    assert worth(given, best_counts(given)) == pytest.approx(best(given))
+
+
+@settings(max_examples=80, deadline=None)
+@given(values=st.lists(CONCAVE, min_size=2, max_size=4), capacity=st.integers(2, 10))
+def test_the_fairer_of_two_keeps_the_limits(values, capacity):
+    """Within capacity and bounds, and never a lower score than the best sum has."""
+    given = problem(values, capacity)
+    utilities = [each / max(1.0, each.max()) for each in given.values]
+
+    def score(counts):
+        reached = [float(utility[n]) for utility, n in zip(utilities, counts, strict=True)]
+        return worth(given, counts) + 2.0 * (min(reached) - max(reached) + 1.0)
+
+    fair = best_fairly(given, utilities, 2.0)
+    assert (fair <= given.upper).all()
+    assert fair.sum() <= capacity
+    assert score(fair) >= score(best_counts(given)) - 1e-9
