@@ -223,7 +223,11 @@ class TrainingRunner:
             self._search_and_register(began)
         except Exception as error:
             log.exception("training_failed", model=self._spec.model, order=self._spec.order)
-            self._end(JobState.FAILED, f"{type(error).__name__}: {error}", began)
+            if isinstance(error, SearchFailed) and self._stop.is_set():
+                # It found nothing because it was stopped, and why it was stopped is what people need to know.
+                self._end(JobState.STOPPED, self._why_stopped, began)
+            else:
+                self._end(JobState.FAILED, f"{type(error).__name__}: {error}", began)
         self._ended.set()
         ray.kill(ray.get_runtime_context().current_actor)  # the record is written, and the name is free again
 
