@@ -188,7 +188,8 @@ class Joint:
         later = self._solve(seen, jobs, _dense(candidates, weights * (worth - cost), worth, upper), lower, upper)
         moving = np.array([job.moving for job in jobs])
         lower = np.where(moving, np.maximum(lower, np.minimum(wanted, upper)), lower)
-        upper = np.where(moving, np.maximum(lower, wanted), upper)
+        if not self.raise_while_starting:
+            upper = np.where(moving, np.maximum(lower, wanted), upper)
         then = np.broadcast_to(later[1][:, None].astype(float), candidates.shape)
         worth = utilities(self._outlook(seen, jobs, rates, candidates, then))
         # What is put off may turn out not to be needed, so that it costs less than what is done.

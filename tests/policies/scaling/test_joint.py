@@ -159,6 +159,16 @@ def test_what_is_needed_while_it_starts_is_not_taken_away():
     assert not [each for each in while_starting if isinstance(each, Scale) and each.deployment == "a"]
 
 
+@pytest.mark.parametrize("raised", [True, False])
+def test_whether_those_who_start_may_be_given_more(raised):
+    """The load goes on growing while the first replicas start, for two minutes: more is asked for, or waited for, as told."""
+    fleet = Fleet({"a": lambda at_s: 10.0 + at_s / 4.0}, {"a": 2}, start_s=120.0)
+    told = play(Joint(budget=12, raise_while_starting=raised), fleet, 110.0)
+    asked = [p.action.replicas for each in told.values() for p in each if isinstance(p.action, Scale)]
+    assert asked == sorted(asked)
+    assert (len(asked) > 1) == raised
+
+
 def test_who_becomes_late_is_seen_before_the_next_decision():
     """Decisions are five minutes apart; a load that doubles in between is answered within two ticks."""
     fleet = Fleet({"a": step(5.0, 25.0, 100.0), "b": steady(2.0)}, {"a": 2, "b": 1})
