@@ -9,7 +9,8 @@ The first `WARM_DAYS` days are learned from and do not count. Only the first day
 
 - pinball: loss of the quantiles 1 to 7 minutes ahead, mean over levels, distances and minutes, as a part of each series' mean
   rate, mean over series; `pinball_by_minute` has the distances one by one. Less is better.
-- coverage_90: the part of values between the 5 % and the 95 % quantile; the mean of the smallest and the largest series is beside it.
+- coverage_90: the part of values between the 5 % and the 95 % quantile; the series with the least and with the most stand beside it.
+- spoke: how often it had a forecast at all. One that was silent is judged by what it said, and so by easier minutes than the others.
 """
 
 import argparse
@@ -39,6 +40,7 @@ from simulators.arrival_traces import CountTrace, load_trace
 HORIZON = 7
 WARM_DAYS = 3
 MINUTE_S = 60.0
+TINY = 1e-6
 MIXTURE, WITH_RIVER = "mixture", "mixture_with_river"
 
 
@@ -51,8 +53,8 @@ class Trace:
 
 
 TRACES = {
-    "11 days": Trace("traces/02_faro_train_test_10jobs_11days_360slots.csv.gz", 360, 11),
-    "14 days": Trace("traces/03_azure_functions2019_10fn_14d_permin.csv.gz", 1440, 5),
+    "11 days": Trace("traces/02_faro_train_test_10jobs_11days_360slots.csv.gz", 360, 8),
+    "14 days": Trace("traces/03_azure_functions2019_10fn_14d_permin.csv.gz", 1440, 4),
 }
 
 
@@ -101,23 +103,31 @@ def play(trace: str, forecaster: str, days: int) -> dict[str, Any]:
 
 def scored(values: Array, told: Sequence[Any], first: int) -> dict[str, Any]:
     """Of forecasts made at step `first` and later; `told[t]` is [distance, level, series] for the steps after t."""
-    losses, inside = [], []
+    losses, inside, spoken = [], [], []
     levels = np.asarray(LEVELS)[:, None]
     for ahead in range(HORIZON):
         quantiles = np.stack(told[first : len(values) - HORIZON])[:, ahead]
         came = values[first + ahead + 1 : len(values) - HORIZON + ahead + 1]
-        losses.append(np.nanmean(pinball_loss(came[:, None], quantiles, levels), axis=(0, 1)))
-        inside.append(((quantiles[:, 0] <= came + 1e-6) & (came <= quantiles[:, -1] + 1e-6)).mean(axis=0))
+        spoken.append(np.isfinite(quantiles[:, 0]))
+        losses.append(_mean_of(pinball_loss(came[:, None], quantiles, levels).mean(axis=1), spoken[-1]))
+        within = (quantiles[:, 0] <= came + TINY) & (came <= quantiles[:, -1] + TINY)
+        inside.append(_mean_of(within, spoken[-1]))
     by_minute = np.array(losses) / values[first:].mean(axis=0)
-    coverage = np.array(inside).mean(axis=0)
+    coverage = np.nanmean(inside, axis=0)
     return {
-        "pinball": float(by_minute.mean()),
-        "pinball_by_minute": by_minute.mean(axis=1).tolist(),
-        "pinball_by_series": by_minute.mean(axis=0).tolist(),
-        "coverage_90": float(coverage.mean()),
-        "coverage_90_min": float(coverage.min()),
-        "coverage_90_max": float(coverage.max()),
+        "pinball": float(np.nanmean(by_minute)),
+        "pinball_by_minute": np.nanmean(by_minute, axis=1).tolist(),
+        "coverage_90": float(np.nanmean(coverage)),
+        "coverage_90_min": float(np.nanmin(coverage)),
+        "coverage_90_max": float(np.nanmax(coverage)),
+        "spoke": float(np.mean(spoken)),
     }
+
+
+def _mean_of(values: Array, counts: Array) -> Array:
+    """[series] mean over minutes of what counts, NaN where nothing does."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(counts, values, 0.0).sum(axis=0) / counts.sum(axis=0))
 
 
 def rates(known: Trace) -> Array:
@@ -169,7 +179,7 @@ def _tell(rows: Sequence[dict[str, Any]], days: dict[str, int]) -> None:
     for name in TRACES:
         title = f"{name}: {WARM_DAYS} to learn from, {days[name] - WARM_DAYS} that count"
         table = Table(title=title, box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
-        for head in ("forecaster", "pinball", "1 min", "7 min", "in 90 %", "worst", "best", "wall s"):
+        for head in ("forecaster", "pinball", "1 min", "7 min", "in 90 %", "least", "most", "spoke %", "wall s"):
             table.add_column(head, justify="left" if head == "forecaster" else "right", no_wrap=True)
         for row in (row for row in rows if row["trace"] == name):
             table.add_row(
@@ -179,6 +189,7 @@ def _tell(rows: Sequence[dict[str, Any]], days: dict[str, int]) -> None:
                     for each in (row["pinball"], row["pinball_by_minute"][0], row["pinball_by_minute"][-1])
                 ),
                 *(f"{100 * row[each]:.1f}" for each in ("coverage_90", "coverage_90_min", "coverage_90_max")),
+                f"{100 * row['spoke']:.0f}",
                 f"{row['wall_s']:.0f}",
             )
         Console().print(table)
