@@ -41,6 +41,8 @@ HORIZON = 7
 WARM_DAYS = 3
 MINUTE_S = 60.0
 TINY = 1e-6
+SPEAKS = 0.95
+"""Who is silent more often stands below the others, since what it says is about other minutes."""
 MIXTURE, WITH_RIVER = "mixture", "mixture_with_river"
 
 
@@ -113,7 +115,8 @@ def scored(values: Array, told: Sequence[Any], first: int) -> dict[str, Any]:
         within = (quantiles[:, 0] <= came + TINY) & (came <= quantiles[:, -1] + TINY)
         inside.append(_mean_of(within, spoken[-1]))
     by_minute = np.array(losses) / values[first:].mean(axis=0)
-    coverage = np.nanmean(inside, axis=0)
+    heard = np.any(spoken, axis=(0, 1))
+    coverage = np.nanmean(np.array(inside)[:, heard], axis=0)
     return {
         "pinball": float(np.nanmean(by_minute)),
         "pinball_by_minute": np.nanmean(by_minute, axis=1).tolist(),
@@ -172,7 +175,7 @@ def _played(games: Sequence[tuple[str, str, int]], processes: int) -> list[dict[
         work = [pool.submit(play, *game) for game in games]
         console = Console(stderr=True)
         done = [each.result() for each in track(as_completed(work), "forecasting", len(work), console=console)]
-    return sorted(done, key=lambda row: (row["trace"], row["pinball"]))
+    return sorted(done, key=lambda row: (row["trace"], row["spoke"] < SPEAKS, row["pinball"]))
 
 
 def _tell(rows: Sequence[dict[str, Any]], days: dict[str, int]) -> None:
