@@ -99,6 +99,7 @@ class Telemetry:
             window_s=window_s,
             requests=ended,
             errors=ended - completed,
+            arrived=new.arrived - old.arrived,
             ongoing=self._number(ongoing + queued),
             queued=self._number(queued),
             latency_mean_s=self._number(latency_s / measured if measured else math.nan),

@@ -17,6 +17,9 @@ BUSY_MAX = 0.97
 ANSWERED_MIN = 100
 """Requests that a window must have answered for its throughput to be more than luck."""
 BISECTIONS = 30
+FULL_S = 90.0
+"""What replicas answer while requests wait for them is believed for so long."""
+FULL_ANSWERED_MIN = 10
 
 
 @dataclass(kw_only=True)
@@ -28,7 +31,9 @@ class ExplainedService:
        since latency has other causes that only add to it. Ongoing requests over rate stand in for a latency that is missing.
     2. No replica is busy more than all of the time. So the time of all running replicas over the requests that they answered is an
        upper bound, tight while all are late, and the only word where a replica works on several requests at once.
-    3. The tail where nobody waits is what is left of the measured tail without the wait, the two taken as independent; the
+    3. While at least two requests wait for each replica none is idle, so that the same ratio over the last `FULL_S` is what a request takes
+       now, also where that is more than it used to be: a slow neighbour, a longer prompt.
+    4. The tail where nobody waits is what is left of the measured tail without the wait, the two taken as independent; the
        same quantile of it counts.
 
     Waiting is that of M/M/c times `variability`, (ca² + cs²) / 2, which is 0.5 for a service that hardly varies. The probability of
@@ -43,6 +48,8 @@ class ExplainedService:
     _busy_s: deque[float] = field(init=False, repr=False)
     _tail_s: deque[float] = field(init=False, repr=False)
     _bound_s: float = field(default=math.inf, init=False, repr=False)
+    _full: deque[tuple[float, float, int]] = field(default_factory=deque, init=False, repr=False)
+    """(when, replica-seconds, answered requests) of windows in which requests waited all the time."""
     _measured_s: float = field(default=-math.inf, init=False, repr=False)
     _running: int | None = field(default=None, init=False, repr=False)
     _since_s: float = field(default=-math.inf, init=False, repr=False)
@@ -61,8 +68,12 @@ class ExplainedService:
         self._measured_s = seen.measured_at_s
         answered = seen.requests - seen.errors
         running = self._unchanged(deployment, seen)
+        while self._full and self._full[0][0] < seen.measured_at_s - FULL_S:
+            self._full.popleft()
         if answered <= 0 or seen.window_s <= 0 or not running:
             return
+        if answered >= FULL_ANSWERED_MIN and (seen.queued or 0.0) >= 2 * running:
+            self._full.append((seen.measured_at_s, running * seen.window_s, answered))
         if answered >= ANSWERED_MIN:
             self._bound_s = min(self._bound_s, running * seen.window_s / answered)
         latency_s = seen.latency_mean_s
@@ -109,6 +120,9 @@ class ExplainedService:
         """What is known so far; None before any traffic."""
         explained, tail = self._low(self._busy_s), self._low(self._tail_s)
         busy_s = min(explained if explained is not None else math.inf, self._bound_s)
+        if self._full:
+            full_s = sum(each[1] for each in self._full) / sum(each[2] for each in self._full)
+            busy_s = max(busy_s, full_s) if math.isfinite(busy_s) else full_s
         if not math.isfinite(busy_s):
             return None
         return Service(busy_s=busy_s, mean_s=busy_s, tail_s=max(busy_s, tail if tail is not None else busy_s))

@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 
 import numpy as np
 
-from policies.observation import Deployment, JobState, Observation
+from policies.observation import Deployment, Observation
 from policies.scaling.allocation import Array
 
 
@@ -35,10 +35,8 @@ def _replicas(deployments: Sequence[Deployment]) -> int:
 
 
 def _left(seen: Observation, others: Sequence[Deployment], kind: str) -> float:
-    """Of all that the cluster has, what is not taken by other deployments and by trainings; serving comes before training."""
+    """Of all that the cluster has, what is not taken by other deployments. What a training takes counts as left: serving goes first."""
     if seen.capacity.total is None:
         return float("inf")
     taken = sum(getattr(each.resources, kind) * each.replicas_wanted for each in others)
-    jobs = (each.training for each in seen.models.values())
-    taken += sum(getattr(job.resources, kind) for job in jobs if job is not None and job.state is JobState.RUNNING)
     return float(getattr(seen.capacity.total, kind) - taken)

@@ -60,3 +60,22 @@ def test_refused_requests_and_counts_that_change_teach_nothing_wrong():
     each = (replica("r1"), replica("r2", state=ReplicaState.STARTING))
     service.see(deployment("a", each, traffic=traffic(60.0, requests=6000, latency_mean_s=None)), "p99")
     assert service.known.busy_s == pytest.approx(2 * 60 / 300)
+
+
+def test_while_requests_wait_throughput_is_the_service_also_where_it_grew():
+    """Long at 0.15 s; then two replicas with a queue answer 40 in 30 s, so 1.5 s each. When the queue is gone, that is forgotten."""
+    service = ExplainedService()
+    for n in range(20):
+        see(service, 60.0 * n, requests=60, latency_mean_s=0.15, latency_p99_s=0.2, queued=0.0)
+    see(service, 1200.0, requests=40, window_s=30.0, latency_mean_s=9.0, queued=60.0)
+    see(service, 1230.0, requests=40, window_s=30.0, latency_mean_s=9.0, queued=60.0)
+    assert service.known.busy_s == pytest.approx(1.5)
+    see(service, 1400.0, requests=60, latency_mean_s=0.15, latency_p99_s=0.2, queued=0.0)
+    assert service.known.busy_s == pytest.approx(0.15, rel=0.02)
+
+
+def test_a_queue_alone_is_enough_to_know_a_capacity():
+    """Too few answers for a bound, and no latency that a load explains: what replicas answer while others wait is known all the same."""
+    service = ExplainedService()
+    see(service, 0.0, requests=20, window_s=30.0, latency_mean_s=40.0, queued=100.0)
+    assert service.known.busy_s == pytest.approx(2 * 30 / 20)

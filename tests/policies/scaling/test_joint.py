@@ -2,16 +2,16 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies.action import Alert, Hold, Proposal, Scale
-from policies.observation import Capacity, Deployment, Observation, ReplicaState, Resources
+from policies.observation import Capacity, Deployment, JobState, Observation, ReplicaState, Resources, TrainingJob
 from policies.scaling.joint import Joint
-from policies.testing import PolicyChecks, deployment, observation, replica, traffic
+from policies.testing import PolicyChecks, deployment, model, observation, replica, traffic
 
 SERVICE_S = 0.15
 TICK_S = 10.0
@@ -43,7 +43,8 @@ class Fleet:
         self.born_s = {name: [-math.inf] * count for name, count in self.counts.items()}
 
     def see(self, at_s: float, **more) -> Observation:
-        return observation(at_s, *(self._deployment(name, at_s) for name in self.rates), **more)
+        things = (self._deployment(name, at_s) for name in self.rates)
+        return replace(observation(at_s, *things), **more)
 
     def _deployment(self, name: str, at_s: float) -> Deployment:
         ready = [at_s >= born_s + self.start_s for born_s in self.born_s[name]]
@@ -220,6 +221,15 @@ def test_replicas_of_different_sizes_share_the_accelerators():
     play(Joint(), fleet, 600.0, capacity=capacity)
     assert 5.0 <= 0.5 * fleet.now["half"] + fleet.now["whole"] <= 6.0
     assert fleet.now["half"] > fleet.now["whole"]
+
+
+def test_what_a_training_holds_counts_as_there_for_serving():
+    """Four GPUs, three of them in a training: serving asks for what it needs, and the ledger stops the training for it."""
+    fleet = Fleet({"a": steady(20.0)}, {"a": 1}, fields={"a": {"resources": Resources(gpus=1.0)}})
+    job = TrainingJob(id="t", state=JobState.RUNNING, started_at_s=0.0, resources=Resources(gpus=3.0))
+    capacity = Capacity(total=Resources(cpus=64, gpus=4), free=Resources(cpus=64, gpus=0))
+    play(Joint(), fleet, 300.0, capacity=capacity, models={"m": model("m", training=job)})
+    assert fleet.now["a"] == 4
 
 
 def test_where_there_is_too_little_the_weight_decides():
