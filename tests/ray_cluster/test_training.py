@@ -121,16 +121,22 @@ def test_a_training_whose_process_is_killed_has_failed_and_frees_what_it_held(cl
 
 def test_a_training_whose_process_dies_is_resumed_from_its_study(cluster, tmp_path: Path) -> None:
     """Ray starts it again; it goes on counting where it was, tries what is left, and registers a version."""
-    settings = prepared(tmp_path, ["hist_gradient_boosting"], trials=12)
+    settings = prepared(tmp_path, ["hist_gradient_boosting"], trials=16)
     model, trainer = model_of(settings), TuneTrainer(settings)
+
+    def runner() -> int | None:
+        alive = (row for row in list_actors() if row.name == names.training_actor(model) and row.state == "ALIVE")
+        return next((row.pid for row in alive), None)
+
     trainer.start(order(settings, Retrain(model=model)))
+    # Asked for before the first trials are done: the answer takes as long as several of them.
+    pid = wait_until(runner, every_s=0.1)
     wait_until(lambda: trainer.job(model).trials_done >= 2, every_s=0.02)
     before = trainer.job(model).trials_done
-    runner = next(row for row in list_actors() if row.name == names.training_actor(model) and row.state == "ALIVE")
-    os.kill(runner.pid, signal.SIGKILL)
+    os.kill(pid, signal.SIGKILL)
     assert wait_until(lambda: trainer.job(model).trials_done > before) >= 1
     job = ended(trainer, model)
-    assert (job.state, job.trials_done, job.version) == (JobState.SUCCEEDED, 12, "1")
+    assert (job.state, job.trials_done, job.version) == (JobState.SUCCEEDED, 16, "1")
     wait_until(lambda: not leaked(job.id), timeout_s=15.0)
 
 
