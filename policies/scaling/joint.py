@@ -185,18 +185,17 @@ class Joint:
         cost = self._moving(jobs, here, candidates) + self.replica_cost * candidates
 
         worth = utilities(self._outlook(seen, jobs, rates, here, candidates))
-        later = self._solve(seen, jobs, _dense(candidates, weights * (worth - cost), worth, upper), lower, upper)
+        limits = self._limits.of(seen, [job.deployment for job in jobs])
+        _, later = self._solve(limits, _dense(candidates, weights * (worth - cost), worth, upper), lower, upper)
         moving = np.array([job.moving for job in jobs])
         lower = np.where(moving, np.maximum(lower, np.minimum(wanted, upper)), lower)
         if not self.raise_while_starting:
             upper = np.where(moving, np.maximum(lower, wanted), upper)
-        then = np.broadcast_to(later[1][:, None].astype(float), candidates.shape)
+        then = np.broadcast_to(later[:, None].astype(float), candidates.shape)
         worth = utilities(self._outlook(seen, jobs, rates, candidates, then))
         # What is put off may turn out not to be needed, so that it costs less than what is done.
         cost += self.put_off * self._moving(jobs, candidates, then)
-        problem, counts = self._solve(
-            seen, jobs, _dense(candidates, weights * (worth - cost), worth, upper), lower, upper
-        )
+        problem, counts = self._solve(limits, _dense(candidates, weights * (worth - cost), worth, upper), lower, upper)
         return problem, self._thrift.see(seen.at_s, [job.name for job in jobs], wanted, counts, problem)
 
     def _moving(self, jobs: Sequence[Job], before: Array, after: Array) -> Array:
@@ -207,17 +206,16 @@ class Joint:
 
     def _solve(
         self,
-        seen: Observation,
-        jobs: Sequence[Job],
+        limits: tuple[Array, Array],
         tables: tuple[list[Array], list[Array]],
         lower: Counts,
         upper: Counts,
     ) -> tuple[Problem, Counts]:
         values, worth = tables
-        charges, capacity = self._limits.of(seen, [job.deployment for job in jobs])
+        charges, capacity = limits
         problem = Problem(values=values, lower=lower, upper=upper, charges=charges, capacity=capacity, gain_min=1e-9)
         if self.objective == "fair":
-            return problem, best_fairly(problem, worth, self.fairness * len(jobs))
+            return problem, best_fairly(problem, worth, self.fairness * len(worth))
         return problem, best(problem)
 
     def _weights(self, jobs: Sequence[Job], rates: Array) -> Array:
