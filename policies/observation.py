@@ -185,6 +185,8 @@ class Comparison:
     champion: Arm = Arm()
     challenger: Arm = Arm()
     paired_loss: Moments = Moments()
+    loss_over_constant: Moments = Moments()
+    """loss(challenger) - loss(the mean of the labels known until then, whatever the row); of no rows where nobody counts it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

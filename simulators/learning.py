@@ -37,6 +37,16 @@ FIRST = "1"
 """The version that serves when a scenario begins."""
 
 
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """As in `policies.observation.Comparison`."""
+
+    champion: Moments = field(default_factory=Moments)
+    challenger: Moments = field(default_factory=Moments)
+    paired: Moments = field(default_factory=Moments)
+    over_constant: Moments = field(default_factory=Moments)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Learning(ABC):
     """How a model learns, in either fidelity."""
@@ -176,8 +186,8 @@ class SimModel(ABC):
         """What `_fit` made, or at the beginning the first version, is now version `number`."""
 
     @abstractmethod
-    def _losses(self, at_s: float) -> tuple[Moments, Moments, Moments]:
-        """Losses of champion and challenger in this stage, and paired differences in this rollout."""
+    def _losses(self, at_s: float) -> Losses:
+        """Of both versions in this stage, and differences in this rollout."""
 
     @abstractmethod
     def _stage(self) -> None:
@@ -224,13 +234,14 @@ class SimModel(ABC):
         champion, challenger = self._counted
         if self.rollout is None or not self.rollout.ready or champion is None or challenger is None:
             return
-        champion_loss, challenger_loss, paired = self._losses(at_s)
+        found = self._losses(at_s)
         before = self._stage_began
         comparison = Comparison(
             measured_at_s=at_s,
-            champion=replace(arm_between(before[0], champion), loss=champion_loss),
-            challenger=replace(arm_between(before[1], challenger), loss=challenger_loss),
-            paired_loss=paired,
+            champion=replace(arm_between(before[0], champion), loss=found.champion),
+            challenger=replace(arm_between(before[1], challenger), loss=found.challenger),
+            paired_loss=found.paired,
+            loss_over_constant=found.over_constant,
         )
         self.rollout = replace(self.rollout, comparison=comparison)
 

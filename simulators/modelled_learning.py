@@ -18,7 +18,7 @@ from agent.monitoring import detectors
 from agent.monitoring.detectors import Detector
 from policies.observation import Moments, Report, Symptom
 from simulators.changes import Change, Span, within
-from simulators.learning import FIRST, Answers, Learning, Made, SimModel, seed_of
+from simulators.learning import FIRST, Answers, Learning, Losses, Made, SimModel, seed_of
 from simulators.sums import Batches, pooled
 
 RECOVERED_WINDOWS = 2
@@ -277,8 +277,8 @@ class ModelledModel(SimModel):
             self._compared, self._paired = challenger, Moments()
         self._champion_loss = self._challenger_loss = Moments()
 
-    def _losses(self, at_s: float) -> tuple[Moments, Moments, Moments]:
-        return self._champion_loss, self._challenger_loss, self._paired
+    def _losses(self, at_s: float) -> Losses:
+        return Losses(self._champion_loss, self._challenger_loss, self._paired)
 
     def _report(self, at_s: float) -> Report:
         loss = self._batches.mean if self._batches.full else None

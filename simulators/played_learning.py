@@ -20,9 +20,9 @@ from agent.monitoring.model_monitor import ModelMonitor
 from agent.monitoring.rows import Labelled, Served
 from agent.recipes.recipe import Fitted
 from agent.settings import DriftSettings
-from policies.observation import Moments, Report
+from policies.observation import Report
 from simulators.changes import Span
-from simulators.learning import FIRST, Answers, Learning, Made, NothingLearned, SimModel, seed_of
+from simulators.learning import FIRST, Answers, Learning, Losses, Made, NothingLearned, SimModel, seed_of
 from simulators.played_search import PlayedSearch
 from simulators.row_streams import Rows, RowStream
 
@@ -117,11 +117,11 @@ class PlayedModel(SimModel):
     def _report(self, at_s: float) -> Report:
         return self._monitor.report(at_s)
 
-    def _losses(self, at_s: float) -> tuple[Moments, Moments, Moments]:
+    def _losses(self, at_s: float) -> Losses:
         found = self._monitor.comparison(at_s)
         if found is None:
-            return Moments(), Moments(), Moments()
-        return found.champion.loss, found.challenger.loss, found.paired_loss
+            return Losses()
+        return Losses(found.champion.loss, found.challenger.loss, found.paired_loss, found.loss_over_constant)
 
     def _stage(self) -> None:
         if self.rollout is None:

@@ -40,12 +40,14 @@ class ArmStatistics:
 
 
 class ComparisonStatistics:
-    """Both arms and the paired differences of loss on rows that both have answered."""
+    """Both arms, the paired differences of loss on rows that both have answered, and the challenger's to a constant."""
 
-    def __init__(self, paired: Welford | None = None) -> None:
+    def __init__(self, before: "ComparisonStatistics | None" = None) -> None:
+        """Afresh, or of the next stage after `before`: arms are counted anew, rows go on."""
         self.champion = ArmStatistics()
         self.challenger = ArmStatistics()
-        self.paired = paired or Welford()
+        self.paired: Welford = before.paired if before is not None else Welford()
+        self.over_constant: Welford = before.over_constant if before is not None else Welford()
 
     def comparison(self, at_s: float) -> Comparison:
         return Comparison(
@@ -53,4 +55,5 @@ class ComparisonStatistics:
             champion=self.champion.arm(),
             challenger=self.challenger.arm(),
             paired_loss=self.paired.moments(),
+            loss_over_constant=self.over_constant.moments(),
         )

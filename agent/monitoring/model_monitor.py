@@ -16,6 +16,7 @@ from typing import Any
 
 from agent.monitoring.comparison import ComparisonStatistics
 from agent.monitoring.losses import LOSSES
+from agent.monitoring.moments import Welford
 from agent.monitoring.rows import Answered, Labelled, Served
 from agent.monitoring.sliding import SlidingTraffic
 from agent.monitoring.watch import Watches
@@ -24,6 +25,8 @@ from policies.observation import Comparison, Report, Traffic
 
 ROWS_KEPT = 200_000
 EARLY_LABELS_KEPT = 20_000
+CONSTANT_ROWS = 100
+"""Labels whose mean is a constant worth to be compared with."""
 EARLY_LABEL_WAIT_S = 60.0
 """A label can overtake its row, since rows are sent in batches; one without a row after so long is of an unknown key."""
 
@@ -52,6 +55,7 @@ class ModelMonitor:
         self._challenger: str | None = None
         self._share = 0.0
         self._comparison: ComparisonStatistics | None = None
+        self._known_labels = Welford()
         self.unknown_labels = 0
         self.duplicate_labels = 0
         self.rejected_rows = 0
@@ -80,7 +84,7 @@ class ModelMonitor:
             self._challenger = challenger
             self._comparison = ComparisonStatistics() if challenger is not None else None
         elif self._comparison is not None and share != self._share:
-            self._comparison = ComparisonStatistics(paired=self._comparison.paired)
+            self._comparison = ComparisonStatistics(self._comparison)
         self._share = share
 
     def answered(self, requests: Iterable[Answered]) -> None:
@@ -174,7 +178,15 @@ class ModelMonitor:
                 challengers = row.version == self._challenger
                 arm = self._comparison.challenger if challengers else self._comparison.champion
                 arm.loss.add(loss)
+                if challengers:
+                    self._beside_constant(loss, label)
         self._pair(row)
+        self._known_labels.add(label)
+
+    def _beside_constant(self, loss: float, label: float) -> None:
+        """What the challenger lost on one row, beside a model that knows nothing but the mean of the labels."""
+        if self._comparison is not None and self._known_labels.n >= CONSTANT_ROWS:
+            self._comparison.over_constant.add(loss - self._loss(self._known_labels.mean, label))
 
     def _watch_loss(self, loss: float, at_s: float) -> None:
         self._labelled_rows += 1
@@ -194,6 +206,7 @@ class ModelMonitor:
         challenger, champion = self._loss(row.shadow, row.label), self._loss(row.answered, row.label)
         self._comparison.challenger.loss.add(challenger)
         self._comparison.paired.add(challenger - champion)
+        self._beside_constant(challenger, row.label)
 
     def _forget(self) -> None:
         if not self._rows:

@@ -56,6 +56,19 @@ def loss_gate(seen: Comparison, *, margin: float, min_rows: int, alpha: float) -
     )
 
 
+def knowledge_gate(seen: Comparison, *, min_rows: int, alpha: float) -> Gate | None:
+    """Whether the challenger loses more than a constant would, which a champion that is worse still does not show.
+
+    It can only fail: where labels are rare, to be better than a constant takes more rows than anybody waits for. None before `min_rows`.
+    """
+    beside = seen.loss_over_constant
+    if beside.n < min_rows:
+        return None
+    what = "the loss above that of always answering the mean label"
+    found = _judge("loss_over_constant", mean_interval(beside, alpha), 0.0, beside.n, what)
+    return found if found.verdict is Verdict.FAILED else None
+
+
 def error_gate(seen: Comparison, *, margin: float, alpha: float) -> Gate:
     """Share of requests that failed."""
     champion, challenger = seen.champion, seen.challenger

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from policies.action import Action, Alert, Evidence, Hold, Promote, Proposal, RollBack, Scale, SetTraffic, StartRollout
 from policies.observation import Comparison, Model, Observation, Rollout, Version
 from policies.parameters import inside_unit, not_negative, positive
-from policies.rollout.gates import Gate, Verdict, error_gate, latency_gate, loss_gate, tail_gate
+from policies.rollout.gates import Gate, Verdict, error_gate, knowledge_gate, latency_gate, loss_gate, tail_gate
 from policies.rollout.room import Room, slot
 from policies.rollout.watch import does_not_run, regression
 
@@ -34,8 +34,9 @@ class Staged:
        or its replicas do not run, for `crashing_s` and ever since: roll back to `previous`, unless that one was judged bad before.
     4. Candidates wait: those judged bad or overtaken by a newer one are rejected, the newest starts in shadow.
 
-    All gates of one rollout together raise a false alarm with probability `alpha` at most: a third each for loss, errors and
-    latency; errors and latency are counted afresh in every stage, so their third is shared among the stages.
+    All gates of one rollout together raise a false alarm with probability `alpha` at most: a third each for loss (half of it beside the
+    champion, half beside a constant), errors and latency; errors and latency are counted afresh in every stage, so their third is shared
+    among the stages.
     """
 
     steps: tuple[float, ...] = (0.1, 0.5)
@@ -175,8 +176,10 @@ class Staged:
         per_stage = third / (1 + len(self.steps))
         factor, floor_s = self.latency_factor, self.latency_floor_s
         tail = tail_gate(comparison, factor=factor, floor_s=floor_s)
+        knows = knowledge_gate(comparison, min_rows=self.min_rows, alpha=third / 2)
         return (
-            loss_gate(comparison, margin=self.margin, min_rows=self.min_rows, alpha=third),
+            loss_gate(comparison, margin=self.margin, min_rows=self.min_rows, alpha=third / 2),
+            *((knows,) if knows is not None else ()),
             error_gate(comparison, margin=self.error_margin, alpha=per_stage),
             latency_gate(comparison, factor=factor, floor_s=floor_s, alpha=per_stage),
             *((tail,) if tail is not None else ()),

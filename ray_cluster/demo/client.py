@@ -22,8 +22,8 @@ SLOW_S = 0.5
 TIMEOUT_S = 10.0
 BURST_CALLERS = 20
 """In a burst so many callers ask again as soon as they are answered: a load that a slow machine and a fast one feel alike."""
-BURST_ROWS = 2
-BURST_PAUSE_S = 0.02
+BURST_ROWS = 8
+BURST_PAUSE_S = 0.005
 FAILURES_KEPT = 1000
 
 

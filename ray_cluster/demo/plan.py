@@ -152,7 +152,7 @@ def _policies(played: Plan) -> list[dict[str, Any]]:
         {
             "use": "target_utilization",
             "targets": [f"{MODEL}/ModelServer"],
-            "target": 0.25,
+            "target": 0.12,
             "up_window_s": 5,
             "down_window_s": 12,
             "start_patience_s": 20,

@@ -173,3 +173,22 @@ def test_a_feature_stays_what_it_was_first_seen_as() -> None:
     assert ("data_quality", "x") in kinds
     assert ("feature_drift", "word") in kinds
     assert monitor.report(1.0).rows == 2300
+
+
+def test_a_challenger_is_held_against_the_mean_of_the_labels_that_came_before():
+    """Shadow rows and canary rows count alike, each once, from 100 known labels on; the next stage goes on counting."""
+    monitor = ModelMonitor(SETTINGS)
+    monitor.reset("1")
+    monitor.stage("2")
+    monitor.rows([row(f"before{n}") for n in range(100)])
+    monitor.labels([label(f"before{n}", float(n < 25)) for n in range(100)])
+    monitor.rows([row("shadow"), replace(row("shadow", 0.5), shadow=True, version="2")])
+    monitor.labels([label("shadow", 1.0)])
+    monitor.stage("2", 0.1)
+    monitor.rows([replace(row("canary", 1.0), version="2")])
+    monitor.labels([label("canary", 1.0)])
+    comparison = monitor.comparison(5.0)
+    assert comparison is not None
+    beside = comparison.loss_over_constant
+    first, second = 0.25 - 0.75**2, 0.0 - (1.0 - 26 / 101) ** 2
+    assert (beside.n, beside.mean) == (2, pytest.approx((first + second) / 2))

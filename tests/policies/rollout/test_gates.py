@@ -1,7 +1,7 @@
 import pytest
 
 from policies.observation import Comparison, Moments
-from policies.rollout.gates import Verdict, error_gate, latency_gate, loss_gate, tail_gate
+from policies.rollout.gates import Verdict, error_gate, knowledge_gate, latency_gate, loss_gate, tail_gate
 from policies.testing import arm, comparison
 
 
@@ -49,6 +49,19 @@ def test_without_labels_the_loss_is_unknown():
     gate = loss(comparison(rows=0))
     assert gate.verdict is Verdict.UNDECIDED
     assert (gate.evidence.name, gate.evidence.value, gate.evidence.threshold) == ("labelled_rows", 0, 200)
+
+
+@pytest.mark.parametrize(
+    ("rows", "above", "fails"), [(1000, 0.05, True), (199, 0.05, False), (1000, -0.05, False), (1000, 0.001, False)]
+)
+def test_who_loses_more_than_a_constant_knows_nothing(rows, above, fails):
+    """The gate fails on proof only; without it, and before enough rows, it says nothing."""
+    seen = comparison(loss_over_constant=Moments(n=rows, mean=above, variance=0.0025))
+    gate = knowledge_gate(seen, min_rows=200, alpha=0.05)
+    assert (gate is not None) is fails
+    if gate is not None:
+        assert (gate.verdict, gate.evidence.name) == (Verdict.FAILED, "loss_over_constant")
+        assert 0.0 == gate.evidence.threshold < gate.evidence.value < above
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,14 @@ def test_what_was_decided_is_asked_for_until_it_is_seen():
     assert say(policy, running(1.0, comparison=comparison(100.0, worse_by=0.5))) == [BACK]
 
 
+def test_a_version_that_knows_nothing_is_taken_back_however_bad_the_champion_is():
+    """Better than a champion that the world has left behind, and worse than always answering the mean label."""
+    no_use = comparison(100.0, worse_by=-0.1, loss_over_constant=Moments(n=1000, mean=0.05, variance=0.01))
+    (proposal,) = Staged().propose(observation(100.0, running(comparison=no_use)))
+    assert proposal.action == BACK
+    assert [each.name for each in proposal.because] == ["loss_over_constant"]
+
+
 def test_evidence_carries_each_gates_value_beside_its_threshold():
     """What a reader of the record needs to check the decision."""
     (proposal,) = Staged().propose(observation(100.0, running()))
