@@ -5,14 +5,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from policies.forecasting.experts import Array, Columns
 from policies.forecasting.mixture import Mixture
 from policies.observation import Deployment, Observation
 from policies.parameters import positive
 
+SURPRISE = 4.0
+"""So many standard deviations of a count of independent arrivals are no chance."""
 GAP_STEPS = 30
 """A silence of more steps than this is learned as so many unknown steps, no more."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Newest:
+    """The newest traffic of one deployment."""
+
+    measured_s: float = -math.inf
+    window_s: float = math.nan
+    rate_rps: float = math.nan
 
 
 @dataclass(kw_only=True)
@@ -24,8 +36,9 @@ class RateForecast:
     2. A step's rate is the mean over its traffic, weighed by how much of each window lies inside. A step without traffic is
        unknown: never 0.
     3. Deployments may come and go; who comes starts without history.
-    4. With `nowcast` the step under way is at the rate of the newest traffic, where that is no older than a step. It follows a
-       sudden change at once, and chance as well: for windows that are as long as a step, or not much shorter.
+    4. Where the newest traffic is more than chance lets the step under way be (`SURPRISE`), that step is at the rate of the newest traffic.
+    5. With `nowcast` it always is, where that traffic is no older than a step. It follows a sudden change at once, and chance as well:
+       for windows that are as long as a step, or not much shorter.
     """
 
     mixture: Mixture
@@ -38,8 +51,7 @@ class RateForecast:
     _before: Array = field(default_factory=lambda: np.zeros(0), init=False, repr=False)
     """The rate of the step before, as it was learned."""
     _measured_s: dict[str, float] = field(default_factory=dict, init=False, repr=False)
-    _newest: dict[str, tuple[float, float]] = field(default_factory=dict, init=False, repr=False)
-    """(measured_at_s, rate) of the newest traffic."""
+    _newest: dict[str, _Newest] = field(default_factory=dict, init=False, repr=False)
     _seen_s: float = field(default=-math.inf, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -68,8 +80,13 @@ class RateForecast:
         self._follow(tuple(each.name for each in deployments))
         self._seen_s = seen.at_s
         for each in deployments:
-            if each.traffic is not None and each.traffic.arrival_rps is not None:
-                self._newest[each.name] = (each.traffic.measured_at_s, each.traffic.arrival_rps)
+            new = each.traffic
+            if (
+                new is not None
+                and new.arrival_rps is not None
+                and new.measured_at_s > self._newest_of(each.name).measured_s
+            ):
+                self._newest[each.name] = _Newest(new.measured_at_s, new.window_s, new.arrival_rps)
         now = math.floor(seen.at_s / self.step_s)
         if self._step is None:
             self._step = now
@@ -93,13 +110,27 @@ class RateForecast:
     @property
     def now(self) -> Array:
         """The rate of the step under way, [deployment], NaN where not yet known."""
-        mean = self._mean()
-        if not self.nowcast:
-            return mean
+        mean, fresh = self._mean(), self._fresh()
+        if self.nowcast:
+            return np.where(np.isfinite(fresh), fresh, mean)
+        most = np.where(np.isfinite(mean), mean, self.mixture.forecast()[0, -1])
+        return np.where(self.surprising(most), fresh, mean)
+
+    def surprising(self, rates_rps: Array) -> NDArray[np.bool_]:
+        """Whether the newest traffic is more than `rates_rps` and chance account for, [deployment]; not where either is unknown."""
+        windows_s = np.array([self._newest_of(name).window_s for name in self._names])
+        with np.errstate(invalid="ignore"):
+            least = rates_rps + SURPRISE * np.sqrt(np.maximum(rates_rps, 1.0 / windows_s) / windows_s)
+            return np.asarray(self._fresh() > least)
+
+    def _fresh(self) -> Array:
+        """The rate of the newest traffic, [deployment], NaN where that is older than a step."""
         oldest_s = self._seen_s - self.step_s
-        newest = (self._newest.get(name, (-math.inf, math.nan)) for name in self._names)
-        fresh = np.array([rate_rps if measured_s >= oldest_s else math.nan for measured_s, rate_rps in newest])
-        return np.where(np.isfinite(fresh), fresh, mean)
+        newest = (self._newest_of(name) for name in self._names)
+        return np.array([each.rate_rps if each.measured_s >= oldest_s else math.nan for each in newest])
+
+    def _newest_of(self, name: str) -> _Newest:
+        return self._newest.get(name, _Newest())
 
     def _mean(self) -> Array:
         """What has been seen of the step under way, [deployment]."""

@@ -15,7 +15,7 @@ from policies.forecasting.rates import RateForecast
 from policies.forecasting.recipes import experts
 from policies.observation import Deployment, Observation
 from policies.parameters import not_negative, positive
-from policies.scaling.allocation import Counts, Problem, best, best_fairly
+from policies.scaling.allocation import EPSILON, Counts, Problem, best, best_fairly
 from policies.scaling.joint_explanation import Explanation, explained
 from policies.scaling.joint_knowledge import Job, Knowledge
 from policies.scaling.joint_limits import Limits
@@ -34,7 +34,7 @@ LOAD_OF_USE = 0.45
 class Joint:
     """The counts of all deployments that together are worth the most over the next `horizon_s`, moved to only when waiting is no better.
 
-    At a decision, every `decide_every_s` or as soon as somebody becomes late:
+    At a decision, every `decide_every_s` or as soon as somebody becomes late or gets more requests than were thought possible:
 
     1. Forecast quantiles give equally likely courses of every arrival rate; service and start times were learned from traffic.
     2. Every count is worth the mean over courses and minutes of min(1, SLO / latency) (`policies.scaling.outlook`), with what runs, what
@@ -103,6 +103,8 @@ class Joint:
     _thrift: Thrift = field(init=False, repr=False)
     _explanations: dict[str, Explanation] = field(default_factory=dict, init=False, repr=False)
     _due_s: float | None = field(default=None, init=False, repr=False)
+    _told_rps: dict[str, float] = field(default_factory=dict, init=False, repr=False)
+    """The highest rates that the last decision expected of the minute under way."""
 
     def __post_init__(self) -> None:
         positive(budget=self.budget, slo_latency_s=self.slo_latency_s, decide_every_s=self.decide_every_s)
@@ -145,7 +147,7 @@ class Joint:
     def propose(self, seen: Observation) -> Iterable[Proposal]:
         scalable = [seen.deployments[name] for name in sorted(seen.deployments) if seen.deployments[name].scalable]
         self._rates.see(seen, scalable)
-        urgent = self._knowledge.see(seen, scalable)
+        urgent = self._knowledge.see(seen, scalable) or self._surprised()
         if self._due_s is None:
             self._due_s = seen.at_s + self.first_after_s
         if seen.at_s < self._due_s and not urgent:
@@ -153,10 +155,16 @@ class Joint:
         self._due_s = seen.at_s + self.decide_every_s
         return self._decide(seen, scalable)
 
+    def _surprised(self) -> bool:
+        """Whether somebody gets more requests than the last decision thought possible."""
+        told = np.array([self._told_rps.get(name, np.nan) for name in self._rates.names])
+        return bool(self._rates.surprising(told).any())
+
     # -- one decision --------------------------------------------------------------------------------------------
 
     def _decide(self, seen: Observation, scalable: Sequence[Deployment]) -> list[Proposal]:
         rates = self._forecast(seen)
+        self._told_rps = dict(zip(self._rates.names, rates[0, -1].tolist(), strict=True))
         jobs, held = self._knowledge.jobs(seen, scalable, rates)
         self._explanations = {}
         if not jobs:
@@ -184,15 +192,16 @@ class Joint:
         here = np.broadcast_to(wanted[:, None].astype(float), candidates.shape)
         cost = self._moving(jobs, here, candidates) + self.replica_cost * candidates
 
-        worth = utilities(self._outlook(seen, jobs, rates, here, candidates))
         limits = self._limits.of(seen, [job.deployment for job in jobs])
+        spare = _spare(limits, jobs)
+        worth = utilities(self._outlook(seen, jobs, rates, here, candidates, spare))
         _, later = self._solve(limits, _dense(candidates, weights * (worth - cost), worth, upper), lower, upper)
         moving = np.array([job.moving for job in jobs])
         lower = np.where(moving, np.maximum(lower, np.minimum(wanted, upper)), lower)
         if not self.raise_while_starting:
             upper = np.where(moving, np.maximum(lower, wanted), upper)
         then = np.broadcast_to(later[:, None].astype(float), candidates.shape)
-        worth = utilities(self._outlook(seen, jobs, rates, candidates, then))
+        worth = utilities(self._outlook(seen, jobs, rates, candidates, then, spare))
         # What is put off may turn out not to be needed, so that it costs less than what is done.
         cost += self.put_off * self._moving(jobs, candidates, then)
         problem, counts = self._solve(limits, _dense(candidates, weights * (worth - cost), worth, upper), lower, upper)
@@ -236,7 +245,9 @@ class Joint:
             upper = np.minimum(upper, max(self.budget, 1))
         return np.stack([_grid(int(most), job, int(upper.max())) for most, job in zip(upper, jobs, strict=True)]), upper
 
-    def _outlook(self, seen: Observation, jobs: Sequence[Job], rates: Array, first: Array, then: Array) -> Outlook:
+    def _outlook(
+        self, seen: Observation, jobs: Sequence[Job], rates: Array, first: Array, then: Array, spare: Array
+    ) -> Outlook:
         steps = max(1, round(self.horizon_s / self.grain_s))
         ends_s = (np.arange(steps) + 1) * self.grain_s
         into_s = seen.at_s % MINUTE_S + ends_s - self.grain_s / 2
@@ -260,14 +271,23 @@ class Joint:
             quantile=self.slo_quantile,
             variability=self.variability,
             load_max=LOAD_MAX,
+            spare=spare,
+            react_steps=np.array([self._react_steps(job) for job in jobs]),
+            react_load=LOAD_OF_USE,
         )
+
+    def _react_steps(self, job: Job) -> int:
+        """A need is answered with the next decision, at most `decide_every_s` later, and a cold start."""
+        return int(np.ceil((self.decide_every_s + job.up_s) / self.grain_s))
 
     def _warnings(self, seen: Observation, jobs: Sequence[Job], rates: Array) -> list[Proposal]:
         """Predictive alerts: whose latency will pass its SLO in the median course with the counts that were chosen."""
         if not self.alerts:
             return []
         chosen = np.array([[float(self._explanations[job.name].replicas)] for job in jobs])
-        ahead = np.median(latencies(self._outlook(seen, jobs, rates, chosen, chosen)), axis=3)[:, :, 0]
+        ahead = np.median(latencies(self._outlook(seen, jobs, rates, chosen, chosen, np.zeros(len(jobs)))), axis=3)[
+            :, :, 0
+        ]
         found = (will_miss(job.name, list(ahead[:, n]), job.slo_s, MINUTE_S) for n, job in enumerate(jobs))
         return [each for each in found if each is not None]
 
@@ -296,6 +316,17 @@ def _dense(candidates: Array, values: Array, worth: Array, upper: Counts) -> tup
     counts = [np.arange(most + 1, dtype=np.float64) for most in upper.tolist()]
     dense = [np.interp(each, grid, row) for each, grid, row in zip(counts, candidates, values, strict=True)]
     return dense, [np.interp(each, grid, row) for each, grid, row in zip(counts, candidates, worth, strict=True)]
+
+
+def _spare(limits: tuple[Array, Array], jobs: Sequence[Job]) -> Array:
+    """[j] further replicas that fit beside all that are wanted now; each job as if it were the only one to need more."""
+    charges, capacity = limits
+    wanted = np.array([job.wanted for job in jobs])
+    left = np.maximum(0.0, capacity - wanted @ charges)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        fits = np.where(charges > 0, np.floor(left / charges + EPSILON), np.inf).min(axis=1)
+    most = np.array([job.upper if job.upper is not None else np.inf for job in jobs])
+    return np.asarray(np.minimum(fits, np.maximum(0.0, most - wanted)))
 
 
 def _presence(job: Job, seen: Observation) -> Presence:

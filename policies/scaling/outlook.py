@@ -44,6 +44,27 @@ class Outlook:
     """(ca² + cs²) / 2, the spread of gaps and services: 0.5 is M/D/c, 1 is M/M/c."""
     load_max: float
     """Utilisation up to which a steady state is believed in; above it the backlog tells."""
+    spare: Array
+    """[j] replicas that nobody has, so that a course which turns out to need them can still be answered."""
+    react_steps: NDArray[np.int64]
+    """[j] until such an answer runs, from the moment that shows the need."""
+    react_load: float
+    """How busy an answer leaves each replica."""
+
+    def present(self) -> Array:
+        """[t, j, k, l] replicas that serve, or [t, j, k, 1] where nothing is spare.
+
+        A plan is not followed to the bitter end: where the rate of a course rises above the median course, spare replicas are given,
+        late. What the median course needs is for the plan itself, which would else be put off again and again.
+        """
+        planned = self.serving[..., None]
+        if not self.spare.any():
+            return planned
+        above = np.maximum(0.0, self.rates_rps - np.median(self.rates_rps, axis=2, keepdims=True))
+        when = np.arange(len(above))[:, None] - self.react_steps
+        shown = np.take_along_axis(above, np.maximum(when, 0)[:, :, None], axis=0) * (when >= 0)[:, :, None]
+        given = np.minimum(shown * self.service_s[:, None] / self.react_load, self.spare[:, None])
+        return np.asarray(planned + given[:, :, None, :])
 
 
 def latencies(known: Outlook) -> Array:
@@ -54,8 +75,9 @@ def latencies(known: Outlook) -> Array:
     3. While requests are refused that time counts `REFUSED` times.
     """
     service_s = known.service_s[:, None, None]
-    steady_s = service_s + np.hypot(known.tail_s[:, None, None] - service_s, _steady_wait(known))
-    per_s = known.serving[..., None] / service_s
+    servers = np.maximum(known.present(), TINY)
+    steady_s = service_s + np.hypot(known.tail_s[:, None, None] - service_s, _steady_wait(known, servers))
+    per_s = servers / service_s
     backlog = np.broadcast_to(known.backlog[:, None, None], steady_s.shape[1:])
     worst = []
     for t in range(len(per_s)):
@@ -95,19 +117,18 @@ def _work_off(known: Outlook, t: int, per_s: Array, backlog: Array) -> tuple[Arr
     rate = known.rates_rps[t][:, None, :]
     grown = np.maximum(0.0, backlog + (rate - per_s) * known.step_s)
     kept = np.minimum(grown, known.backlog_max[:, None, None])
-    waiting_s = np.maximum(backlog, kept) / np.maximum(per_s, TINY)
+    waiting_s = np.maximum(backlog, kept) / per_s
     refused = (grown > kept) & (rate > 1.01 * per_s)
     return np.where(refused, waiting_s * REFUSED, waiting_s), kept
 
 
-def _steady_wait(known: Outlook) -> Array:
+def _steady_wait(known: Outlook, servers: Array) -> Array:
     """[t, j, k, l] the wait at the quantile, with the probability of waiting after Sakasegawa.
 
     Sakasegawa, "An approximation formula L_q = a p^b / (1 - p)", Annals of the Institute of Statistical Mathematics 29 (1977): a request
     waits with probability p^(sqrt(2 (c + 1)) - 1), which needs no table and holds for any c. Those who wait, wait exponentially long.
     """
     service_s = known.service_s[:, None, None]
-    servers = np.maximum(known.serving[..., None], TINY)
     busy = np.minimum(known.load_max, known.rates_rps[:, :, None, :] * service_s / servers)
     log_waits = np.log(np.maximum(busy, TINY)) * (np.sqrt(2.0 * (servers + 1.0)) - 1.0)
     above = np.maximum(0.0, log_waits - np.log(1.0 - known.quantile))

@@ -44,6 +44,8 @@ class Plan:
     """Every so many rows of the stream are played: 1 is all of them."""
     trials: int
     training_rows: int
+    settle_s: float
+    """What a new champion is given before the next training."""
     quick: bool
 
     @property
@@ -64,6 +66,8 @@ def plan(stream: str, rows: int, *, quick: bool) -> Plan:
     rows //= every
     # About a tenth of a year: a first model that has never seen a spring or a summer.
     trained = 36_000 // every if stream == "flights" else rows // 8
+    # The others are shorter, and change more often in the same time.
+    settle_s = (40.0 if quick else 90.0) / (1.0 if stream == "flights" else 2.0)
     return Plan(
         stream=stream,
         rows_trained=trained,
@@ -77,6 +81,7 @@ def plan(stream: str, rows: int, *, quick: bool) -> Plan:
         every=every,
         trials=6 if quick else 12,
         training_rows=30_000 if quick else 60_000,
+        settle_s=settle_s,
         quick=quick,
     )
 
@@ -143,7 +148,7 @@ def _policies(played: Plan) -> list[dict[str, Any]]:
         },
         {
             "use": "on_drift",
-            "settle_s": 40 if played.quick else 90,
+            "settle_s": played.settle_s,
             "min_rows": played.window_rows // 3,
             "retry_after_s": 20,
             "margin_s": 3600,

@@ -54,7 +54,7 @@ def test_silence_is_unknown_and_the_same_traffic_counts_once():
         see(rates, at_s, a=10.0 if at_s < 70 else None)
     assert rates.mixture.steps == 3
     assert median(rates) == pytest.approx([10.0] * 4)
-    old = [deployment("a", traffic=traffic(150.0, 600, window_s=30.0))]
+    old = [deployment("a", traffic=traffic(50.0, 600, window_s=30.0))]
     rates.see(observation(200.0, *old), old)
     assert math.isnan(rates.now[0])
 
@@ -109,3 +109,13 @@ def test_a_nowcast_follows_the_newest_traffic_at_once_and_learns_steps_all_the_s
     rates.see(observation(131.0, *old), old)
     assert math.isnan(rates.now[0])
     assert rates.mixture.steps == 2
+
+
+@pytest.mark.parametrize(("newest", "now"), [(40.0, 40.0), (13.0, math.nan)])
+def test_what_chance_does_not_explain_is_taken_at_its_word(newest, now):
+    """Ten seconds into a minute after one of 10/s, a window of 30 s, of which 20 s lie before it: 40/s is news, 13/s may be chance."""
+    rates = fresh()
+    for at_s in range(30, 61, 10):
+        see(rates, at_s, a=10.0)
+    see(rates, 70.0, a=newest)
+    assert rates.now.tolist() == pytest.approx([now], nan_ok=True)

@@ -177,6 +177,16 @@ def test_who_becomes_late_is_seen_before_the_next_decision():
     assert [p.action for at_s in (100.0, 110.0, 120.0) for p in told[at_s] if isinstance(p.action, Scale)]
 
 
+def test_more_requests_than_were_thought_possible_are_seen_before_the_next_decision():
+    """Nobody is late yet, since four replicas carry three times the load; the forecast is another all the same."""
+    fleet = Fleet({"a": step(5.0, 15.0, 400.0)}, {"a": 4})
+    policy = Joint(budget=8, decide_every_s=300.0)
+    play(policy, fleet, 390.0)
+    before = policy.explanations["a"].rate_high_rps
+    play(policy, fleet, 420.0, from_s=400.0)
+    assert before < 15.0 <= policy.explanations["a"].rate_high_rps
+
+
 def test_what_nobody_needs_is_given_back_after_a_while():
     """The load falls for good: what it needed goes back, but only after `give_back_after_s`."""
     fleet = Fleet({"a": step(25.0, 2.0, 600.0)}, {"a": 1})

@@ -29,6 +29,9 @@ def outlook(rate: float = 10.0, counts=(1.0, 2.0, 3.0, 4.0), backlog: float = 0.
         "quantile": 0.99,
         "variability": 0.5,
         "load_max": 0.95,
+        "spare": np.zeros(1),
+        "react_steps": np.array([2]),
+        "react_load": 0.5,
     }
     return Outlook(**(plain | more))
 
@@ -64,6 +67,16 @@ def test_a_backlog_makes_late_until_it_is_worked_off():
 def test_refused_requests_are_worth_next_to_nothing():
     """One replica for six times its load: the queue is full at once."""
     assert utilities(outlook(40.0))[0, 0] < 0.02
+
+
+def test_a_course_above_the_median_is_answered_late_and_with_what_is_spare():
+    """From the second step on one course has 20/s more, which need 20 * 0.15 / 0.5 = 6 replicas: two steps later the two spare ones help."""
+    rates = np.full((STEPS, 1, 3), 10.0)
+    rates[1:, 0, 2] = 30.0
+    known = outlook(counts=(1.0, 5.0), rates_rps=rates, spare=np.array([2.0]))
+    assert known.present()[:, 0, 1, :].tolist() == [[5, 5, 5]] * 3 + [[5, 5, 7]] * 3
+    assert known.present()[:, 0, 0, 2].tolist() == [1, 1, 1, 3, 3, 3]
+    assert outlook(rates_rps=rates).present().shape == (STEPS, 1, 4, 1)
 
 
 def test_every_factor_of_luck_occurs_once():
