@@ -9,22 +9,41 @@ from numpy.typing import NDArray
 
 from policies.forecasting.experts import Array, Columns
 from policies.forecasting.mixture import Mixture
-from policies.observation import Deployment, Observation
+from policies.observation import Deployment, Observation, Traffic
 from policies.parameters import positive
 
 SURPRISE = 4.0
 """So many standard deviations of a count of independent arrivals are no chance."""
+GROWTH_PART = 1.0 / 6.0
+"""Growth is seen over at least such a part of a window, since less holds more chance than arrivals."""
 GAP_STEPS = 30
 """A silence of more steps than this is learned as so many unknown steps, no more."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Newest:
-    """The newest traffic of one deployment."""
+    """The newest traffic of one deployment, and an earlier one to see its growth by."""
 
     measured_s: float = -math.inf
     window_s: float = math.nan
     rate_rps: float = math.nan
+    before: tuple[float, float] | None = None
+    """(measured_at_s, rate) at least the part `GROWTH_PART` of the window earlier."""
+
+    def followed_by(self, new: Traffic, rate_rps: float) -> "_Newest":
+        long_ago = new.measured_at_s - self.measured_s >= GROWTH_PART * new.window_s
+        before = (self.measured_s, self.rate_rps) if long_ago and math.isfinite(self.measured_s) else self.before
+        return _Newest(new.measured_at_s, new.window_s, rate_rps, before)
+
+    def rising_to(self, from_rps: float) -> float:
+        """The rate of the newest part, where what left the window came at `from_rps`; at least that of the whole window.
+
+        A window that moves on by d takes in what came in d and loses what came a window ago: its count changes by the difference.
+        """
+        if self.before is None or not 0.0 < self.measured_s - self.before[0] < self.window_s:
+            return self.rate_rps
+        growth = (self.rate_rps - self.before[1]) * self.window_s / (self.measured_s - self.before[0])
+        return max(self.rate_rps, from_rps + growth)
 
 
 @dataclass(kw_only=True)
@@ -34,9 +53,10 @@ class RateForecast:
     1. Traffic belongs to the step in which the middle of its window lies. The part of the window that reaches back into the
        step before is taken out at that step's rate, so that a step is known before it is over.
     2. A step's rate is the mean over its traffic, weighed by how much of each window lies inside. A step without traffic is
-       unknown: never 0.
+       unknown: never 0. Where looks are rarer than steps, a window that holds the middle of a step tells its rate.
     3. Deployments may come and go; who comes starts without history.
-    4. Where the newest traffic is more than chance lets the step under way be (`SURPRISE`), that step is at the rate of the newest traffic.
+    4. Where the newest traffic is more than chance lets the step under way be (`SURPRISE`), that step is at the rate of the newest traffic,
+       or at what its newest part must have been for the whole window to grow so much, if that is more.
     5. With `nowcast` it always is, where that traffic is no older than a step. It follows a sudden change at once, and chance as well:
        for windows that are as long as a step, or not much shorter.
     """
@@ -86,7 +106,7 @@ class RateForecast:
                 and new.arrival_rps is not None
                 and new.measured_at_s > self._newest_of(each.name).measured_s
             ):
-                self._newest[each.name] = _Newest(new.measured_at_s, new.window_s, new.arrival_rps)
+                self._newest[each.name] = self._newest_of(each.name).followed_by(new, new.arrival_rps)
         now = math.floor(seen.at_s / self.step_s)
         if self._step is None:
             self._step = now
@@ -113,8 +133,11 @@ class RateForecast:
         mean, fresh = self._mean(), self._fresh()
         if self.nowcast:
             return np.where(np.isfinite(fresh), fresh, mean)
-        most = np.where(np.isfinite(mean), mean, self.mixture.forecast()[0, -1])
-        return np.where(self.surprising(most), fresh, mean)
+        ahead = self.mixture.forecast()[0]
+        middle = np.where(np.isfinite(mean), mean, ahead[len(ahead) // 2])
+        newest = zip(self._names, middle.tolist(), strict=True)
+        rising = np.array([self._newest_of(name).rising_to(rate_rps) for name, rate_rps in newest])
+        return np.where(self.surprising(middle), rising, mean)
 
     def surprising(self, rates_rps: Array) -> NDArray[np.bool_]:
         """Whether the newest traffic is more than `rates_rps` and chance account for, [deployment]; not where either is unknown."""
@@ -179,13 +202,22 @@ class RateForecast:
 
     def _close(self, now: int) -> None:
         assert self._step is not None  # noqa: S101 (see calls it after the first observation only)
-        learned = self._mean()
+        mean, learned = self._mean(), self._covered(self._step)
+        learned = np.where(np.isfinite(mean), mean, learned)
         self.mixture.learn(learned)
-        for _ in range(min(now - self._step - 1, GAP_STEPS)):
-            learned = np.full(len(self._names), np.nan)
+        for step in range(max(self._step + 1, now - GAP_STEPS), now):
+            learned = self._covered(step)
             self.mixture.learn(learned)
         self._before, self._step = learned, now
         self._sum, self._weight = np.zeros(len(self._names)), np.zeros(len(self._names))
+
+    def _covered(self, step: int) -> Array:
+        """The rate of the newest traffic where its window holds the middle of `step`, [deployment]; for looks that are rarer than steps."""
+        middle_s = (step + 0.5) * self.step_s
+        newest = (self._newest_of(name) for name in self._names)
+        return np.array([
+            each.rate_rps if each.measured_s - each.window_s <= middle_s <= each.measured_s else math.nan for each in newest
+        ])  # fmt: skip
 
 
 def _picked(array: Array, columns: Columns, fill: float) -> Array:

@@ -194,14 +194,14 @@ class Joint:
 
         limits = self._limits.of(seen, [job.deployment for job in jobs])
         spare = _spare(limits, jobs)
-        worth = utilities(self._outlook(seen, jobs, rates, here, candidates, spare))
+        worth = utilities(self._outlook(seen, jobs, rates, (here, candidates), spare))
         _, later = self._solve(limits, _dense(candidates, weights * (worth - cost), worth, upper), lower, upper)
         moving = np.array([job.moving for job in jobs])
         lower = np.where(moving, np.maximum(lower, np.minimum(wanted, upper)), lower)
         if not self.raise_while_starting:
             upper = np.where(moving, np.maximum(lower, wanted), upper)
         then = np.broadcast_to(later[:, None].astype(float), candidates.shape)
-        worth = utilities(self._outlook(seen, jobs, rates, candidates, then, spare))
+        worth = utilities(self._outlook(seen, jobs, rates, (candidates, then), spare))
         # What is put off may turn out not to be needed, so that it costs less than what is done.
         cost += self.put_off * self._moving(jobs, candidates, then)
         problem, counts = self._solve(limits, _dense(candidates, weights * (worth - cost), worth, upper), lower, upper)
@@ -246,16 +246,16 @@ class Joint:
         return np.stack([_grid(int(most), job, int(upper.max())) for most, job in zip(upper, jobs, strict=True)]), upper
 
     def _outlook(
-        self, seen: Observation, jobs: Sequence[Job], rates: Array, first: Array, then: Array, spare: Array
+        self, seen: Observation, jobs: Sequence[Job], rates: Array, plan: tuple[Array, Array], spare: Array
     ) -> Outlook:
+        """Of the counts `plan[0]` from now and `plan[1]` from `later_s` on."""
         steps = max(1, round(self.horizon_s / self.grain_s))
         ends_s = (np.arange(steps) + 1) * self.grain_s
         into_s = seen.at_s % MINUTE_S + ends_s - self.grain_s / 2
         minute = np.minimum((into_s // MINUTE_S).astype(np.int64), len(rates) - 1)
         courses = np.moveaxis(rates[minute][:, :, [job.place for job in jobs]], 1, 2)
         present = (
-            _presence(job, seen).serving(a, b, self.later_s, ends_s)
-            for job, a, b in zip(jobs, first, then, strict=True)
+            _presence(job, seen).serving(a, b, self.later_s, ends_s) for job, a, b in zip(jobs, *plan, strict=True)
         )
         return Outlook(
             serving=np.stack(list(present), axis=1),
@@ -285,7 +285,7 @@ class Joint:
         if not self.alerts:
             return []
         chosen = np.array([[float(self._explanations[job.name].replicas)] for job in jobs])
-        ahead = np.median(latencies(self._outlook(seen, jobs, rates, chosen, chosen, np.zeros(len(jobs)))), axis=3)[
+        ahead = np.median(latencies(self._outlook(seen, jobs, rates, (chosen, chosen), np.zeros(len(jobs)))), axis=3)[
             :, :, 0
         ]
         found = (will_miss(job.name, list(ahead[:, n]), job.slo_s, MINUTE_S) for n, job in enumerate(jobs))

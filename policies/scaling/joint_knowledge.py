@@ -134,13 +134,14 @@ class Knowledge:
         if not np.isfinite(rates_rps).all():
             return Evidence(name="rate_rps", note="too little traffic was seen for a forecast")
         up_s, wait_s = self._start_times(learned)
+        next_up_s = max(up_s, learned.starts.overdue_s(at_s))
         return Job(
             deployment=deployment,
             place=place,
             service_s=service.busy_s,
             tail_s=service.tail_s,
             slo_s=slo_s,
-            up_s=up_s,
+            up_s=next_up_s,
             wait_s=wait_s,
             remaining_s=tuple(learned.starts.remaining_s(at_s, up_s, wait_s)),
             # One request in the dispatcher's hand waits for nobody.

@@ -58,8 +58,15 @@ class StartTime:
         return birth
 
     def remaining_s(self, at_s: float, up_s: float, wait_s: float) -> list[float]:
-        """Seconds until each starting replica runs, soonest first, where coming up takes `up_s` and finding a place `wait_s`."""
+        """Seconds until each starting replica runs, soonest first, where coming up takes `up_s` and finding a place `wait_s`.
+
+        What is overdue is believed to take as much longer as it already is late: nobody knows, and to say "now" again and again is wrong.
+        """
         return sorted(_remaining(birth, at_s, up_s, wait_s) for birth in self._starting.values())
+
+    def overdue_s(self, at_s: float) -> float:
+        """How long the slowest that comes up now has taken so far; 0 where none does. Who comes next will hardly be faster."""
+        return max((at_s - each.placed_s for each in self._starting.values() if each.placed_s is not None), default=0.0)
 
     @property
     def up_s(self) -> float | None:
@@ -74,8 +81,8 @@ class StartTime:
 
 def _remaining(birth: _Birth, at_s: float, up_s: float, wait_s: float) -> float:
     if birth.placed_s is None:
-        return max(0.0, wait_s - (at_s - birth.born_s)) + up_s
-    return max(0.0, up_s - (at_s - birth.placed_s))
+        return abs(wait_s - (at_s - birth.born_s)) + up_s
+    return abs(up_s - (at_s - birth.placed_s))
 
 
 def _median(values: Iterable[float]) -> float | None:

@@ -59,6 +59,20 @@ def test_silence_is_unknown_and_the_same_traffic_counts_once():
     assert math.isnan(rates.now[0])
 
 
+def test_looks_that_are_rarer_than_steps_tell_every_step_that_their_window_holds():
+    """Windows of two minutes every two minutes: each minute is known, and one that no window holds is not."""
+    rates = fresh()
+    for at_s, rate in ((120.0, 6.0), (240.0, 10.0)):
+        thing = deployment("a", traffic=traffic(at_s, round(rate * 120), window_s=120.0))
+        rates.see(observation(at_s, thing), [thing])
+    assert rates.mixture.steps == 2
+    assert rates.mixture.forecast()[0, 3].tolist() == pytest.approx([10.0])
+    late = deployment("a", traffic=traffic(420.0, 720, window_s=60.0))
+    rates.see(observation(420.0, late), [late])
+    assert rates.mixture.steps == 5
+    assert median(rates)[0] == pytest.approx(12.0, abs=1.0)
+
+
 def test_deployments_come_and_go():
     """A new one is unknown; the old one keeps its forecast, whatever its place."""
     rates = fresh()
@@ -111,9 +125,9 @@ def test_a_nowcast_follows_the_newest_traffic_at_once_and_learns_steps_all_the_s
     assert rates.mixture.steps == 2
 
 
-@pytest.mark.parametrize(("newest", "now"), [(40.0, 40.0), (13.0, math.nan)])
+@pytest.mark.parametrize(("newest", "now"), [(40.0, 100.0), (13.0, math.nan)])
 def test_what_chance_does_not_explain_is_taken_at_its_word(newest, now):
-    """Ten seconds into a minute after one of 10/s, a window of 30 s, of which 20 s lie before it: 40/s is news, 13/s may be chance."""
+    """Ten seconds into a minute after one of 10/s, a window of 30 s: 40/s means that its newest 10 s had 100/s, 13/s may be chance."""
     rates = fresh()
     for at_s in range(30, 61, 10):
         see(rates, at_s, a=10.0)

@@ -70,7 +70,7 @@ def test_refused_requests_are_worth_next_to_nothing():
 
 
 def test_a_course_above_the_median_is_answered_late_and_with_what_is_spare():
-    """From the second step on one course has 20/s more, which need 20 * 0.15 / 0.5 = 6 replicas: two steps later the two spare ones help."""
+    """From the second step on one course has 20/s more, which need 20 * 0.15 / 0.5 = 6 replicas: the two spare ones come in two steps."""
     rates = np.full((STEPS, 1, 3), 10.0)
     rates[1:, 0, 2] = 30.0
     known = outlook(counts=(1.0, 5.0), rates_rps=rates, spare=np.array([2.0]))
@@ -138,7 +138,19 @@ def test_how_long_a_start_still_takes():
     starts.see(deployment("a", both), 100.0)
     starts.see(deployment("a", both), 110.0)
     assert starts.remaining_s(110.0, up_s=35.0, wait_s=30.0) == [25.0, 55.0]
-    assert starts.remaining_s(300.0, up_s=35.0, wait_s=30.0) == [0.0, 35.0]
+    assert starts.overdue_s(110.0) == 10.0
+
+
+def test_who_is_overdue_takes_as_much_longer_again():
+    """Begun at 100 s and due at 135 s and, without a place yet, at 165 s: at 300 s both are late, and nobody says "now"."""
+    starts = StartTime()
+    both = (
+        replica("r1", state=ReplicaState.STARTING, node="n1"),
+        replica("r2", state=ReplicaState.STARTING, node=None),
+    )
+    starts.see(deployment("a", both), 100.0)
+    assert starts.remaining_s(300.0, up_s=35.0, wait_s=30.0) == [165.0, 205.0]
+    assert starts.overdue_s(300.0) == 200.0
 
 
 def test_turns_make_the_next_move_dearer_until_they_are_long_ago():
