@@ -75,7 +75,7 @@ class Joint:
     """The part of `move_loss` that a move costs which is put off."""
     raise_while_starting: bool = True
     """Whether a deployment whose replicas start may be given still more, or is waited for."""
-    give_back_after_s: float = 180.0
+    give_back_after_s: float = 120.0
     variability: float = 0.5
     """(ca² + cs²) / 2 of gaps and services; 0.5 for a service that hardly varies."""
     luck: float = 0.75
@@ -190,10 +190,10 @@ class Joint:
         lower = np.array([job.lower for job in jobs], dtype=np.int64)
         upper = np.maximum(lower, upper)
         here = np.broadcast_to(wanted[:, None].astype(float), candidates.shape)
-        cost = self._moving(jobs, here, candidates) + self.replica_cost * candidates
-
         limits = self._limits.of(seen, [job.deployment for job in jobs])
         spare = _spare(limits, jobs)
+        cost = self._moving(jobs, here, candidates, spare) + self.replica_cost * candidates
+
         worth = utilities(self._outlook(seen, jobs, rates, (here, candidates), spare))
         _, later = self._solve(limits, _dense(candidates, weights * (worth - cost), worth, upper), lower, upper)
         moving = np.array([job.moving for job in jobs])
@@ -203,13 +203,17 @@ class Joint:
         then = np.broadcast_to(later[:, None].astype(float), candidates.shape)
         worth = utilities(self._outlook(seen, jobs, rates, (candidates, then), spare))
         # What is put off may turn out not to be needed, so that it costs less than what is done.
-        cost += self.put_off * self._moving(jobs, candidates, then)
+        cost += self.put_off * self._moving(jobs, candidates, then, spare)
         problem, counts = self._solve(limits, _dense(candidates, weights * (worth - cost), worth, upper), lower, upper)
         return problem, self._thrift.see(seen.at_s, [job.name for job in jobs], wanted, counts, problem)
 
-    def _moving(self, jobs: Sequence[Job], before: Array, after: Array) -> Array:
-        """[j, k] what it costs to go from one count to the other: replicas added, as a part of those that there are, at most all."""
-        dear = np.array([self.move_loss * job.damping for job in jobs])[:, None]
+    def _moving(self, jobs: Sequence[Job], before: Array, after: Array, spare: Array) -> Array:
+        """[j, k] what it costs to go from one count to the other: replicas added, as a part of those that there are, at most all.
+
+        Who is late is not made to wait for what nobody else has.
+        """
+        free = np.array([job.late for job in jobs]) & (spare >= 1)
+        dear = np.where(free, 0.0, self.move_loss * np.array([job.damping for job in jobs]))[:, None]
         there = np.array([max(1, job.wanted) for job in jobs])[:, None]
         return np.asarray(dear * np.clip((after - before) / there, 0.0, 1.0))
 

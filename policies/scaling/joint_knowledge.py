@@ -30,6 +30,8 @@ class Job:
     damping: float
     lower: int
     turns: int = 0
+    late: bool = False
+    """Whether its newest traffic misses the SLO."""
 
     @property
     def name(self) -> str:
@@ -149,6 +151,7 @@ class Knowledge:
             backlog_max=learned.backlog_max,
             damping=learned.flapping.damping,
             turns=learned.flapping.turns,
+            late=learned.late,
             lower=self._lower(learned, deployment, up_s, at_s),
         )
 

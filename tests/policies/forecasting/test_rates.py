@@ -125,9 +125,9 @@ def test_a_nowcast_follows_the_newest_traffic_at_once_and_learns_steps_all_the_s
     assert rates.mixture.steps == 2
 
 
-@pytest.mark.parametrize(("newest", "now"), [(40.0, 100.0), (13.0, math.nan)])
+@pytest.mark.parametrize(("newest", "now"), [(40.0, 100.0), (12.0, math.nan)])
 def test_what_chance_does_not_explain_is_taken_at_its_word(newest, now):
-    """Ten seconds into a minute after one of 10/s, a window of 30 s: 40/s means that its newest 10 s had 100/s, 13/s may be chance."""
+    """Ten seconds into a minute after one of 10/s, a window of 30 s: 40/s means that its newest 10 s had 100/s, 12/s may be chance."""
     rates = fresh()
     for at_s in range(30, 61, 10):
         see(rates, at_s, a=10.0)

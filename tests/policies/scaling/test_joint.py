@@ -177,6 +177,14 @@ def test_who_becomes_late_is_seen_before_the_next_decision():
     assert [p.action for at_s in (100.0, 110.0, 120.0) for p in told[at_s] if isinstance(p.action, Scale)]
 
 
+@pytest.mark.parametrize(("budget", "moved"), [(12, True), (8, False)])
+def test_who_is_late_is_not_made_to_wait_for_what_is_spare(budget, moved):
+    """Where a move costs more than it can bring, one who is late still gets what nobody has, and not what another has."""
+    fleet = Fleet({"a": step(5.0, 15.0, 200.0), "b": steady(25.0)}, {"a": 2, "b": 6})
+    play(Joint(budget=budget, move_loss=5.0), fleet, 300.0)
+    assert (fleet.now["a"] > 2) == moved
+
+
 def test_more_requests_than_were_thought_possible_are_seen_before_the_next_decision():
     """Nobody is late yet, since four replicas carry three times the load; the forecast is another all the same."""
     fleet = Fleet({"a": step(5.0, 15.0, 400.0)}, {"a": 4})
