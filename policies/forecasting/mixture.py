@@ -86,6 +86,11 @@ class Mixture:
         """How many steps it still remembers."""
         return len(self._history)
 
+    @property
+    def highest(self) -> Array:
+        """The highest value that it remembers, [series], NaN where there is none."""
+        return np.asarray(np.fmax.reduce(self._history, axis=0)) if len(self._history) else np.full(self.series, np.nan)
+
     def select(self, columns: Columns) -> None:
         """From now on the series are these of the old ones; -1 is a new one."""
         self._history = select_last_axis(self._history, columns)

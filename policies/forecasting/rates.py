@@ -57,6 +57,7 @@ class RateForecast:
     3. Deployments may come and go; who comes starts without history.
     4. Where the newest traffic is more than chance lets the step under way be (`SURPRISE`), that step is at the rate of the newest traffic,
        or at what its newest part must have been for the whole window to grow so much, if that is more.
+       Where that is also more than was ever seen, what is forecast after it is moved up as far: it is believed to stay.
     5. With `nowcast` it always is, where that traffic is no older than a step. It follows a sudden change at once, and chance as well:
        for windows that are as long as a step, or not much shorter.
     """
@@ -124,6 +125,9 @@ class RateForecast:
         if not known.any():
             return unknown_now
         ahead = self.mixture.forecast(now)
+        # Nobody who has only known other times can tell how this one ends: what was never seen is believed to stay.
+        unheard = self.surprising(np.fmax(learned[0, -1], self.mixture.highest)) & known
+        ahead = np.where(unheard, ahead + np.maximum(0.0, now - ahead[:, [len(self.mixture.levels) // 2]]), ahead)
         known_now = np.concatenate([np.broadcast_to(now, (1, *ahead.shape[1:])), ahead])
         return np.where(known, known_now, unknown_now)
 
@@ -131,13 +135,12 @@ class RateForecast:
     def now(self) -> Array:
         """The rate of the step under way, [deployment], NaN where not yet known."""
         mean, fresh = self._mean(), self._fresh()
-        if self.nowcast:
-            return np.where(np.isfinite(fresh), fresh, mean)
         ahead = self.mixture.forecast()[0]
         middle = np.where(np.isfinite(mean), mean, ahead[len(ahead) // 2])
         newest = zip(self._names, middle.tolist(), strict=True)
         rising = np.array([self._newest_of(name).rising_to(rate_rps) for name, rate_rps in newest])
-        return np.where(self.surprising(middle), rising, mean)
+        calm = np.where(np.isfinite(fresh), fresh, mean) if self.nowcast else mean
+        return np.where(self.surprising(middle), rising, calm)
 
     def surprising(self, rates_rps: Array) -> NDArray[np.bool_]:
         """Whether the newest traffic is more than `rates_rps` and chance account for, [deployment]; not where either is unknown."""

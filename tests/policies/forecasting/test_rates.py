@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from policies.forecasting.alerts import will_miss
-from policies.forecasting.experts import LastValue
+from policies.forecasting.experts import LastValue, SeasonalNaive
 from policies.forecasting.mixture import Mixture
 from policies.forecasting.rates import RateForecast
 from policies.testing import deployment, observation, traffic
@@ -112,14 +112,14 @@ def test_what_came_counts_where_somebody_counts_it():
 
 
 def test_a_nowcast_follows_the_newest_traffic_at_once_and_learns_steps_all_the_same():
-    """A minute of 10/s, then a window of 40/s of which most lies in that minute: it is news, until it is older than a step."""
+    """A minute of 10/s, then a window of 12/s of which most lies in that minute: it is news, until it is older than a step."""
     rates = RateForecast(mixture=Mixture([LastValue()], horizon=3), nowcast=True)
     for at_s in range(30, 61, 10):
         see(rates, at_s, a=10.0)
-    see(rates, 70.0, a=40.0)
-    assert rates.now.tolist() == pytest.approx([40.0])
-    assert median(rates) == pytest.approx([40.0] * 4)
-    old = [deployment("a", traffic=traffic(70.0, 1200, window_s=30.0))]
+    see(rates, 70.0, a=12.0)
+    assert rates.now.tolist() == pytest.approx([12.0])
+    assert median(rates) == pytest.approx([12.0] * 4)
+    old = [deployment("a", traffic=traffic(70.0, 360, window_s=30.0))]
     rates.see(observation(131.0, *old), old)
     assert math.isnan(rates.now[0])
     assert rates.mixture.steps == 2
@@ -133,3 +133,14 @@ def test_what_chance_does_not_explain_is_taken_at_its_word(newest, now):
         see(rates, at_s, a=10.0)
     see(rates, 70.0, a=newest)
     assert rates.now.tolist() == pytest.approx([now], nan_ok=True)
+
+
+@pytest.mark.parametrize(("highest", "ahead"), [(12.0, 100.0), (200.0, 10.0)])
+def test_what_was_never_seen_is_believed_to_stay(highest, ahead):
+    """An expert who knows one level only says that it comes back; he is believed where the surge is within what he remembers."""
+    rates = RateForecast(mixture=Mixture([SeasonalNaive(2)], horizon=3, history_steps=90))
+    rates.recall({"a": [highest, highest, *[10.0] * 40]})
+    for at_s in range(30, 61, 10):
+        see(rates, at_s, a=10.0)
+    see(rates, 70.0, a=40.0)
+    assert rates.quantiles()[1, 3, 0] == pytest.approx(ahead, abs=1.0)
