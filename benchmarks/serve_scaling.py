@@ -46,8 +46,8 @@ SERVE_TUNED: dict[str, Any] = {
     "metrics_interval_s": 1.0,
 }
 # `joint` was made for minutes. Here replicas come up within seconds and metrics are as fresh, so its minute lasts five seconds. What stands
-# beside it is in its own time: it decides every 0.8 of our seconds, and gives back what adds little after 2. What a replica costs was chosen
-# in the simulator, on this load, so that no more replica-seconds are taken than by Serve's own autoscaler.
+# beside it is in its own time: it decides every 0.8 of our seconds, and gives back what adds little after 2. What a replica costs was
+# chosen in the simulator, on this load, so that no more replica-seconds are taken than by Serve's own autoscaler.
 AGENT_POLICY: dict[str, Any] = {
     "use": "paced",
     "factor": 12,

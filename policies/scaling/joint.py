@@ -37,6 +37,7 @@ class Joint:
     At a decision, every `decide_every_s` or as soon as somebody becomes late or gets more requests than were thought possible:
 
     1. Forecast quantiles give equally likely courses of every arrival rate; service and start times were learned from traffic.
+       In a course above the median one, spare replicas answer a decision and a start later.
     2. Every count is worth the mean over courses and minutes of min(1, SLO / latency) (`policies.scaling.outlook`), with what runs, what
        starts, how long a start takes and whether a place is free for it (`policies.scaling.presence`).
     3. First it finds the best counts for `later_s` from now, if all stays as it is until then.
@@ -289,9 +290,8 @@ class Joint:
         if not self.alerts:
             return []
         chosen = np.array([[float(self._explanations[job.name].replicas)] for job in jobs])
-        ahead = np.median(latencies(self._outlook(seen, jobs, rates, (chosen, chosen), np.zeros(len(jobs)))), axis=3)[
-            :, :, 0
-        ]
+        outlook = self._outlook(seen, jobs, rates, (chosen, chosen), spare=np.zeros(len(jobs)))
+        ahead = np.median(latencies(outlook), axis=3)[:, :, 0]
         found = (will_miss(job.name, list(ahead[:, n]), job.slo_s, MINUTE_S) for n, job in enumerate(jobs))
         return [each for each in found if each is not None]
 
