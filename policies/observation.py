@@ -187,6 +187,8 @@ class Comparison:
     paired_loss: Moments = Moments()
     loss_over_constant: Moments = Moments()
     """loss(challenger) - loss(the mean of the labels known until then, whatever the row); of no rows where nobody counts it."""
+    covariance: Moments = Moments()
+    """(the challenger's prediction - their mean) * (label - their mean), with the means until then; of no rows where nobody counts it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pandas as pd
+from ray import serve
 
 from agent.order import Order
 from agent.recipes import registry as recipes
@@ -36,6 +38,12 @@ def wait_until(claim: Callable[[], Any], timeout_s: float = 150.0, every_s: floa
             return value
         time.sleep(every_s)
     raise AssertionError(f"not seen within {timeout_s} s: {claim}")
+
+
+def delete_applications() -> None:
+    """All of them, at once: each waits for its replicas to leave."""
+    with ThreadPoolExecutor() as at_once:
+        list(at_once.map(serve.delete, serve.status().applications))
 
 
 @dataclass

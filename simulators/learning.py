@@ -45,6 +45,7 @@ class Losses:
     challenger: Moments = field(default_factory=Moments)
     paired: Moments = field(default_factory=Moments)
     over_constant: Moments = field(default_factory=Moments)
+    covariance: Moments = field(default_factory=Moments)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -242,6 +243,7 @@ class SimModel(ABC):
             challenger=replace(arm_between(before[1], challenger), loss=found.challenger),
             paired_loss=found.paired,
             loss_over_constant=found.over_constant,
+            covariance=found.covariance,
         )
         self.rollout = replace(self.rollout, comparison=comparison)
 

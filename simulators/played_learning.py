@@ -121,7 +121,8 @@ class PlayedModel(SimModel):
         found = self._monitor.comparison(at_s)
         if found is None:
             return Losses()
-        return Losses(found.champion.loss, found.challenger.loss, found.paired_loss, found.loss_over_constant)
+        own, beside = (found.champion.loss, found.challenger.loss), (found.loss_over_constant, found.covariance)
+        return Losses(*own, found.paired_loss, *beside)
 
     def _stage(self) -> None:
         if self.rollout is None:

@@ -40,17 +40,16 @@ def session_cluster() -> Iterator[Cluster]:
 def cluster(session_cluster: Cluster) -> Iterator[Cluster]:
     yield session_cluster
     import ray
-    from ray import serve
     from ray.util import list_named_actors
 
     from ray_cluster import names
+    from ray_cluster.testing import delete_applications
 
     # Agents first: they would serve their models again. What a failed test left running must not slow the next one.
     for actor in sorted(list_named_actors(all_namespaces=True), key=lambda each: each["name"]):
         if actor["namespace"] == names.NAMESPACE:
             ray.kill(ray.get_actor(actor["name"], names.NAMESPACE), no_restart=True)
-    for name in list(serve.status().applications):
-        serve.delete(name)
+    delete_applications()
 
 
 @pytest.fixture(autouse=True)

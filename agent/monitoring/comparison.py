@@ -40,7 +40,7 @@ class ArmStatistics:
 
 
 class ComparisonStatistics:
-    """Both arms, the paired differences of loss on rows that both have answered, and the challenger's to a constant."""
+    """Both arms, the paired differences of loss on rows that both have answered, and what the challenger knows."""
 
     def __init__(self, before: "ComparisonStatistics | None" = None) -> None:
         """Afresh, or of the next stage after `before`: arms are counted anew, rows go on."""
@@ -48,6 +48,17 @@ class ComparisonStatistics:
         self.challenger = ArmStatistics()
         self.paired: Welford = before.paired if before is not None else Welford()
         self.over_constant: Welford = before.over_constant if before is not None else Welford()
+        self.covariance: Welford = before.covariance if before is not None else Welford()
+        self._predictions: Welford = before._predictions if before is not None else Welford()
+
+    def challenger_knew(
+        self, prediction: float, label: float, *, loss: float, constant: float, constant_loss: float
+    ) -> None:
+        """One labelled row of the challenger, beside a model that says `constant`, the mean of the labels so far, whatever the row."""
+        self.over_constant.add(loss - constant_loss)
+        if self._predictions.n:
+            self.covariance.add((prediction - self._predictions.mean) * (label - constant))
+        self._predictions.add(prediction)
 
     def comparison(self, at_s: float) -> Comparison:
         return Comparison(
@@ -56,4 +67,5 @@ class ComparisonStatistics:
             challenger=self.challenger.arm(),
             paired_loss=self.paired.moments(),
             loss_over_constant=self.over_constant.moments(),
+            covariance=self.covariance.moments(),
         )

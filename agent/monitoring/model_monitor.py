@@ -179,14 +179,18 @@ class ModelMonitor:
                 arm = self._comparison.challenger if challengers else self._comparison.champion
                 arm.loss.add(loss)
                 if challengers:
-                    self._beside_constant(loss, label)
+                    self._beside_constant(row.answered, label)
         self._pair(row)
         self._known_labels.add(label)
 
-    def _beside_constant(self, loss: float, label: float) -> None:
-        """What the challenger lost on one row, beside a model that knows nothing but the mean of the labels."""
+    def _beside_constant(self, prediction: float, label: float) -> None:
+        """What the challenger said of one row, beside a model that knows nothing but the mean of the labels."""
         if self._comparison is not None and self._known_labels.n >= CONSTANT_ROWS:
-            self._comparison.over_constant.add(loss - self._loss(self._known_labels.mean, label))
+            constant = self._known_labels.mean
+            loss, constant_loss = self._loss(prediction, label), self._loss(constant, label)
+            self._comparison.challenger_knew(
+                prediction, label, loss=loss, constant=constant, constant_loss=constant_loss
+            )
 
     def _watch_loss(self, loss: float, at_s: float) -> None:
         self._labelled_rows += 1
@@ -206,7 +210,7 @@ class ModelMonitor:
         challenger, champion = self._loss(row.shadow, row.label), self._loss(row.answered, row.label)
         self._comparison.challenger.loss.add(challenger)
         self._comparison.paired.add(challenger - champion)
-        self._beside_constant(challenger, row.label)
+        self._beside_constant(row.shadow, row.label)
 
     def _forget(self) -> None:
         if not self._rows:

@@ -57,12 +57,14 @@ def loss_gate(seen: Comparison, *, margin: float, min_rows: int, alpha: float) -
 
 
 def knowledge_gate(seen: Comparison, *, min_rows: int, alpha: float) -> Gate | None:
-    """Whether the challenger loses more than a constant would, which a champion that is worse still does not show.
+    """Whether the challenger knows nothing, which a champion that is worse still does not show.
 
-    It can only fail: where labels are rare, to be better than a constant takes more rows than anybody waits for. None before `min_rows`.
+    It fails where it provably loses more than a constant would, and nothing shows that it says more where the label is more. A model
+    whose level is wrong after a change, but that still tells rows apart, is no failure. The gate never passes: where labels are rare, to
+    prove knowledge takes more rows than anybody waits for. None before `min_rows`, and where nothing is against it.
     """
     beside = seen.loss_over_constant
-    if beside.n < min_rows:
+    if beside.n < min_rows or mean_interval(seen.covariance, alpha).low > 0.0:
         return None
     what = "the loss above that of always answering the mean label"
     found = _judge("loss_over_constant", mean_interval(beside, alpha), 0.0, beside.n, what)

@@ -52,11 +52,14 @@ def configured(cluster, example: str, folder: Path, **changes) -> Path:
 
 
 def serve_example(example: str) -> None:
-    """Deploy the example's serve.yaml and wait until it runs."""
+    """Deploy the example's serve.yaml, with replicas that leave quickly, and wait until it runs."""
     from ray.serve.context import _get_global_client
     from ray.serve.schema import ServeDeploySchema
 
-    schema = ServeDeploySchema.model_validate(yaml.safe_load((ROOT / "examples" / example / "serve.yaml").read_text()))
+    config = yaml.safe_load((ROOT / "examples" / example / "serve.yaml").read_text())
+    for each in config["applications"]:
+        each["deployments"] = [{"name": each["name"].title(), "graceful_shutdown_wait_loop_s": 0.1}]
+    schema = ServeDeploySchema.model_validate(config)
     _get_global_client().deploy_apps(schema)
     wanted = {app.name for app in schema.applications}
     wait_until(lambda: all(serve.status().applications[n].status == "RUNNING" for n in wanted))

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 import httpx
 import pytest
 import ray
-from ray import serve
 
 from agent.monitoring.rows import Served
 from agent.settings import DriftSettings
@@ -17,7 +16,7 @@ from ray_cluster import names
 from ray_cluster.datalog import read
 from ray_cluster.monitor_shard import ensure_shard
 from ray_cluster.probe import Probe
-from ray_cluster.testing import Managed, manage, wait_until
+from ray_cluster.testing import Managed, delete_applications, manage, wait_until
 
 pytestmark = pytest.mark.ray
 
@@ -26,8 +25,7 @@ pytestmark = pytest.mark.ray
 def managed(session_cluster, tmp_path_factory) -> Iterator[Managed]:
     folder = tmp_path_factory.mktemp("rows")
     yield manage("rows", session_cluster.http, session_cluster.local.dashboard_url, folder)
-    for name in list(serve.status().applications):
-        serve.delete(name)
+    delete_applications()
 
 
 def counts(model: str) -> dict[str, int]:

@@ -13,7 +13,7 @@ from policies.action import Promote, Restart, RollBack, Scale, SetTraffic, Start
 from ray_cluster import names
 from ray_cluster.actuator import ClusterActuator
 from ray_cluster.table import keeper
-from ray_cluster.testing import Load, Managed, manage, wait_until
+from ray_cluster.testing import Load, Managed, delete_applications, manage, wait_until
 
 pytestmark = pytest.mark.ray
 
@@ -22,8 +22,7 @@ pytestmark = pytest.mark.ray
 def served(session_cluster, tmp_path_factory) -> Iterator[Managed]:
     folder = tmp_path_factory.mktemp("served")
     yield manage("served", session_cluster.http, session_cluster.local.dashboard_url, folder)
-    for name in list(serve.status().applications):
-        serve.delete(name)
+    delete_applications()
 
 
 @pytest.fixture

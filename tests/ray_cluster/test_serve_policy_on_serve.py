@@ -30,6 +30,7 @@ def shop() -> dict[str, Any]:
     config = yaml.safe_load((ROOT / "examples" / "shop_policy" / "serve.yaml").read_text())
     ranker, fraud = config["applications"]
     for each in (ranker, fraud):
+        each["deployments"][0]["graceful_shutdown_wait_loop_s"] = 0.1
         each["deployments"][0]["autoscaling_config"] |= {"metrics_interval_s": 1, "look_back_period_s": 2}
     kwargs = {"policy": QUICK, "zero_after_s": 3}
     ranker["deployments"][0]["autoscaling_config"]["policy"]["policy_kwargs"] = kwargs

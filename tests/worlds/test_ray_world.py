@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from itertools import count
 
 import pytest
-from ray import serve
 
 from agent.testing import WorldChecks
 from policies.action import Scale
-from ray_cluster.testing import Managed, manage, wait_until
+from ray_cluster.testing import Managed, delete_applications, manage, wait_until
 
 pytestmark = pytest.mark.ray
 EPOCHS = count(10, 10)
@@ -51,8 +50,7 @@ class TestRayWorld(WorldChecks):
     def managed(self, session_cluster, tmp_path_factory) -> Iterator[Managed]:
         folder = tmp_path_factory.mktemp("world")
         yield manage("world", session_cluster.http, session_cluster.local.dashboard_url, folder)
-        for name in list(serve.status().applications):
-            serve.delete(name)
+        delete_applications()
 
     @pytest.fixture
     def world(self, managed: Managed) -> World:

@@ -192,3 +192,4 @@ def test_a_challenger_is_held_against_the_mean_of_the_labels_that_came_before():
     beside = comparison.loss_over_constant
     first, second = 0.25 - 0.75**2, 0.0 - (1.0 - 26 / 101) ** 2
     assert (beside.n, beside.mean) == (2, pytest.approx((first + second) / 2))
+    assert comparison.covariance == Moments(n=1, mean=pytest.approx((1.0 - 0.5) * (1.0 - 26 / 101)), variance=0.0)

@@ -52,12 +52,23 @@ def test_without_labels_the_loss_is_unknown():
 
 
 @pytest.mark.parametrize(
-    ("rows", "above", "fails"), [(1000, 0.05, True), (199, 0.05, False), (1000, -0.05, False), (1000, 0.001, False)]
+    ("rows", "above", "told", "fails"),
+    [
+        (1000, 0.05, 0.0, True),
+        (199, 0.05, 0.0, False),
+        (1000, -0.05, 0.0, False),
+        (1000, 0.001, 0.0, False),
+        (1000, 0.05, 0.05, False),
+        (1000, 0.05, -0.05, True),
+    ],
 )
-def test_who_loses_more_than_a_constant_knows_nothing(rows, above, fails):
-    """The gate fails on proof only; without it, and before enough rows, it says nothing."""
-    seen = comparison(loss_over_constant=Moments(n=rows, mean=above, variance=0.0025))
-    gate = knowledge_gate(seen, min_rows=200, alpha=0.05)
+def test_who_loses_more_than_a_constant_and_tells_no_rows_apart_knows_nothing(rows, above, told, fails):
+    """The gate fails on proof only; without it, before enough rows, or where predictions rise with labels, it says nothing."""
+    known = {
+        "loss_over_constant": Moments(n=rows, mean=above, variance=0.0025),
+        "covariance": Moments(n=rows, mean=told, variance=0.01),
+    }
+    gate = knowledge_gate(comparison(**known), min_rows=200, alpha=0.05)
     assert (gate is not None) is fails
     if gate is not None:
         assert (gate.verdict, gate.evidence.name) == (Verdict.FAILED, "loss_over_constant")
