@@ -19,7 +19,7 @@ MONITORS = [
     {"kind": "data_quality", "use": "missing_rate", "signal": "*", "parameters": {"least": 0.3}},
 ]
 ROWS_QUICK = 80_000
-"""About so many rows are played in a quick run; a stream that has no more is played whole."""
+"""The first so many rows are played in a quick run; a stream that has no more is played whole."""
 ENDING = 0.25
 """The part of the rows that may come slower."""
 NOT_FEATURES = ("key", "at_s", "label", "label_at_s")
@@ -40,8 +40,6 @@ class Plan:
     pause_s: float
     """Between two acts of the demo's own."""
     burst_s: float
-    every: int
-    """Every so many rows of the stream are played: 1 is all of them."""
     trials: int
     training_rows: int
     settle_s: float
@@ -62,23 +60,21 @@ class Plan:
 
 def plan(stream: str, rows: int, *, quick: bool) -> Plan:
     """The plan for a stream of `rows` rows."""
-    every = max(1, rows // ROWS_QUICK) if quick else 1
-    rows //= every
     # About a tenth of a year: a first model that has never seen a spring or a summer.
-    trained = 36_000 // every if stream == "flights" else rows // 8
+    trained = 36_000 if stream == "flights" else rows // 8
     # The others are shorter, and change more often in the same time.
     settle_s = (40.0 if quick else 90.0) / (1.0 if stream == "flights" else 2.0)
+    until = min(rows, trained + ROWS_QUICK) if quick else rows
     return Plan(
         stream=stream,
         rows_trained=trained,
-        rows_until=rows,
+        rows_until=until,
         play_s=160.0 if quick else 400.0,
         play_max_s=300.0 if quick else 500.0,
         requests_per_s=8.0,
-        window_rows=min(4_000 if quick else 15_000, (rows - trained) // 12),
+        window_rows=min(4_000 if quick else 15_000, (until - trained) // 12),
         pause_s=2.0 if quick else 8.0,
         burst_s=20.0 if quick else 30.0,
-        every=every,
         trials=6 if quick else 12,
         training_rows=30_000 if quick else 60_000,
         settle_s=settle_s,

@@ -35,7 +35,6 @@ def perform(stream_name: str, quick: bool, out: Path | None) -> bool:
     frame = stream(stream_name)
     folder.mkdir(parents=True, exist_ok=True)
     played = plan(stream_name, len(frame), quick=quick)
-    frame = frame.iloc[:: played.every].reset_index(drop=True)
     console.print(f"everything is written to {folder}", markup=False, soft_wrap=True)
     from ray_cluster.local import LocalRay  # noqa: PLC0415 - what Ray reads from the environment comes first
 
