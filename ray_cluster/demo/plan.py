@@ -137,8 +137,9 @@ def _policies(played: Plan) -> list[dict[str, Any]]:
             "stage_min_s": 4,
             "stage_timeout_s": 60,
             "min_rows": 500,
-            # What fewer rows can show in a minute.
+            # In a quick run, what fewer rows can show within a minute.
             "margin": 0.005 if played.quick else 0.002,
+            "error_margin": 0.05 if played.quick else 0.02,
             "latency_factor": 4.0,
             "latency_floor_s": 0.1,
             "watch_s": 10,
