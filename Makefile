@@ -26,7 +26,7 @@ demo: install ## a year of real flights under the agent, on a local Ray (10 minu
 
 test: install ## all tests, those that need a Ray included
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not ray"
-	$(BIN)/python -m pytest -m ray
+	$(BIN)/python -m pytest -m ray tests/ray_cluster tests/worlds
 
 lint: install ## ruff, mypy, import-linter
 	$(BIN)/ruff check .
