@@ -136,7 +136,7 @@ class Knowledge:
         if not np.isfinite(rates_rps).all():
             return Evidence(name="rate_rps", note="too little traffic was seen for a forecast")
         up_s, wait_s = self._start_times(learned)
-        next_up_s = max(up_s, learned.starts.overdue_s(at_s))
+        next_up_s = max(up_s, learned.starts.slowest_so_far_s(at_s))
         return Job(
             deployment=deployment,
             place=place,

@@ -64,7 +64,7 @@ class StartTime:
         """
         return sorted(_remaining(birth, at_s, up_s, wait_s) for birth in self._starting.values())
 
-    def overdue_s(self, at_s: float) -> float:
+    def slowest_so_far_s(self, at_s: float) -> float:
         """How long the slowest that comes up now has taken so far; 0 where none does. Who comes next will hardly be faster."""
         return max((at_s - each.placed_s for each in self._starting.values() if each.placed_s is not None), default=0.0)
 

@@ -138,7 +138,7 @@ def test_how_long_a_start_still_takes():
     starts.see(deployment("a", both), 100.0)
     starts.see(deployment("a", both), 110.0)
     assert starts.remaining_s(110.0, up_s=35.0, wait_s=30.0) == [25.0, 55.0]
-    assert starts.overdue_s(110.0) == 10.0
+    assert starts.slowest_so_far_s(110.0) == 10.0
 
 
 def test_who_is_overdue_takes_as_much_longer_again():
@@ -150,7 +150,7 @@ def test_who_is_overdue_takes_as_much_longer_again():
     )
     starts.see(deployment("a", both), 100.0)
     assert starts.remaining_s(300.0, up_s=35.0, wait_s=30.0) == [165.0, 205.0]
-    assert starts.overdue_s(300.0) == 200.0
+    assert starts.slowest_so_far_s(300.0) == 200.0
 
 
 def test_turns_make_the_next_move_dearer_until_they_are_long_ago():
