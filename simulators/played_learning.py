@@ -121,8 +121,13 @@ class PlayedModel(SimModel):
         found = self._monitor.comparison(at_s)
         if found is None:
             return Losses()
-        own, beside = (found.champion.loss, found.challenger.loss), (found.loss_over_constant, found.covariance)
-        return Losses(*own, found.paired_loss, *beside)
+        return Losses(
+            champion=found.champion.loss,
+            challenger=found.challenger.loss,
+            paired=found.paired_loss,
+            over_constant=found.loss_over_constant,
+            covariance=found.covariance,
+        )
 
     def _stage(self) -> None:
         if self.rollout is None:

@@ -42,14 +42,17 @@ class ArmStatistics:
 class ComparisonStatistics:
     """Both arms, the paired differences of loss on rows that both have answered, and what the challenger knows."""
 
-    def __init__(self, before: "ComparisonStatistics | None" = None) -> None:
-        """Afresh, or of the next stage after `before`: arms are counted anew, rows go on."""
+    def __init__(self) -> None:
+        self.paired = Welford()
+        self.over_constant = Welford()
+        self.covariance = Welford()
+        self._predictions = Welford()
+        self.next_stage()
+
+    def next_stage(self) -> None:
+        """Count the arms anew, since another share is another load; go on with the rows, since a row is a row."""
         self.champion = ArmStatistics()
         self.challenger = ArmStatistics()
-        self.paired: Welford = before.paired if before is not None else Welford()
-        self.over_constant: Welford = before.over_constant if before is not None else Welford()
-        self.covariance: Welford = before.covariance if before is not None else Welford()
-        self._predictions: Welford = before._predictions if before is not None else Welford()
 
     def challenger_knew(
         self, prediction: float, label: float, *, loss: float, constant: float, constant_loss: float

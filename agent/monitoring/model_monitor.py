@@ -84,7 +84,7 @@ class ModelMonitor:
             self._challenger = challenger
             self._comparison = ComparisonStatistics() if challenger is not None else None
         elif self._comparison is not None and share != self._share:
-            self._comparison = ComparisonStatistics(self._comparison)
+            self._comparison.next_stage()
         self._share = share
 
     def answered(self, requests: Iterable[Answered]) -> None:

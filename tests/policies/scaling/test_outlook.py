@@ -128,15 +128,17 @@ def test_a_start_is_measured_from_its_place_and_waiting_for_a_place_apart():
     assert (starts.wait_s, starts.up_s) == (25.0, 30.0)
 
 
+ONE_PLACED_ONE_NOT = (
+    replica("r1", state=ReplicaState.STARTING, node="n1"),
+    replica("r2", state=ReplicaState.STARTING, node=None),
+)
+
+
 def test_how_long_a_start_still_takes():
     """One that has a place, and one that has none yet."""
     starts = StartTime()
-    both = (
-        replica("r1", state=ReplicaState.STARTING, node="n1"),
-        replica("r2", state=ReplicaState.STARTING, node=None),
-    )
-    starts.see(deployment("a", both), 100.0)
-    starts.see(deployment("a", both), 110.0)
+    starts.see(deployment("a", ONE_PLACED_ONE_NOT), 100.0)
+    starts.see(deployment("a", ONE_PLACED_ONE_NOT), 110.0)
     assert starts.remaining_s(110.0, up_s=35.0, wait_s=30.0) == [25.0, 55.0]
     assert starts.slowest_so_far_s(110.0) == 10.0
 
@@ -144,11 +146,7 @@ def test_how_long_a_start_still_takes():
 def test_who_is_overdue_takes_as_much_longer_again():
     """Begun at 100 s and due at 135 s and, without a place yet, at 165 s: at 300 s both are late, and nobody says "now"."""
     starts = StartTime()
-    both = (
-        replica("r1", state=ReplicaState.STARTING, node="n1"),
-        replica("r2", state=ReplicaState.STARTING, node=None),
-    )
-    starts.see(deployment("a", both), 100.0)
+    starts.see(deployment("a", ONE_PLACED_ONE_NOT), 100.0)
     assert starts.remaining_s(300.0, up_s=35.0, wait_s=30.0) == [165.0, 205.0]
     assert starts.slowest_so_far_s(300.0) == 200.0
 
