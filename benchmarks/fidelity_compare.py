@@ -1,5 +1,6 @@
 """How far apart the two sides of `benchmarks.fidelity` are. Pure."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -51,6 +52,13 @@ def errors(real: Side, simulated: Side) -> dict[str, Any]:
         "violations": simulated.violation_rate - real.violation_rate,
         "events_s": max(apart_s, default=0.0) if courses[0] == courses[1] else None,
     }
+
+
+def middle_error(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The median of each of `errors` over plays of one case, with its sign; a play in which the counts took another course is the worst."""
+    middle = {name: float(np.median([each[name] for each in found])) for name in found[0] if name != "events_s"}
+    apart_s = float(np.median([math.inf if each["events_s"] is None else each["events_s"] for each in found]))
+    return {**middle, "events_s": apart_s if math.isfinite(apart_s) else None}
 
 
 def within(found: dict[str, Any]) -> bool:

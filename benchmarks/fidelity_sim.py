@@ -127,7 +127,7 @@ class _Counts:
 
 
 def middle(sides: Sequence[Side]) -> Side:
-    """The median of each figure over the runs; the replicas' moments of the first run with the commonest course of counts."""
+    """The median of each figure over runs or plays; the replicas' moments of the first run with the commonest course of counts."""
     figures = {
         name: float(np.median([getattr(each, name) for each in sides]))
         for name in ("p50_ms", "p95_ms", "p99_ms", "throughput_rps", "violation_rate", "failed")

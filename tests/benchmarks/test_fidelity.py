@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.fidelity_compare import errors, medians, real_side, within
+from benchmarks.fidelity_compare import errors, medians, middle_error, real_side, within
 from benchmarks.fidelity_load import Answer, Request, poisson
 from benchmarks.fidelity_sim import Case, Side, middle, simulated
 
@@ -70,6 +70,15 @@ def test_nothing_answered_is_an_error() -> None:
 def test_near_enough_is_within_every_bound(change: dict[str, object], near: bool) -> None:
     """p50 by 10 %, p95 by 15 %, throughput by 5 %, violations by 3 points, replicas by a second and by the same course."""
     assert within(errors(SIDE, replace(SIDE, **change))) is near
+
+
+def test_the_error_of_a_case_is_the_median_of_its_plays_with_its_sign() -> None:
+    """One play of three that went wrong, whose replicas even took another course, does not decide; two do."""
+    good = errors(SIDE, replace(SIDE, p95_ms=190.0))
+    other = errors(SIDE, replace(SIDE, p95_ms=206.0, events=((0.0, 1), (8.5, 2))))
+    bad = errors(SIDE, replace(SIDE, p95_ms=100.0, events=((0.0, 1),)))
+    assert middle_error([bad, good, other]) == {**good, "events_s": 0.5}
+    assert middle_error([bad, good, bad]) == bad
 
 
 def test_the_median_leaves_out_what_was_saturated_or_not_measurable() -> None:
