@@ -159,7 +159,7 @@ def scaled_by_serve(tuned: Mapping[str, Any]) -> Iterator[None]:
 @contextmanager
 def scaled_by_agent(dashboard_url: str, policy: Mapping[str, Any]) -> Iterator[None]:
     from agent.settings import Settings  # noqa: PLC0415
-    from ray_cluster.host import start_agent, stop_agent  # noqa: PLC0415
+    from ray_cluster.agents import start_agent, stop_agent  # noqa: PLC0415
 
     serve_applications(None)
     bounds = {"min_replicas": 1, "max_replicas": BUDGET - len(APPLICATIONS) + 1, "slo_latency_s": SLO_S}

@@ -41,7 +41,7 @@ def run(file: File = HERE) -> None:
     """Start the agent on the cluster at RAY_ADDRESS, as a detached actor, and return."""
     settings = loaded(file)
     _connect(settings)
-    from ray_cluster.host import start_agent  # noqa: PLC0415 - Ray takes seconds to import
+    from ray_cluster.agents import start_agent  # noqa: PLC0415 - Ray takes seconds to import
 
     folder = str(file.absolute().parent)
     journal = journal_of(settings, folder)
@@ -57,7 +57,7 @@ def stop(file: File = HERE) -> None:
     """End the agent. The models serve on, and open canaries go back to the champion."""
     settings = loaded(file)
     _connect(settings)
-    from ray_cluster.host import stop_agent  # noqa: PLC0415
+    from ray_cluster.agents import stop_agent  # noqa: PLC0415
 
     stopped = stop_agent(settings.name)
     console.print(f"the agent {settings.name!r} {'is stopped' if stopped else 'was not running'}", markup=False)
@@ -71,7 +71,7 @@ def status(file: File = HERE) -> None:
     """What the agent is doing now."""
     settings = loaded(file)
     _connect(settings)
-    from ray_cluster.host import find_agent  # noqa: PLC0415
+    from ray_cluster.agents import find_agent  # noqa: PLC0415
 
     actor = find_agent(settings.name)
     if actor is None:
@@ -176,8 +176,11 @@ def _checks(settings: Settings, folder: str) -> Iterator[Check]:
 
 
 def _serve_checks(settings: Settings) -> Iterator[Check]:
-    from ray_cluster.host import metrics_addresses  # noqa: PLC0415
-    from ray_cluster.prometheus import MetricsAway, ServeMetrics  # noqa: PLC0415
+    from ray_cluster.prometheus import (  # noqa: PLC0415
+        MetricsAway,
+        ServeMetrics,
+        metrics_addresses,
+    )
     from ray_cluster.serve_rest import ServeAway, ServeRest  # noqa: PLC0415
     from ray_cluster.translate import deployments  # noqa: PLC0415
 

@@ -8,35 +8,26 @@ import asyncio
 import logging
 import os
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
-from agent.assembly import assemble
 from agent.calendar import cron
 from agent.codec import to_json
 from agent.core import Decision
-from agent.journal.life import begin
-from agent.journal.store import SqlJournal
 from agent.logs import configure
 from agent.loop import Agent, said
 from agent.ports import JournalUnavailable, Notifier
 from agent.settings import Settings
 from policies.action import Alert
-from ray_cluster import names, notifier
-from ray_cluster.actuator import ClusterActuator, highest_epoch
+from ray_cluster import notifier
 from ray_cluster.figures import Figures
-from ray_cluster.managed import Upkeep
-from ray_cluster.places import rooted
-from ray_cluster.prometheus import ServeMetrics, window_s
-from ray_cluster.quarantine import quarantined
-from ray_cluster.registry import MlflowRegistry
 from ray_cluster.report import write_daily_report
-from ray_cluster.sensor import ClusterSensor
-from ray_cluster.serve_rest import ServeRest
-from ray_cluster.training import TuneTrainer
+
+if TYPE_CHECKING:
+    from ray_cluster.life import Life
 
 log = structlog.get_logger()
 REPORT_SCHEDULE = "report"
@@ -54,10 +45,7 @@ class AgentHost:
         os.chdir(folder)
         self._settings = Settings.model_validate(settings)
         self._dashboard_url = dashboard_url
-        self._agent: Agent | None = None
-        self._actuator: ClusterActuator | None = None
-        self._upkeep: Upkeep | None = None
-        self._journal: SqlJournal | None = None
+        self._life: Life | None = None
         self._notifier = _notifier(self._settings.notify)
         self._figures = Figures()
         self._waiting = "starting"
@@ -75,7 +63,7 @@ class AgentHost:
 
     async def status(self) -> dict[str, Any]:
         """Whether it runs, since which epoch, and what it is doing."""
-        agent = self._agent
+        agent = self._life.agent if self._life else None
         return {
             "name": self._settings.name,
             "running": agent is not None,
@@ -92,9 +80,9 @@ class AgentHost:
 
     async def _fall_due(self, name: str) -> None:
         self._due.append(name)
-        if name == REPORT_SCHEDULE and self._journal is not None:
+        if name == REPORT_SCHEDULE and self._life is not None:
             try:
-                await asyncio.to_thread(write_daily_report, self._journal, time.time())
+                await asyncio.to_thread(write_daily_report, self._life.journal, time.time())
             except (JournalUnavailable, OSError) as error:
                 log.error("report_not_written", reason=str(error))
 
@@ -119,60 +107,37 @@ class AgentHost:
         self._waiting = what
 
     def _tick_once(self, lag_s: float) -> None:
-        if self._agent is None:
+        if self._life is None:
             self._begin()
-        assert self._agent is not None and self._actuator is not None and self._upkeep is not None  # noqa: S101, PT018 - begun above
+        assert self._life is not None  # noqa: S101 - begun above
+        agent = self._life.agent
         began = time.monotonic()
-        self._last = self._agent.tick(time.time())
-        self._waiting = "" if self._agent.halted is None else f"the journal: {self._agent.halted}"
-        if self._may_act():
-            self._actuator.renew(time.time())
-            self._upkeep.look(time.time())
+        self._last = agent.tick(time.time())
+        self._waiting = "" if agent.halted is None else f"the journal: {agent.halted}"
+        if _may_act(agent):
+            self._life.actuator.renew(time.time())
+            self._life.upkeep.look(time.time())
         self._ticks += 1
         took_s = time.monotonic() - began
-        self._figures.tick(self._last, lag_s=lag_s, took_s=took_s, halted=self._agent.halted is not None)
-        if self._agent.last_seen is not None:
-            self._figures.seen(self._agent.last_seen, self._settings.budget)
-
-    def _may_act(self) -> bool:
-        """Not while the record can not be kept, nor while the kill switch is on: then canaries end by themselves."""
-        agent = self._agent
-        return agent is not None and agent.halted is None and not (agent.last_seen and agent.last_seen.controls.killed)
+        self._figures.tick(self._last, lag_s=lag_s, took_s=took_s, halted=agent.halted is not None)
+        if agent.last_seen is not None:
+            self._figures.seen(agent.last_seen, self._settings.budget)
 
     def _begin(self) -> None:
         """Open the journal, take an epoch, and put the agent together. Raises JournalUnavailable; the next tick tries again."""
-        settings = self._settings
-        journal = SqlJournal(settings.journal.url)
-        beginning = begin(journal, settings, time.time(), above=highest_epoch(settings.name))
-        registry = MlflowRegistry(settings.registry.tracking_uri, settings.registry.artifact_location)
-        rest = ServeRest(self._dashboard_url)
-        trainer = TuneTrainer(settings, quarantined)
-        actuator = ClusterActuator(settings, rest=rest, registry=registry, epoch=beginning.epoch)
-        sensor = ClusterSensor(
-            settings,
-            rest=rest,
-            metrics=ServeMetrics(metrics_addresses, window_s(settings.tick_s)),
-            registry=registry,
-            trainer=trainer,
-            controls=journal.controls,
-            due=self._take_due,
-        )
-        self._agent = assemble(
-            settings,
-            sensor=sensor,
-            actuator=actuator,
-            trainer=trainer,
-            notifier=self._notifier,
-            journal=journal,
-            beginning=beginning,
-        )
-        self._upkeep = Upkeep(settings, registry, beginning.epoch, self._notifier)
-        self._actuator, self._journal, self._waiting = actuator, journal, ""
-        log.info("agent_started", name=settings.name, epoch=beginning.epoch, open_orders=len(beginning.open_orders))
+        # Whoever looks at an actor imports its class: with all that an agent works with, `status` and `stop` would take seconds more.
+        from ray_cluster.life import begun  # noqa: PLC0415
+
+        self._life = begun(self._settings, self._dashboard_url, self._notifier, self._take_due)
 
     def _take_due(self) -> tuple[str, ...]:
         due, self._due = tuple(self._due), []
         return due
+
+
+def _may_act(agent: Agent) -> bool:
+    """Not while the record can not be kept, nor while the kill switch is on: then canaries end by themselves."""
+    return agent.halted is None and not (agent.last_seen and agent.last_seen.controls.killed)
 
 
 def _notifier(variables: tuple[str, ...]) -> Notifier:
@@ -182,34 +147,3 @@ def _notifier(variables: tuple[str, ...]) -> Notifier:
     except notifier.NotifierError as error:
         log.error("notifications_off", reason=str(error))
         return notifier.LogNotifier()
-
-
-def metrics_addresses() -> list[str]:
-    """Where each node of this cluster exports its metrics."""
-    return [f"{node['NodeManagerAddress']}:{node['MetricsExportPort']}" for node in ray.nodes() if node["Alive"]]
-
-
-def start_agent(settings: Settings, dashboard_url: str, folder: str) -> Any:
-    """The agent named in `settings`, as a detached actor; a running one of that name is replaced, keeping its journal."""
-    stop_agent(settings.name)
-    settings = rooted(settings, folder)
-    return AgentHost.options(  # type: ignore[attr-defined]
-        name=names.agent_actor(settings.name), namespace=names.NAMESPACE, lifetime="detached"
-    ).remote(settings.model_dump(mode="json"), dashboard_url, folder)
-
-
-def find_agent(name: str) -> Any | None:
-    """The running agent of that name, if any."""
-    try:
-        return ray.get_actor(names.agent_actor(name), names.NAMESPACE)
-    except ValueError:
-        return None
-
-
-def stop_agent(name: str) -> bool:
-    """End the agent of that name; whether there was one. Models serve on."""
-    actor = find_agent(name)
-    if actor is None:
-        return False
-    ray.kill(actor, no_restart=True)
-    return True

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 
 import httpx
+import ray
 from prometheus_client.parser import text_string_to_metric_families
 
 from policies.observation import Traffic
@@ -23,6 +24,11 @@ KEEP_S = 60.0
 def window_s(tick_s: float) -> float:
     """How much is averaged over by an agent that looks every `tick_s`: a few looks, between 3 and 10 seconds."""
     return min(WINDOW_S, max(3.0, 3.0 * tick_s))
+
+
+def metrics_addresses() -> list[str]:
+    """Where each node of this cluster exports its metrics."""
+    return [f"{node['NodeManagerAddress']}:{node['MetricsExportPort']}" for node in ray.nodes() if node["Alive"]]
 
 
 class MetricsAway(Exception):

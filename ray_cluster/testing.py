@@ -20,9 +20,8 @@ from agent.recipes.scoring import fit
 from agent.settings import Settings
 from policies.observation import Controls, Observation
 from ray_cluster.actuator import ClusterActuator
-from ray_cluster.host import metrics_addresses
 from ray_cluster.managed import ensure_served, wait_until_served
-from ray_cluster.prometheus import ServeMetrics
+from ray_cluster.prometheus import ServeMetrics, metrics_addresses
 from ray_cluster.registry import MlflowRegistry
 from ray_cluster.sensor import ClusterSensor
 from ray_cluster.serve_rest import ServeRest

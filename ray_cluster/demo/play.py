@@ -56,8 +56,8 @@ def perform(stream_name: str, quick: bool, out: Path | None) -> bool:
 
 def _play(console: Console, played: Plan, frame: pd.DataFrame, folder: Path, local: Any) -> dict[str, Any]:
     """The run itself; what was seen of it."""
+    from ray_cluster.agents import start_agent, stop_agent  # noqa: PLC0415
     from ray_cluster.demo.story import Player, Story, first_version, wait_for_ticks, write_history  # noqa: PLC0415
-    from ray_cluster.host import start_agent, stop_agent  # noqa: PLC0415
     from ray_cluster.managed import ensure_served, wait_until_served  # noqa: PLC0415
     from ray_cluster.registry import MlflowRegistry  # noqa: PLC0415
     from ray_cluster.serve_rest import ServeRest  # noqa: PLC0415

@@ -24,7 +24,8 @@ from agent.settings_file import load
 from policies.action import Restart
 from ray_cluster import names
 from ray_cluster.actuator import ClusterActuator
-from ray_cluster.host import find_agent, metrics_addresses
+from ray_cluster.agents import find_agent
+from ray_cluster.prometheus import metrics_addresses
 from ray_cluster.registry import MlflowRegistry
 from ray_cluster.serve_rest import ServeRest
 from ray_cluster.testing import wait_until

@@ -17,12 +17,12 @@ from agent.settings import Settings
 from benchmarks.open_load import Answer, Phase, ask, schedule
 from benchmarks.serve_scaling import AGENT_POLICY
 from policies.registry import POLICIES
-from ray_cluster.host import find_agent, start_agent, stop_agent
+from ray_cluster.agents import find_agent, start_agent, stop_agent
 from ray_cluster.testing import wait_until
 
 pytestmark = pytest.mark.ray
 APPLICATIONS = ("ranker", "search", "vision")
-BUDGET = 6
+BUDGET = 5
 
 
 class Model:
@@ -85,7 +85,7 @@ def asked(http_url: str, busy: str) -> Iterator[list[Answer]]:
 def test_replicas_follow_the_load_from_one_application_to_another_under_one_budget(cluster, tmp_path: Path) -> None:
     """Nothing but Ray's metrics tells the agent of the load; no request is lost, and the journal never shows more than the budget."""
     made = serve.deployment(Model).options(
-        num_replicas=2, max_ongoing_requests=2, ray_actor_options={"num_cpus": 0.1}, graceful_shutdown_wait_loop_s=0.1
+        num_replicas=1, max_ongoing_requests=2, ray_actor_options={"num_cpus": 0.1}, graceful_shutdown_wait_loop_s=0.1
     )
     serve.run_many(
         [serve.RunTarget(made.bind(), name=n, route_prefix=f"/{n}", external_scaler_enabled=True) for n in APPLICATIONS]
