@@ -2,7 +2,8 @@
 
 python -m benchmarks.fidelity [--block-s S] [--repeats N] [--seed N] [--runs N] [--json FILE] [--calibration FILE]
 
-Three applications of 1, 2 and 4 replicas on a local Ray, loaded over HTTP side by side, and the same requests in the simulator.
+Three applications of 1, 2 and 4 replicas on a local Ray, loaded over HTTP one at a time, and the same requests in the simulator. One at a
+time, since the simulator plays no processor: side by side they share one proxy and what processors there are.
 The simulator is calibrated by a separate run at a fifth of what the largest application bears, and by replicas that come, go and die
 without load. The service of the model is a wait as for an accelerator, so long as the request has tokens, so that two cores carry it.
 
@@ -35,15 +36,15 @@ SLO_S = 0.4
 BEARS_RPS = {"one": 10.0, "two": 22.0, "four": 45.0}
 """About what Serve answers at most with MAX_ONGOING at a time per replica while its queue is short; places stay empty for a while."""
 SATURATED = 1.2
-CALIBRATION_RPS, CALIBRATION_S, STARTS, DEATHS = 10.0, 40.0, 3, 3
+CALIBRATION_RPS, CALIBRATION_S, STARTS, DEATHS = 10.0, 40.0, 5, 3
 DEED_AT = 1 / 3
 SATURATED_S = 10.0
-"""The longest that more is asked than can be answered: in Serve a long queue takes the processor, and all cases share one proxy."""
+"""The longest that more is asked than can be answered: in Serve a long queue takes the processor."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """What the applications are asked at the same time: rate by application in equal pieces of time; deeds as faults of a scenario."""
+    """What the applications are asked, each in its turn: rate by application in equal pieces of time; deeds as faults of a scenario."""
 
     name: str
     rates_rps: Mapping[str, Sequence[float]]
@@ -108,17 +109,13 @@ def cases(block: Block, seed: int) -> dict[str, Case]:
     return found
 
 
-def _deeds(stage: Stage, block: Block) -> list[tuple[float, Callable[[], None]]]:
-    def deed(name: str, fault: Mapping[str, Any]) -> Callable[[], None]:
+def _deeds(stage: Stage, name: str, faults: Sequence[Mapping[str, Any]]) -> list[tuple[float, Callable[[], None]]]:
+    def deed(fault: Mapping[str, Any]) -> Callable[[], None]:
         if fault["kind"] == "replica_crash":
             return lambda: stage.kill(name)
         return lambda: stage.scale(name, fault["replicas"])
 
-    return [(fault["at_s"], deed(name, fault)) for name, fault in block.deeds.items()]
-
-
-def play(stage: Stage, block: Block, planned: Mapping[str, Case]) -> Seen:
-    return stage.load([each for case in planned.values() for each in case.requests], _deeds(stage, block))
+    return [(fault["at_s"], deed(fault)) for fault in faults]
 
 
 def watched(stage: Stage, name: str, seen: Seen, planned: Case) -> list[tuple[float, int]]:
@@ -157,22 +154,17 @@ def measure(local: Any, duration_s: float, repeats: int, seed: int) -> tuple[Mea
         for repeat in range(1, repeats + 1):
             for n, block in enumerate(blocks(duration_s)):
                 _told(f"{block.name}, {repeat} of {repeats}")
-                for each in _played(ready, block, seed + 100 * repeat + n):
-                    found.setdefault(each.case.name, []).append(each)
+                for name, case in cases(block, seed + 100 * repeat + n).items():
+                    found.setdefault(case.name, []).append(_played(ready, name, case))
     return measured, found
 
 
-def _played(stage: Stage, block: Block, seed: int) -> list[Play]:
+def _played(stage: Stage, name: str, case: Case) -> Play:
     restore(stage)
-    planned = cases(block, seed)
-    seen = play(stage, block, planned)
-    plays = []
-    for name, case in planned.items():
-        answers = [each for each in seen.answers if each.request.application == name]
-        real = real_side(answers, case.duration_s, SLO_S, watched(stage, name, seen, case))
-        lag_s = float(np.quantile([each.lag_s for each in answers], 0.99))
-        plays.append(Play(case, real, lag_s * 1e3, seen.machine))
-    return plays
+    seen = stage.load(case.requests, _deeds(stage, name, case.deeds))
+    real = real_side(seen.answers, case.duration_s, SLO_S, watched(stage, name, seen, case))
+    lag_s = float(np.quantile([each.lag_s for each in seen.answers], 0.99))
+    return Play(case, real, lag_s * 1e3, seen.machine)
 
 
 def compared(measured: Measured, seen: Mapping[str, Sequence[Play]], runs: int) -> dict[str, Any]:
@@ -288,7 +280,7 @@ def show(found: Mapping[str, Any]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--block-s", type=float, default=40.0, help="how long each of the six blocks of load lasts")
+    parser.add_argument("--block-s", type=float, default=30.0, help="how long each of the six blocks of load lasts")
     parser.add_argument("--repeats", type=int, default=3, help="how often each block is played")
     parser.add_argument("--seed", type=int, default=1, help="of the requests")
     parser.add_argument("--runs", type=int, default=15, help="simulated runs of each play")
