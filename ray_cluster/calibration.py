@@ -43,7 +43,7 @@ class Measured:
 
 
 def calibrated(measured: Measured) -> dict[str, Any]:
-    """`model` and `lifecycle` for a scenario: service, held and outer overhead, probe, cold start, stop. Raises ThinEvidence."""
+    """`model` and `lifecycle` for a scenario: service, held and outer overhead, probe, refusal, cold start, stop. Raises ThinEvidence."""
     _enough(measured)
     held_s = float(np.median(measured.handle_overhead_s))
     outside = np.maximum(0.0, np.subtract(measured.latency_s, measured.served_s) - held_s)
@@ -52,6 +52,8 @@ def calibrated(measured: Measured) -> dict[str, Any]:
             "service": {"kind": "empirical", **_quantiles(np.add(measured.served_s, held_s))},
             "overhead": {"kind": "empirical", **_quantiles(outside)},
             "probe_s": _rounded(np.median(measured.probe_s)),
+            # A replica that refuses a request was called for it as for any other.
+            "refusal_s": _rounded(held_s),
         },
         "lifecycle": {
             "cold_start": {"kind": "empirical", "seconds": _few(measured.cold_start_s)},

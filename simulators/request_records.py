@@ -37,7 +37,7 @@ STATE = np.dtype(
         (name, "i8")
         for name in ("held", "free", "scheduled", "gone", "candidates", "turn", "tasks", "unrouted", "first_bin")
     ]
-    + [("bounced", "i8"), ("next_bounced_s", "f8")]
+    + [("bounced", "i8"), ("next_bounced_s", "f8"), ("refused_until_s", "f8")]
     + [(name, "f8") for name in ("latency_sum_s", "lost_latency_sum_s", "waiting_area", "held_area", "area_at_s")]
     + [
         (name, "f8")
@@ -55,7 +55,7 @@ STATE = np.dtype(
         (name, "f8")
         for name in ("batch_wait_s", "batch_growth", "timeout_s", "backoff_s", "slo_s", "bin_s", "network_delay_s")
     ]
-    + [("probe_s", "f8")]
+    + [("probe_s", "f8"), ("refusal_s", "f8")]
 )
 """The deployment as a whole: counts since the start, counts now, clocks, and last its settings.
 

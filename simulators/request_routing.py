@@ -6,9 +6,9 @@ shorter one that has a place. A task that finds none asks the two for their queu
 once (Serve looks at the replicas on the router's own node first, and those count as such here) and then after 25 ms, 50, 100 and so on up
 to 500 ms. Nothing wakes it when a place becomes free, so a freed place can stay empty for a while, which is what Serve does.
 What a task gives away in one go it chooses by queue lengths from before (Serve counts a request only when its caller wakes up). With
-a long queue it so hands a place out more than once; replicas refuse what they have no place for, and after `probe_s` that is back in its
-old place in the queue, without a task. The tasks, by then with later requests, wait longer and longer: under overload Serve's routers
-lose throughput.
+a long queue it so hands a place out more than once; replicas refuse what they have no place for, one request after the other, and each
+is back in its old place in the queue `refusal_s` later, without a task. The tasks, by then with later requests, wait longer and longer:
+under overload Serve's routers lose throughput.
 The other ways leave no place empty while a request waits.
 """
 
@@ -194,9 +194,10 @@ def hand_out(k: State, slot: int, row: int, t: float) -> None:
         take(k, slot, row, t)
         return
     drop_task(k, slot)
-    request_at(k, slot).due_s = t + k.probe_s
+    k.refused_until_s = max(t, k.refused_until_s) + k.refusal_s
+    request_at(k, slot).due_s = k.refused_until_s
     k.bounced += 1
-    k.next_bounced_s = min(k.next_bounced_s, t + k.probe_s)
+    k.next_bounced_s = min(k.next_bounced_s, k.refused_until_s)
     k.next_timer_s = min(k.next_timer_s, k.next_bounced_s)
     if k.unrouted == slot:
         k.unrouted = unrouted_from(k, slot, t)

@@ -96,6 +96,7 @@ class RequestKernel:
     max_queued_requests     a request that finds more than so many waiting (besides what the dispatcher holds) is dropped;
                             -1: none is. Serve's own `max_queued_requests=n` drops what finds n waiting, which is n - 1 here
     probe_s                 how long a router waits to hear from full replicas how much they hold, with "power_of_two"
+    refusal_s               how long a request is away that a full replica refuses, one after the other; None: as long as `probe_s`
     dispatcher_holds        so many more are held between queue and replicas
     router                  one sequential server that handles each request once on its way in and once on its way out
     overhead                added to each answer on its way out, without queueing: Serve's proxy
@@ -118,6 +119,7 @@ class RequestKernel:
         max_queued_requests: int = -1,
         dispatcher_holds: int = 0,
         probe_s: float = 0.0,
+        refusal_s: float | None = None,
         router: Service | None = None,
         overhead: Service | None = None,
         batch_max: int = 1,
@@ -172,6 +174,7 @@ class RequestKernel:
             slo_s=slo_s,
             bin_s=bin_s,
             probe_s=probe_s,
+            refusal_s=probe_s if refusal_s is None else refusal_s,
         )
         self._marked = isinstance(service, Tokens)
         self._shuffled = chosen == ROUTINGS.index("round_robin")

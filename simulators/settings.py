@@ -248,6 +248,8 @@ class SimModelSettings(Strict):
     dispatcher_holds: Count = 0
     probe_s: NotNegative = 0.0
     """How long Serve's router waits to hear from full replicas how much they hold."""
+    refusal_s: NotNegative | None = None
+    """How long a request is away that a full replica refuses, one after the other; without it as long as `probe_s`."""
     router: ServiceTime | None = None
     overhead: ServiceTime | None = None
     batch_max: Annotated[int, Field(ge=1)] = 1

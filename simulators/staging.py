@@ -147,6 +147,7 @@ def _kernel(model: SimModelSettings) -> Callable[[np.random.SeedSequence], Reque
             max_queued_requests=model.max_queued_requests,
             dispatcher_holds=model.dispatcher_holds,
             probe_s=model.probe_s,
+            refusal_s=model.refusal_s,
             router=service_of(model.router) if model.router is not None else None,
             overhead=service_of(model.overhead) if model.overhead is not None else None,
             batch_max=model.batch_max,

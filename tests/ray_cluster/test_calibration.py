@@ -23,11 +23,11 @@ MEASURED = Measured(
 
 
 def test_what_holds_a_place_is_service_and_the_rest_overhead() -> None:
-    """Of 7 ms beside the service a call by handle has 4: these hold the replica's place, 3 ms do not."""
+    """Of 7 ms beside the service a call by handle has 4: these hold the replica's place, and a refusal takes them; 3 ms do neither."""
     found = calibrated(MEASURED)["model"]
     assert (found["service"]["seconds"][0], found["service"]["seconds"][-1]) == pytest.approx((0.066, 0.266))
     assert found["overhead"]["seconds"] == pytest.approx([0.003] * 11)
-    assert found["probe_s"] == 0.002
+    assert (found["probe_s"], found["refusal_s"]) == (0.002, 0.004)
 
 
 def test_a_line_through_the_tokens_is_found_again() -> None:

@@ -205,14 +205,14 @@ def test_asking_full_replicas_takes_its_time() -> None:
 def test_a_task_gives_one_place_to_a_whole_queue_and_the_refused_wait_anew() -> None:
     """One replica, one place, three requests waiting, two tasks; a question takes 10 ms.
 
-    At 1.355 s a task finds the place, and hands out all three by what it saw. Two are refused and are back at 1.365 s, each with a new
-    task; both tasks try at the same moments from then on, so the next is taken at 2.72 s and the last at 3.74 s.
+    At 1.355 s a task finds the place, and hands out all three by what it saw. Two are refused, one after the other, and are back at
+    1.365 and 1.375 s, each with a new task; the next is taken at 2.72 s and the last at 3.75 s.
     """
     k = kernel(1, routing="power_of_two", max_ongoing_requests=1, probe_s=0.01)
     k.advance(np.zeros(4), 1.36)
     assert (k.snapshot().queued, k.snapshot().ongoing) == (2, 1)
     k.advance(NOTHING, 10.0)
-    assert k.snapshot().latency_sum_s == pytest.approx(1.0 + 2.355 + 3.72 + 4.74)
+    assert k.snapshot().latency_sum_s == pytest.approx(1.0 + 2.355 + 3.72 + 4.75)
 
 
 def test_overload_costs_a_router_throughput() -> None:
