@@ -20,6 +20,9 @@ MONITORS = [
 ]
 ROWS_QUICK = 80_000
 """The first so many rows are played in a quick run; a stream that has no more is played whole."""
+JUDGED_ROWS = 500
+JUDGED_WITHIN_S = 4.0
+"""A loss is judged on JUDGED_ROWS, or on as many as come within so long: a thin stream would not show more before a stage times out."""
 ENDING = 0.25
 """The part of the rows that may come slower."""
 NOT_FEATURES = ("key", "at_s", "label", "label_at_s")
@@ -37,6 +40,8 @@ class Plan:
     """On a slow machine the last rows come slower, so that what is left to happen has until then."""
     requests_per_s: float
     window_rows: int
+    judged_rows: int
+    """Labelled rows before the loss of a challenger is judged."""
     pause_s: float
     """Between two acts of the demo's own."""
     burst_s: float
@@ -65,14 +70,16 @@ def plan(stream: str, rows: int, *, quick: bool) -> Plan:
     # The others are shorter, and change more often in the same time.
     settle_s = (40.0 if quick else 90.0) / (1.0 if stream == "flights" else 2.0)
     until = min(rows, trained + ROWS_QUICK) if quick else rows
+    play_s = 160.0 if quick else 400.0
     return Plan(
         stream=stream,
         rows_trained=trained,
         rows_until=until,
-        play_s=160.0 if quick else 400.0,
+        play_s=play_s,
         play_max_s=300.0 if quick else 500.0,
         requests_per_s=8.0,
         window_rows=min(4_000 if quick else 15_000, (until - trained) // 12),
+        judged_rows=min(JUDGED_ROWS, int((until - trained) / play_s * JUDGED_WITHIN_S)),
         pause_s=2.0 if quick else 8.0,
         burst_s=20.0 if quick else 30.0,
         trials=6 if quick else 12,
@@ -136,7 +143,7 @@ def _policies(played: Plan) -> list[dict[str, Any]]:
             "steps": [0.1, 0.5],
             "stage_min_s": 4,
             "stage_timeout_s": 60,
-            "min_rows": 500,
+            "min_rows": played.judged_rows,
             # In a quick run, what fewer rows can show within a minute.
             "margin": 0.005 if played.quick else 0.002,
             "error_margin": 0.05 if played.quick else 0.02,

@@ -4,15 +4,31 @@ import pytest
 
 from ray_cluster.demo.plan import plan
 
+EVERY_STREAM = pytest.mark.parametrize(
+    ("stream", "rows"), [("flights", 336_776), ("elec2", 45_312), ("insects", 24_150)]
+)
+QUICK_OR_WHOLE = pytest.mark.parametrize("quick", [True, False])
 
-@pytest.mark.parametrize(("stream", "rows"), [("flights", 336_776), ("elec2", 45_312), ("insects", 24_150)])
-@pytest.mark.parametrize("quick", [True, False])
+
+@EVERY_STREAM
+@QUICK_OR_WHOLE
 def test_every_stream_is_long_enough_to_learn_from(stream: str, rows: int, quick: bool) -> None:
     """A first model of 3,000 rows at least and a dozen windows after it; a quick run ends before a long stream does."""
     played = plan(stream, rows, quick=quick)
     assert played.rows_trained >= 3_000
     assert played.rows_played >= 12 * played.window_rows
     assert (played.rows_until == rows) == (not quick or stream != "flights")
+
+
+@EVERY_STREAM
+@QUICK_OR_WHOLE
+def test_a_stage_shows_the_rows_that_are_asked_of_it_well_before_it_times_out(
+    stream: str, rows: int, quick: bool
+) -> None:
+    """Also in the ending, where rows may come at half the pace, and while only half of them are copied to the challenger."""
+    played = plan(stream, rows, quick=quick)
+    copied_per_s = played.rows_played / played.play_s / 4
+    assert 200 <= played.judged_rows <= copied_per_s * 30.0
 
 
 def test_the_last_rows_come_slower_only_while_something_is_left_to_happen() -> None:
