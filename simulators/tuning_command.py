@@ -47,6 +47,14 @@ def register(app: typer.Typer, sim_app: typer.Typer) -> None:
     sim_app.command("tune")(sim_tune)
 
 
+def _print_schema(asked: bool) -> None:
+    from simulators.tuning_problem import schema  # noqa: PLC0415
+
+    if asked:
+        typer.echo(json.dumps(schema(), indent=2))
+        raise typer.Exit
+
+
 def sim_tune(
     space: Annotated[Path, typer.Argument(metavar="SPACE.yaml", help="What is tuned, over what, and for what.")],
     *,
@@ -71,7 +79,12 @@ def sim_tune(
         str, typer.Option(metavar="URL", help="sqlite:///FILE or journal:///FILE, in place of the one in SPACE.")
     ] = "",
     date: Annotated[str, typer.Option(metavar="DATE", help="To be written into the policy file; else today.")] = "",
-    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of SPACE.yaml and end.")] = False,
+    schema: Annotated[
+        bool,
+        typer.Option(
+            "--schema", callback=_print_schema, is_eager=True, help="Print the JSON Schema of SPACE.yaml and end."
+        ),
+    ] = False,
 ) -> None:
     """Tune parameters of policies over scenarios and seeds, and tell what that is worth on a hold-out that tuning never sees.
 
@@ -82,11 +95,8 @@ def sim_tune(
     from simulators.plan import BadInput, importable  # noqa: PLC0415
     from simulators.run_command import Files  # noqa: PLC0415
     from simulators.tuning_problem import load, located  # noqa: PLC0415
-    from simulators.tuning_problem import schema as schema_of  # noqa: PLC0415
 
-    if schema:
-        typer.echo(json.dumps(schema_of(), indent=2))
-        return
+    del schema  # it was answered before anything else was looked at
     errors = Console(stderr=True)
     faults = [*Files(json=json_file, report=report).unwritable(), *_unwritable(out)]
     problem = None

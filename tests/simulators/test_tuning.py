@@ -381,6 +381,6 @@ def test_bad_options_are_told(command: Any, tmp_path: Path) -> None:
 
 def test_schema_knows_every_key(command: Any) -> None:
     """`--schema` serves editors; what it lists is what a SPACE.yaml may hold."""
-    told = json.loads(command("tune", "x", "--schema").stdout)
+    told = json.loads(command("tune", "--schema").stdout)
     assert set(yaml.safe_load(SPACE)) <= set(told["properties"])
     assert "int" in told["$defs"]["ParameterSettings"]["properties"]
