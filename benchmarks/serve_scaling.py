@@ -50,8 +50,9 @@ SERVE_TUNED: dict[str, Any] = {
 }
 # `joint` was made for minutes. Here replicas come up within seconds and metrics are as fresh, so its minute lasts five seconds. What stands
 # beside it is in its own time: it decides every 0.8 of our seconds, and gives back what adds little after 2. The others were chosen in the
-# simulator, on this load with other seeds and starts of 3 to 5 seconds, so that no more replica-seconds are taken than by Serve's own. Its
-# target and delays were chosen there, too.
+# simulator, with other seeds and starts of 3 to 5 seconds: how it weighs moves and luck on twice as many requests of half the length, and
+# what a replica costs on this load, so that no more replica-seconds are taken than by Serve's own. Serve's target and delays were chosen
+# there, too.
 AGENT_POLICY: dict[str, Any] = {
     "use": "paced",
     "factor": 12,

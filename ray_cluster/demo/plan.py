@@ -40,8 +40,6 @@ class Plan:
     """On a slow machine the last rows come slower, so that what is left to happen has until then."""
     requests_per_s: float
     window_rows: int
-    judged_rows: int
-    """Labelled rows before the loss of a challenger is judged."""
     pause_s: float
     """Between two acts of the demo's own."""
     burst_s: float
@@ -54,6 +52,11 @@ class Plan:
     @property
     def rows_played(self) -> int:
         return self.rows_until - self.rows_trained
+
+    @property
+    def judged_rows(self) -> int:
+        """Labelled rows before the loss of a challenger is judged."""
+        return min(JUDGED_ROWS, int(self.rows_played / self.play_s * JUDGED_WITHIN_S))
 
     def pace(self, row: int, passed_s: float, *, over: bool) -> float:
         """How fast rows shall come now that `row` of them were played in `passed_s`: 1, but for the end of a story that is not over."""
@@ -70,16 +73,14 @@ def plan(stream: str, rows: int, *, quick: bool) -> Plan:
     # The others are shorter, and change more often in the same time.
     settle_s = (40.0 if quick else 90.0) / (1.0 if stream == "flights" else 2.0)
     until = min(rows, trained + ROWS_QUICK) if quick else rows
-    play_s = 160.0 if quick else 400.0
     return Plan(
         stream=stream,
         rows_trained=trained,
         rows_until=until,
-        play_s=play_s,
+        play_s=160.0 if quick else 400.0,
         play_max_s=300.0 if quick else 500.0,
         requests_per_s=8.0,
         window_rows=min(4_000 if quick else 15_000, (until - trained) // 12),
-        judged_rows=min(JUDGED_ROWS, int((until - trained) / play_s * JUDGED_WITHIN_S)),
         pause_s=2.0 if quick else 8.0,
         burst_s=20.0 if quick else 30.0,
         trials=6 if quick else 12,
