@@ -45,7 +45,7 @@ CONDEMNED_KEPT = 20
 
 
 class _Overtaken(Exception):
-    """A later order for the same model has come; this one waits no longer."""
+    """A later order for the same model has come, or none will; this one waits no longer."""
 
 
 class ClusterActuator:
@@ -62,6 +62,7 @@ class ClusterActuator:
         self._latest: dict[str, int] = {}
         """Number of the newest rollout order of each model."""
         self._tables: dict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._closed = threading.Event()
         self._table_life_s = max(TABLE_LIFE_S, TABLE_LIFE_TICKS * settings.tick_s)
         self._owners = {
             f"{application_name(name, model)}{suffix}/{names.SERVER_DEPLOYMENT}": name
@@ -84,6 +85,12 @@ class ClusterActuator:
         """Keep the canaries open for another life of a table. Called after every tick that could be written down."""
         for name in self._settings.models:
             keeper(name).renew.remote(at_s + self._table_life_s, self._epoch)
+
+    def close(self) -> None:
+        """Return once nothing is under way: what was begun is finished, what waits is given up. No order may come after this."""
+        self._closed.set()
+        for pool in (*self._workers.values(), self._healer):
+            pool.shutdown()
 
     def _dispatch(self, order: Order) -> None:
         match order.action:
@@ -209,10 +216,10 @@ class ClusterActuator:
         self._wait(model, order, lambda: self._swapped(model, version), late, SWAP_TIMEOUT_S)
 
     def _wait(self, model: str, order: Order, claim: Callable[[], bool], late: str, timeout_s: float) -> None:
-        """Until `claim` holds. Raises TimeoutError, or _Overtaken where a later order for `model` has come."""
+        """Until `claim` holds. Raises TimeoutError, or _Overtaken where a later order for `model` has come or the actuator closes."""
         deadline_s = time.monotonic() + timeout_s
         while not self._holds(claim):
-            if self._latest.get(model, order.number) > order.number:
+            if self._closed.is_set() or self._latest.get(model, order.number) > order.number:
                 raise _Overtaken
             if time.monotonic() > deadline_s:
                 raise TimeoutError(f"{late} after {timeout_s:.0f} s")

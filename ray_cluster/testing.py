@@ -113,6 +113,11 @@ class Managed:
     def do(self, action: Any, epoch: int = 1) -> None:
         self.actuator.start(self.order(action, epoch))
 
+    def close(self) -> None:
+        """No order goes on, and nothing is served any more."""
+        self.actuator.close()
+        delete_applications()
+
     def seen(self) -> Observation:
         now_s = time.time()
         self.actuator.renew(now_s)

@@ -84,7 +84,7 @@ def plan(stream: str, rows: int, *, quick: bool) -> Plan:
         pause_s=2.0 if quick else 8.0,
         burst_s=20.0 if quick else 30.0,
         trials=6 if quick else 12,
-        training_rows=30_000 if quick else 60_000,
+        training_rows=60_000,
         settle_s=settle_s,
         quick=quick,
     )

@@ -4,6 +4,7 @@ import json
 import math
 import time
 from collections.abc import Iterator
+from contextlib import closing
 
 import httpx
 import pytest
@@ -16,7 +17,7 @@ from ray_cluster import names
 from ray_cluster.datalog import read
 from ray_cluster.monitor_shard import ensure_shard
 from ray_cluster.probe import Probe
-from ray_cluster.testing import Managed, delete_applications, manage, wait_until
+from ray_cluster.testing import Managed, manage, wait_until
 
 pytestmark = pytest.mark.ray
 
@@ -24,8 +25,8 @@ pytestmark = pytest.mark.ray
 @pytest.fixture(scope="module")
 def managed(session_cluster, tmp_path_factory) -> Iterator[Managed]:
     folder = tmp_path_factory.mktemp("rows")
-    yield manage("rows", session_cluster.http, session_cluster.local.dashboard_url, folder)
-    delete_applications()
+    with closing(manage("rows", session_cluster.http, session_cluster.local.dashboard_url, folder)) as made:
+        yield made
 
 
 def counts(model: str) -> dict[str, int]:

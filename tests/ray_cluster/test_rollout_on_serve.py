@@ -2,18 +2,20 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
 import ray
 from ray import serve
 
+from agent.settings import Settings
 from agent.traffic import TrafficTable
 from policies.action import Promote, Restart, RollBack, Scale, SetTraffic, StartRollout
 from ray_cluster import names
 from ray_cluster.actuator import ClusterActuator
 from ray_cluster.table import keeper
-from ray_cluster.testing import Load, Managed, delete_applications, manage, wait_until
+from ray_cluster.testing import Load, Managed, manage, wait_until
 
 pytestmark = pytest.mark.ray
 
@@ -21,18 +23,23 @@ pytestmark = pytest.mark.ray
 @pytest.fixture(scope="module")
 def served(session_cluster, tmp_path_factory) -> Iterator[Managed]:
     folder = tmp_path_factory.mktemp("served")
-    yield manage("served", session_cluster.http, session_cluster.local.dashboard_url, folder)
-    delete_applications()
+    with closing(manage("served", session_cluster.http, session_cluster.local.dashboard_url, folder)) as made:
+        yield made
 
 
 @pytest.fixture
 def managed(served: Managed) -> Iterator[Managed]:
-    """Version 1 serves alone, before and after."""
-    yield served
-    first = served.registry.digest(served.model, "1")
-    served.do(RollBack(model=served.model, version="2", to="1", to_digest=first))
-    wait_until(lambda: (m := served.seen().models[served.model]).rollout is None and m.champion.number == "1")
-    wait_until(lambda: running(served) == 2)
+    """Version 1 serves alone, before and after; no order outlives its test."""
+    with closing(actuator(served, served.settings)) as served.actuator:
+        yield served
+        first = served.registry.digest(served.model, "1")
+        served.do(RollBack(model=served.model, version="2", to="1", to_digest=first))
+        wait_until(lambda: (m := served.seen().models[served.model]).rollout is None and m.champion.number == "1")
+        wait_until(lambda: running(served) == 2)
+
+
+def actuator(managed: Managed, settings: Settings) -> ClusterActuator:
+    return ClusterActuator(settings, rest=managed.rest, registry=managed.registry, epoch=1)
 
 
 def start_rollout(managed: Managed, version: str = "2") -> str:
@@ -170,17 +177,17 @@ def test_a_challenger_that_finds_no_room_keeps_neither_rollback_nor_healing_wait
     model = managed.settings.models[managed.model]
     huge = model.model_copy(update={"server": model.server.model_copy(update={"replica_cpus": 1000.0})})
     settings = managed.settings.model_copy(update={"models": {managed.model: huge}, "tick_s": 60.0})
-    actuator = ClusterActuator(settings, rest=managed.rest, registry=managed.registry, epoch=1)
-    digest = managed.registry.digest(managed.model, "2")
-    actuator.start(managed.order(StartRollout(model=managed.model, version="2", digest=digest, shadow=1.0)))
-    wait_until(lambda: managed.challenger in serve.status().applications)
-    victim = managed.seen().deployments[managed.deployment].running[0].id
-    actuator.start(managed.order(Restart(deployment=managed.deployment, replica=victim)))
-    wait_until(lambda: victim in _table(managed).condemned, timeout_s=10.0)
-    before_s = time.time()
-    actuator.renew(before_s)
-    wait_until(lambda: _table(managed).expires_at_s >= before_s + 180.0, timeout_s=10.0)
-    first = managed.registry.digest(managed.model, "1")
-    actuator.start(managed.order(RollBack(model=managed.model, version="2", to="1", to_digest=first)))
-    wait_until(lambda: _table(managed).challenger is None, timeout_s=10.0)
-    wait_until(lambda: managed.challenger not in serve.status().applications, timeout_s=30.0)
+    with closing(actuator(managed, settings)) as patient:
+        digest = managed.registry.digest(managed.model, "2")
+        patient.start(managed.order(StartRollout(model=managed.model, version="2", digest=digest, shadow=1.0)))
+        wait_until(lambda: managed.challenger in serve.status().applications)
+        victim = managed.seen().deployments[managed.deployment].running[0].id
+        patient.start(managed.order(Restart(deployment=managed.deployment, replica=victim)))
+        wait_until(lambda: victim in _table(managed).condemned, timeout_s=10.0)
+        before_s = time.time()
+        patient.renew(before_s)
+        wait_until(lambda: _table(managed).expires_at_s >= before_s + 180.0, timeout_s=10.0)
+        first = managed.registry.digest(managed.model, "1")
+        patient.start(managed.order(RollBack(model=managed.model, version="2", to="1", to_digest=first)))
+        wait_until(lambda: _table(managed).challenger is None, timeout_s=10.0)
+        wait_until(lambda: managed.challenger not in serve.status().applications, timeout_s=30.0)

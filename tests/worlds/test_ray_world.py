@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import count
 
@@ -9,7 +10,7 @@ import pytest
 
 from agent.testing import WorldChecks
 from policies.action import Scale
-from ray_cluster.testing import Managed, delete_applications, manage, wait_until
+from ray_cluster.testing import Managed, manage, wait_until
 
 pytestmark = pytest.mark.ray
 EPOCHS = count(10, 10)
@@ -49,8 +50,8 @@ class TestRayWorld(WorldChecks):
     @pytest.fixture(scope="class")
     def managed(self, session_cluster, tmp_path_factory) -> Iterator[Managed]:
         folder = tmp_path_factory.mktemp("world")
-        yield manage("world", session_cluster.http, session_cluster.local.dashboard_url, folder)
-        delete_applications()
+        with closing(manage("world", session_cluster.http, session_cluster.local.dashboard_url, folder)) as made:
+            yield made
 
     @pytest.fixture
     def world(self, managed: Managed) -> World:
