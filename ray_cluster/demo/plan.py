@@ -21,8 +21,9 @@ MONITORS = [
 ROWS_QUICK = 80_000
 """The first so many rows are played in a quick run; a stream that has no more is played whole."""
 JUDGED_ROWS = 500
-JUDGED_WITHIN_S = 4.0
-"""A loss is judged on JUDGED_ROWS, or on as many as come within so long: a thin stream would not show more before a stage times out."""
+JUDGED_WITHIN_S = 8.0
+"""A loss is judged on JUDGED_ROWS, or on as many as come within so long at the slowest: a thin stream would not show more before a stage
+times out."""
 ENDING = 0.25
 """The part of the rows that may come slower."""
 NOT_FEATURES = ("key", "at_s", "label", "label_at_s")
@@ -56,7 +57,8 @@ class Plan:
     @property
     def judged_rows(self) -> int:
         """Labelled rows before the loss of a challenger is judged."""
-        return min(JUDGED_ROWS, int(self.rows_played / self.play_s * JUDGED_WITHIN_S))
+        slowest_rps = self.rows_played * ENDING / (self.play_max_s - self.play_s * (1.0 - ENDING))
+        return min(JUDGED_ROWS, int(slowest_rps * JUDGED_WITHIN_S))
 
     def pace(self, row: int, passed_s: float, *, over: bool) -> float:
         """How fast rows shall come now that `row` of them were played in `passed_s`: 1, but for the end of a story that is not over."""
@@ -77,7 +79,7 @@ def plan(stream: str, rows: int, *, quick: bool) -> Plan:
         stream=stream,
         rows_trained=trained,
         rows_until=until,
-        play_s=160.0 if quick else 400.0,
+        play_s=(130.0 if stream == "flights" else 200.0) if quick else 400.0,
         play_max_s=300.0 if quick else 500.0,
         requests_per_s=8.0,
         window_rows=min(4_000 if quick else 15_000, (until - trained) // 12),

@@ -157,8 +157,11 @@ class Story(threading.Thread):
         self.said: list[tuple[float, str]] = []
 
     def run(self) -> None:
-        """Faults need a calm moment only; the bad challenger comes after a first promotion, so that both are seen apart."""
-        acts: list[Callable[[], None]] = [self._kill, self._slow, self._burst, self._bad_challenger]
+        """Faults need a calm moment only; the bad challenger comes after a first promotion, so that both are seen apart.
+
+        The burst comes early: a cheaper version would bear it as it is, and a training beside it would have few cores left.
+        """
+        acts: list[Callable[[], None]] = [self._kill, self._burst, self._slow, self._bad_challenger]
         for act in acts:
             time.sleep(self._pause_s)
             if act == self._bad_challenger:

@@ -16,7 +16,7 @@ from agent.recipes.search import chosen, suggest
 PARAMETERS = {
     "hist_gradient_boosting": {"learning_rate": 0.1, "max_iter": 50, "max_leaf_nodes": 15, "l2_regularization": 1.0},
     "logistic": {"C": 1.0},
-    "river_logistic": {"rate": 0.05, "l2": 1e-4},
+    "river_logistic": {"first_rate": 0.1, "l2": 1e-4},
 }
 BAD_ROWS = [{}, {"x": math.nan, "kind": None}, {"x": math.inf}, {"x": "many", "kind": 3}, {"x": 0.5, "other": 1}]
 
@@ -51,6 +51,19 @@ class Silent(Broken):
 
     def predict(self, rows) -> list[float]:
         return [math.nan] * len(rows)
+
+
+@pytest.mark.parametrize("use", sorted(PARAMETERS))
+def test_a_version_serves_what_it_learned_of_all_rows_not_the_mood_of_the_last(use: str) -> None:
+    """A hundred late rows of one class move the mean answer by little, for a version does not learn on while it serves."""
+    rows, labels = rows_of(4000)
+    moody = labels.copy()
+    moody.iloc[-100:] = 1.0
+    calm_mean, moody_mean = (
+        np.mean(fit(registry.build(use), rows, each, PARAMETERS[use], 0).predict(rows.to_dict(orient="records")))
+        for each in (labels, moody)
+    )
+    assert moody_mean == pytest.approx(calm_mean, abs=0.05)
 
 
 @pytest.mark.parametrize("use", sorted(PARAMETERS))
