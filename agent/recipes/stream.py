@@ -54,7 +54,7 @@ class RiverLogistic:
     name = "river_logistic"
 
     def space(self) -> dict[str, BaseDistribution]:
-        return {"first_rate": FloatDistribution(0.01, 0.5, log=True), "l2": FloatDistribution(1e-6, 1e-2, log=True)}
+        return {"first_rate": FloatDistribution(0.01, 0.3, log=True), "l2": FloatDistribution(1e-6, 1e-2, log=True)}
 
     def fit(self, rows: pd.DataFrame, labels: pd.Series, parameters: Mapping[str, Any], seed: int) -> FittedStream:
         numbers = compose.SelectType(int, float) | preprocessing.StandardScaler()
