@@ -6,6 +6,8 @@ What a stage must show is in `policies.rollout.gates`; why the statistics may be
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from math import sqrt
+from statistics import NormalDist
 
 from policies.action import Action, Alert, Evidence, Hold, Promote, Proposal, RollBack, Scale, SetTraffic, StartRollout
 from policies.observation import Comparison, Model, Observation, Rollout, Version
@@ -30,8 +32,9 @@ class Staged:
           too few challengers run to carry the step as the champion's replicas would, scale them up first;
        c. no verdict after `stage_timeout_s`: roll back, inconclusive;
        d. else, and whenever the comparison is missing or stale: hold.
-    3. The champion was promoted within `watch_s`, and either its error drifted since, to a loss above the one it was promoted with,
-       or its replicas do not run, for `crashing_s` and ever since: roll back to `previous`, unless that one was judged bad before.
+    3. The champion was promoted within `watch_s`, and either its error drifted since, to a loss above all that it was promoted with
+       (an upper confidence bound), or its replicas do not run, for `crashing_s` and ever since: roll back to `previous`, unless that
+       one was judged bad before.
     4. Candidates wait: those judged bad or overtaken by a newer one are rejected, the newest starts in shadow.
 
     All gates of one rollout together raise a false alarm with probability `alpha` at most: a third each for loss (half of it beside the
@@ -195,7 +198,7 @@ class Staged:
                 return self._step(model, rollout, step, room, because)
         self._chosen[model.name] = (rollout.version, because)
         if rollout.comparison is not None and rollout.comparison.challenger.loss.n:
-            self._loss_then[model.name, rollout.version] = _promised(rollout.comparison)
+            self._loss_then[model.name, rollout.version] = _promised(rollout.comparison, self.alpha)
         return self._promote(model, rollout.version, because)
 
     def _step(self, model: Model, rollout: Rollout, share: float, room: Room, because: Because) -> Proposal:
@@ -272,13 +275,18 @@ class Staged:
         return Proposal(action=action, because=because)
 
 
-def _promised(seen: Comparison) -> float:
-    """The mean loss above which going back is worth while: the challenger's own, or the champion's beside it where that was worse.
+def _promised(seen: Comparison, alpha: float) -> float:
+    """The loss above which going back is worth while: the challenger's own, or the champion's beside it where that was worse.
 
-    A champion that lost much because the world had changed is no remedy for a new one that drifts a little.
+    A champion that lost much because the world had changed is no remedy for a new one that drifts a little. What was seen on few rows may
+    have been luck, so it is the upper confidence bound of the mean, one-sided at `alpha`; normal, for a gate has asked for rows enough.
     """
-    champion, challenger = seen.champion.loss, seen.challenger.loss
-    return max(challenger.mean, champion.mean) if champion.n else challenger.mean
+    spread = NormalDist().inv_cdf(1.0 - alpha)
+    return max(
+        each.mean + spread * sqrt(each.variance / each.n)
+        for each in (seen.champion.loss, seen.challenger.loss)
+        if each.n
+    )
 
 
 def _newer(model: Model, version: str) -> Version | None:

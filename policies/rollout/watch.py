@@ -13,8 +13,8 @@ def regression(
 
     1. It was promoted at most `watch_s` ago, and there is a report on it, at most `stale_after_s` old.
     2. A detector says that its error drifted since it was promoted.
-    3. The drift did harm: its loss over a full window lies above `loss_then`, the one it was promoted with, or else above the
-       report's own reference. Where either is unknown nothing is known: detectors of change alarm on a loss that falls, too.
+    3. The drift did harm: its loss over a full window lies above `loss_then`, the most that it may have been promoted with, or else
+       above the report's own reference. Where either is unknown nothing is known: detectors of change alarm on a loss that falls, too.
     """
     champion, report = model.champion, model.report
     if champion is None or report is None or model.champion_since_s is None:

@@ -238,6 +238,19 @@ def test_nobody_goes_back_to_what_was_worse_still():
     assert say(policy, promoted(DRIFT, loss=0.31), 1100.0) == [BACK]
 
 
+def test_a_loss_that_few_rows_promised_is_not_held_against_a_new_champion():
+    """On 100 rows of variance 0.04 a mean of 0.1 may have been 0.133; a window at 0.12 is no regression, one at 0.14 is."""
+    policy = Staged(steps=(), margin=0.1, min_rows=50)
+    beside = running()
+    few = Moments(n=100, mean=0.1, variance=0.04)
+    arms = {name: replace(getattr(beside.rollout.comparison, name), loss=few) for name in ("champion", "challenger")}
+    seen = replace(beside.rollout.comparison, **arms)
+    beside = replace(beside, rollout=replace(beside.rollout, comparison=seen))
+    assert say(policy, beside) == [Promote(model="m", version="2", digest="sha-2")]
+    assert say(policy, promoted(DRIFT, loss=0.12), 1100.0) == []
+    assert say(policy, promoted(DRIFT, loss=0.14), 1100.0) == [BACK]
+
+
 def test_a_rollback_does_not_swing_back():
     """The version that came back is new as a champion too, but behind it stands the one just judged."""
     policy = Staged()
