@@ -198,7 +198,7 @@ class Staged:
                 return self._step(model, rollout, step, room, because)
         self._chosen[model.name] = (rollout.version, because)
         if rollout.comparison is not None and rollout.comparison.challenger.loss.n:
-            self._loss_then[model.name, rollout.version] = _promised(rollout.comparison, self.alpha)
+            self._loss_then[model.name, rollout.version] = _promised(model, rollout.comparison, self.alpha)
         return self._promote(model, rollout.version, because)
 
     def _step(self, model: Model, rollout: Rollout, share: float, room: Room, because: Because) -> Proposal:
@@ -275,18 +275,20 @@ class Staged:
         return Proposal(action=action, because=because)
 
 
-def _promised(seen: Comparison, alpha: float) -> float:
-    """The loss above which going back is worth while: the challenger's own, or the champion's beside it where that was worse.
+def _promised(model: Model, seen: Comparison, alpha: float) -> float:
+    """The loss above which going back is worth while: the challenger's own, or the champion's where that was worse.
 
     A champion that lost much because the world had changed is no remedy for a new one that drifts a little. What was seen on few rows may
-    have been luck, so it is the upper confidence bound of the mean, one-sided at `alpha`; normal, for a gate has asked for rows enough.
+    have been luck, so it is the upper confidence bound of each mean, one-sided at `alpha`; normal, for a gate has asked for rows enough.
+    A stage is short beside the moods of the world, so what the champion lost over its last full window counts, too.
     """
     spread = NormalDist().inv_cdf(1.0 - alpha)
-    return max(
-        each.mean + spread * sqrt(each.variance / each.n)
-        for each in (seen.champion.loss, seen.challenger.loss)
-        if each.n
-    )
+    arms = (each for each in (seen.champion.loss, seen.challenger.loss) if each.n)
+    losses = [each.mean + spread * sqrt(each.variance / each.n) for each in arms]
+    champion, report = model.champion, model.report
+    if champion is not None and report is not None and report.version == champion.number and report.loss is not None:
+        losses.append(report.loss)
+    return max(losses)
 
 
 def _newer(model: Model, version: str) -> Version | None:

@@ -37,6 +37,8 @@ SLOW_S = 1.0
 HISTORY_EVERY_S = 0.001
 HISTORY_ENDS_S = 60.0
 AGENT_STARTS_S = 90.0
+ROOM_S = 20.0
+"""So long the bad challenger waits for what the slow replica made the agent add to leave."""
 
 
 class Player:
@@ -166,8 +168,9 @@ class Story(threading.Thread):
             time.sleep(self._pause_s)
             if act == self._bad_challenger:
                 self._until(self._promoted_once)
+                self._until(self._smallest, within_s=ROOM_S)  # beside many replicas its one would be shown few rows
             if act == self._burst:
-                self._until(self._smallest)  # what the slow replica made the agent add would hide what the burst does
+                self._until(self._smallest)  # where there are all that there may be, it would add none
             self._until(self._calm)
             if self._player.playing:
                 self._do(act)
@@ -183,8 +186,9 @@ class Story(threading.Thread):
     def _say(self, text: str) -> None:
         self.said.append((time.time(), text))
 
-    def _until(self, claim: Callable[[], bool]) -> None:
-        while self._player.playing and not self._holds(claim):
+    def _until(self, claim: Callable[[], bool], within_s: float = math.inf) -> None:
+        end_s = time.monotonic() + within_s
+        while self._player.playing and not self._holds(claim) and time.monotonic() < end_s:
             time.sleep(0.5)
 
     def _holds(self, claim: Callable[[], bool]) -> bool:

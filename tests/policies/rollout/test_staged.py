@@ -251,6 +251,15 @@ def test_a_loss_that_few_rows_promised_is_not_held_against_a_new_champion():
     assert say(policy, promoted(DRIFT, loss=0.14), 1100.0) == [BACK]
 
 
+def test_what_the_old_champion_lost_over_its_last_window_is_no_regression():
+    """In a calm stage both lost 0.1, yet the old champion had lost 0.2 over its window: only above that is going back worth while."""
+    policy = Staged(steps=())
+    beside = replace(running(), report=report(1000.0, version="1", loss=0.2))
+    assert say(policy, beside) == [Promote(model="m", version="2", digest="sha-2")]
+    assert say(policy, promoted(DRIFT, loss=0.19), 1100.0) == []
+    assert say(policy, promoted(DRIFT, loss=0.21), 1100.0) == [BACK]
+
+
 def test_a_rollback_does_not_swing_back():
     """The version that came back is new as a champion too, but behind it stands the one just judged."""
     policy = Staged()
