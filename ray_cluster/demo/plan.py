@@ -1,5 +1,6 @@
 """What the demo plays: which rows, how fast, with which settings. Pure."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ MONITORS = [
 ]
 ROWS_QUICK = 80_000
 """The first so many rows are played in a quick run; a stream that has no more is played whole."""
+TRAINING_ROWS = 60_000
 JUDGED_ROWS = 500
 JUDGED_WITHIN_S = 8.0
 """A loss is judged on JUDGED_ROWS, or on as many as come within so long at the slowest: a thin stream would not show more before a stage
@@ -45,7 +47,6 @@ class Plan:
     """Between two acts of the demo's own."""
     burst_s: float
     trials: int
-    training_rows: int
     settle_s: float
     """What a new champion is given before the next training."""
     quick: bool
@@ -57,8 +58,9 @@ class Plan:
     @property
     def judged_rows(self) -> int:
         """Labelled rows before the loss of a challenger is judged."""
-        slowest_rps = self.rows_played * ENDING / (self.play_max_s - self.play_s * (1.0 - ENDING))
-        return min(JUDGED_ROWS, int(slowest_rps * JUDGED_WITHIN_S))
+        before = 1.0 - ENDING
+        slowest = self.pace(math.ceil(self.rows_played * before), self.play_s * before, over=False)
+        return min(JUDGED_ROWS, int(self.rows_played / self.play_s * slowest * JUDGED_WITHIN_S))
 
     def pace(self, row: int, passed_s: float, *, over: bool) -> float:
         """How fast rows shall come now that `row` of them were played in `passed_s`: 1, but for the end of a story that is not over."""
@@ -87,7 +89,6 @@ def plan(stream: str, rows: int, *, quick: bool) -> Plan:
         pause_s=2.0 if quick else 8.0,
         burst_s=20.0 if quick else 30.0,
         trials=6 if quick else 12,
-        training_rows=60_000,
         settle_s=settle_s,
         quick=quick,
     )
@@ -123,7 +124,7 @@ def _model(played: Plan, folder: Path) -> dict[str, Any]:
             "recipes": ["hist_gradient_boosting", "river_logistic", "logistic"],
             "trials": played.trials,
             "time_budget_s": 45.0 if played.quick else 90.0,
-            "rows_max": played.training_rows,
+            "rows_max": TRAINING_ROWS,
             "concurrent_trials": 2,
             "study_url": f"sqlite:///{folder}/studies.db",
         },
@@ -161,7 +162,7 @@ def _policies(played: Plan) -> list[dict[str, Any]]:
             "min_rows": played.window_rows // 3,
             "retry_after_s": 20,
             "margin_s": 3600,
-            "rows_max": played.training_rows,
+            "rows_max": TRAINING_ROWS,
         },
         {
             "use": "target_utilization",
