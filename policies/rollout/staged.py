@@ -71,7 +71,12 @@ class Staged:
     _chosen: dict[str, tuple[str, Because]] = field(default_factory=dict, init=False, repr=False)
     """Model -> the version that passed its last stage, and the evidence. A promotion takes more than one tick."""
     _loss_then: dict[tuple[str, str], float] = field(default_factory=dict, init=False, repr=False)
-    """(model, version) -> what a way back promised when it was chosen: see `_promised`."""
+    """(model, version) -> the loss above which going back from it is worth while.
+
+    It is the challenger's own when it was chosen, or the champion's where that was worse: a champion that lost much because the world had
+    changed is no remedy for a new one that drifts a little. What few rows showed may have been luck, so bounds of both count; and a stage
+    is short beside the moods of the world, so what the champion lost over its last full window counts, too.
+    """
     _down_since_s: dict[str, float] = field(default_factory=dict, init=False, repr=False)
     """Model -> since when its champion's replicas do not run."""
     _asked: dict[str, str] = field(default_factory=dict, init=False, repr=False)
@@ -155,7 +160,7 @@ class Staged:
         if not rollout.ready:
             because = (Evidence(name="ready", note="the challenger is not ready everywhere yet"), *because)
         elif gates and all(each.verdict is Verdict.PASSED for each in gates) and stage_s >= self.stage_min_s:
-            return self._forward(model, rollout, room, because)
+            return self._forward(model, rollout, room, at_s, because)
         if stage_s >= self.stage_timeout_s:
             slow = Evidence(name="stage_timeout_s", value=stage_s, threshold=self.stage_timeout_s, note="inconclusive")
             return self._back(model, rollout.version, model.champion, (slow, *because))
@@ -192,14 +197,22 @@ class Staged:
         age_s = None if rollout.comparison is None else at_s - rollout.comparison.measured_at_s
         return Evidence(name="comparison_age_s", value=age_s, threshold=self.stale_after_s, note="no fresh comparison")
 
-    def _forward(self, model: Model, rollout: Rollout, room: Room, because: Because) -> Proposal:
+    def _forward(self, model: Model, rollout: Rollout, room: Room, at_s: float, because: Because) -> Proposal:
         for step in self.steps:
             if step > rollout.share:
                 return self._step(model, rollout, step, room, because)
         self._chosen[model.name] = (rollout.version, because)
         if rollout.comparison is not None and rollout.comparison.challenger.loss.n:
-            self._loss_then[model.name, rollout.version] = _promised(model, rollout.comparison, self.alpha)
+            losses = (*_bounds(rollout.comparison, self.alpha), *self._last_window(model, at_s))
+            self._loss_then[model.name, rollout.version] = max(losses)
         return self._promote(model, rollout.version, because)
+
+    def _last_window(self, model: Model, at_s: float) -> list[float]:
+        """What the champion lost over its last full window; nothing where that is not known, or is old."""
+        champion, report = model.champion, model.report
+        if champion is None or report is None or report.version != champion.number or report.loss is None:
+            return []
+        return [report.loss] if at_s - report.measured_at_s <= self.stale_after_s else []
 
     def _step(self, model: Model, rollout: Rollout, share: float, room: Room, because: Because) -> Proposal:
         needed, there = room.needed(share), room.challengers
@@ -275,20 +288,11 @@ class Staged:
         return Proposal(action=action, because=because)
 
 
-def _promised(model: Model, seen: Comparison, alpha: float) -> float:
-    """The loss above which going back is worth while: the challenger's own, or the champion's where that was worse.
-
-    A champion that lost much because the world had changed is no remedy for a new one that drifts a little. What was seen on few rows may
-    have been luck, so it is the upper confidence bound of each mean, one-sided at `alpha`; normal, for a gate has asked for rows enough.
-    A stage is short beside the moods of the world, so what the champion lost over its last full window counts, too.
-    """
+def _bounds(seen: Comparison, alpha: float) -> list[float]:
+    """The most that each arm's mean loss may be: one-sided upper confidence bounds; normal, for a gate has asked for rows enough."""
     spread = NormalDist().inv_cdf(1.0 - alpha)
     arms = (each for each in (seen.champion.loss, seen.challenger.loss) if each.n)
-    losses = [each.mean + spread * sqrt(each.variance / each.n) for each in arms]
-    champion, report = model.champion, model.report
-    if champion is not None and report is not None and report.version == champion.number and report.loss is not None:
-        losses.append(report.loss)
-    return max(losses)
+    return [each.mean + spread * sqrt(each.variance / each.n) for each in arms]
 
 
 def _newer(model: Model, version: str) -> Version | None:

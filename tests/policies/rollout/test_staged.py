@@ -260,6 +260,14 @@ def test_what_the_old_champion_lost_over_its_last_window_is_no_regression():
     assert say(policy, promoted(DRIFT, loss=0.21), 1100.0) == [BACK]
 
 
+def test_an_old_report_does_not_soften_the_watch():
+    """The same report, older than `stale_after_s`, says nothing about the loss at promotion: that was 0.1."""
+    policy = Staged(steps=(), stale_after_s=100.0)
+    beside = replace(running(at_s=1000.0), report=report(899.0, version="1", loss=0.2))
+    assert say(policy, beside, 1000.0) == [Promote(model="m", version="2", digest="sha-2")]
+    assert say(policy, promoted(DRIFT, loss=0.19), 1100.0) == [BACK]
+
+
 def test_a_rollback_does_not_swing_back():
     """The version that came back is new as a champion too, but behind it stands the one just judged."""
     policy = Staged()
