@@ -1,16 +1,17 @@
 """Settings and ports make an agent. Both worlds call this, so both run the same one."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from agent.calendar import FreezeCalendar
 from agent.core import Core, Rules
-from agent.journal.life import Beginning
+from agent.journal.life import Beginning, Lived
+from agent.journal.warm_start import seen_again
 from agent.ledger import TrainingCost
 from agent.loop import Agent
-from agent.ports import Actuator, Journal, Notifier, Sensor, Trainer
+from agent.ports import Actuator, Notifier, Sensor, Trainer
 from agent.settings import Settings
 from policies import registry
-from policies.observation import Resources
+from policies.observation import Observation, Resources
 from policies.policy import Policy
 from policies.wrappers import Scoped
 
@@ -51,13 +52,13 @@ def rules(settings: Settings) -> Rules:
     )
 
 
-def build_core(settings: Settings, beginning: Beginning = FIRST_LIFE) -> Core:
-    """A fresh core for `settings`, going on from what earlier lives left. Raises AssemblyError."""
+def build_core(settings: Settings, beginning: Beginning = FIRST_LIFE, again: Iterable[Observation] = ()) -> Core:
+    """A core for `settings`, going on from what earlier lives left and saw: `again`, oldest first. Raises AssemblyError."""
     try:
         calendar = FreezeCalendar(settings.guards.freeze_windows)
     except ValueError as error:
         raise AssemblyError(f"guards.freeze_windows: {error}; expected a cron expression of five fields") from error
-    return Core(
+    core = Core(
         build_policies(settings),
         rules(settings),
         calendar,
@@ -67,6 +68,9 @@ def build_core(settings: Settings, beginning: Beginning = FIRST_LIFE) -> Core:
         remembered=beginning.remembered,
         digests=beginning.digests,
     )
+    for seen in again:
+        core.relive(seen)
+    return core
 
 
 def assemble(
@@ -76,12 +80,12 @@ def assemble(
     actuator: Actuator,
     trainer: Trainer,
     notifier: Notifier,
-    journal: Journal,
+    journal: Lived,
     beginning: Beginning = FIRST_LIFE,
 ) -> Agent:
-    """An agent over the world behind the ports. Raises AssemblyError."""
+    """An agent over the world behind the ports, which remembers what earlier lives saw last. Raises AssemblyError, JournalUnavailable."""
     return Agent(
-        build_core(settings, beginning),
+        build_core(settings, beginning, seen_again(journal, beginning.seen_again_from)),
         sensor=sensor,
         actuator=actuator,
         trainer=trainer,

@@ -103,6 +103,12 @@ class Core:
     def open_orders(self) -> tuple[Order, ...]:
         return tuple(self._open.values())
 
+    def relive(self, seen: Observation) -> None:
+        """Show the policies what an earlier life saw, so that they remember it. They are not heard, and no alert is sent again."""
+        if not seen.controls.killed:
+            _, alerts = self._ask(seen)
+            self._unsaid(alerts, seen.at_s)
+
     def refused(self, number: int, reason: str) -> None:
         """The world did not start order `number`. Its outcome comes with the next decision."""
         self._refused[number] = reason

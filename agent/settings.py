@@ -99,6 +99,9 @@ class GuardSettings(Strict):
 class JournalSettings(Strict):
     url: str = "sqlite:///homeostat.db"
     """SQLAlchemy URL. A password is taken from the environment variable HOMEOSTAT_JOURNAL_PASSWORD, never written here."""
+    warm_start_s: Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)] = 600.0
+    """A new life of the agent first shows its policies what was seen in the last so many seconds, unheard, so that a restart makes none
+    of them forget. It takes about as long as it took to decide on all that."""
 
 
 class DeadlineSettings(Strict):

@@ -35,7 +35,7 @@ class Life:
 
 
 def begun(settings: Settings, dashboard_url: str, notifier: Notifier, due: Callable[[], tuple[str, ...]]) -> Life:
-    """A life in a new epoch, with the orders that the last one left open. Raises JournalUnavailable.
+    """A life in a new epoch, with the orders that the last one left open and what it saw last. Raises JournalUnavailable.
 
     `due` gives, once each, the names of the schedules that fell due.
     """

@@ -105,7 +105,8 @@ class Simulation:
         seeds = Seeds(self.seed)
         self.engine = Engine()
         told = settings.telemetry
-        self.journal = MemoryJournal(keep_observations=False, tell=self.tell)
+        self.settings: Settings = self.scenario.agent_settings()
+        self.journal = MemoryJournal(observations_s=self.settings.journal.warm_start_s, tell=self.tell)
         self.world = SimulatedWorld(
             engine=self.engine,
             cluster=cluster_of(settings.cluster),
@@ -121,7 +122,6 @@ class Simulation:
             # An agent that ticks rarely renews rarely; its canaries must outlast a few of its ticks.
             table_life_s=max(TABLE_LIFE_S, 3 * settings.tick_s),
         )
-        self.settings: Settings = self.scenario.agent_settings()
         if any(each.learning is not None for each in settings.models.values()):
             self.settings = _with_trainings(self.settings, self.scenario)
         self.ledger = Ledger(self.world)

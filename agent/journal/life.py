@@ -1,12 +1,13 @@
 """Where an agent's new life begins: a new epoch, the orders that the last one left open, and what still counts of those before."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from agent.codec import from_json, to_json
 from agent.guards import DAY_S, MINUTE_S
 from agent.journal.record import Entry, Kind
+from agent.journal.warm_start import first_seen_again
 from agent.order import Order
 from agent.ports import Journal
 from agent.settings import Settings
@@ -24,14 +25,18 @@ class Beginning:
     """Orders of earlier lives that count against cool-downs and budgets, oldest first."""
     digests: tuple[tuple[str, str, str], ...] = ()
     """(model, version, digest) of versions that were acted upon."""
+    seen_again_from: int | None = None
+    """The policies are shown the observations from this entry of the journal on, before anything else."""
 
 
 class Lived(Journal, Protocol):
-    """A journal that knows epochs and can be read."""
+    """A journal that knows epochs and can be read: all that a life of the agent needs."""
 
     def begin(self, at_s: float, *, above: int = 0) -> int: ...
 
-    def entries(self, *, since_seq: int = 0, kinds: Sequence[Kind] | None = None) -> Iterator[Entry]: ...
+    def entries(
+        self, *, since_seq: int = 0, since_s: float | None = None, kinds: Sequence[Kind] | None = None
+    ) -> Iterator[Entry]: ...
 
 
 def begin(journal: Lived, settings: Settings, at_s: float, *, above: int = 0) -> Beginning:
@@ -43,6 +48,9 @@ def begin(journal: Lived, settings: Settings, at_s: float, *, above: int = 0) ->
     past = _Past(at_s)
     past.follow(journal.entries(kinds=(Kind.INTENT, Kind.OUTCOME, Kind.DECIDED)))
     beginning = past.beginning(epoch)
+    if settings.journal.warm_start_s > 0:
+        since_s = at_s - settings.journal.warm_start_s
+        beginning = replace(beginning, seen_again_from=first_seen_again(journal, since_s))
     journal.append([(Kind.STARTED, at_s, started(beginning, settings))], durable=True)
     return beginning
 

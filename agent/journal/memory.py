@@ -1,9 +1,12 @@
 """A journal in memory, chained as one in a database: for simulations and tests. The same lives, controls and entries.
 
-Observations are most of a journal. Where they are not kept, the chain covers them all the same, so that the head still stands for
-everything that was seen and done; `tell` is handed every entry, and may write them elsewhere.
+Observations are most of a journal. Where only the newest are kept, the chain covers them all the same, so that the head still stands
+for everything that was seen and done; `tell` is handed every entry, and may write them elsewhere.
 """
 
+import heapq
+import math
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -15,15 +18,18 @@ from policies.observation import Controls
 
 
 class MemoryJournal:
-    """While `away` it can neither be written nor read."""
+    """While `away` it can neither be written nor read. Observations leave it once they are older than `observations_s`."""
 
-    def __init__(self, *, keep_observations: bool = True, tell: Callable[[Entry], None] | None = None) -> None:
+    def __init__(self, *, observations_s: float = math.inf, tell: Callable[[Entry], None] | None = None) -> None:
         self.kept: list[Entry] = []
+        """All entries, but for the observations where those are not all kept."""
         self.away = False
         self.seq = 0
         self.head = GENESIS
         self.epoch = 0
-        self._keep_observations = keep_observations
+        self._observations_s = observations_s
+        self._lately: deque[Entry] = deque()
+        """The newest observations, where not all of them are kept."""
         self._tell = tell
         self._fold = ControlFold()
 
@@ -41,22 +47,32 @@ class MemoryJournal:
             self.seq += 1
             previous, at_s = self.head, float(moment)
             self.head = chained(previous, body(self.seq, at_s, kind, canonical(payload)))
-            if kind != Kind.OBSERVED or self._keep_observations or self._tell is not None:
-                self._keep(Entry(
-                    seq=self.seq, at_s=at_s, kind=str(kind), payload=payload, previous_hash=previous, hash=self.head
-                ))  # fmt: skip
+            self._keep(Entry(
+                seq=self.seq, at_s=at_s, kind=str(kind), payload=payload, previous_hash=previous, hash=self.head
+            ))  # fmt: skip
 
     def _keep(self, entry: Entry) -> None:
         if self._tell is not None:
             self._tell(entry)
-        if entry.kind != Kind.OBSERVED or self._keep_observations:
+        if entry.kind != Kind.OBSERVED or self._observations_s == math.inf:
             self.kept.append(entry)
+            return
+        self._lately.append(entry)
+        while self._lately[0].at_s < entry.at_s - self._observations_s:
+            self._lately.popleft()
 
-    def entries(self, *, since_seq: int = 0, kinds: Sequence[Kind] | None = None) -> Iterator[Entry]:
-        """Entries that were kept, after `since_seq`, in order."""
+    def entries(
+        self, *, since_seq: int = 0, since_s: float | None = None, kinds: Sequence[Kind] | None = None
+    ) -> Iterator[Entry]:
+        """Entries that were kept, after `since_seq` and not before `since_s`, in order."""
         self._available()
         first = next((n for n in range(len(self.kept), 0, -1) if self.kept[n - 1].seq <= since_seq), 0)
-        return (entry for entry in self.kept[first:] if kinds is None or entry.kind in kinds)
+        lately = (entry for entry in self._lately if entry.seq > since_seq)
+        return (
+            entry
+            for entry in heapq.merge(self.kept[first:], lately, key=lambda entry: entry.seq)
+            if (kinds is None or entry.kind in kinds) and (since_s is None or entry.at_s >= since_s)
+        )
 
     def controls(self, at_s: float) -> Controls:
         """How the controls stand at `at_s`."""

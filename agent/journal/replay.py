@@ -1,6 +1,6 @@
 """Replay: the observations of a journal, fed to a fresh core, must give its decisions again, byte for byte."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +9,7 @@ from agent.codec import canonical, from_json
 from agent.core import Core
 from agent.journal.life import Beginning
 from agent.journal.record import Entry, Kind
+from agent.journal.warm_start import Lately
 from agent.loop import Line, lines_of
 from agent.settings import Settings
 from policies.observation import Observation
@@ -37,7 +38,7 @@ class _Tick:
 def replay(entries: Iterable[Entry]) -> Replay:
     """Run the journal's observations through cores built from its own settings and compare.
 
-    Raises ValueError where the journal does not begin with the start of an agent.
+    Raises ValueError where the journal does not begin with the start of an agent, or lacks what a later start went on from.
     """
     core: Core | None = None
     ticks = 0
@@ -67,13 +68,15 @@ def replay(entries: Iterable[Entry]) -> Replay:
 def _grouped(entries: Iterable[Entry]) -> Iterator[Core | _Tick]:
     """A fresh core for each start, and each observation with all that was decided on it."""
     tick: _Tick | None = None
+    lately = Lately()
     for entry in entries:
         if entry.kind in {Kind.STARTED, Kind.OBSERVED} and tick is not None:
             yield tick
             tick = None
         if entry.kind == Kind.STARTED:
-            yield _core(entry.payload)
+            yield begun_again(entry.payload, lately)
         elif entry.kind == Kind.OBSERVED:
+            lately.take(entry)
             tick = _Tick(entry)
         elif tick is not None and entry.kind in DECIDED_KINDS:
             tick.decided.append(_bytes(entry.kind, entry.payload))
@@ -83,9 +86,11 @@ def _grouped(entries: Iterable[Entry]) -> Iterator[Core | _Tick]:
         yield tick
 
 
-def _core(payload: Any) -> Core:
+def begun_again(payload: Mapping[str, Any], lately: Lately, changed: Mapping[str, Any] | None = None) -> Core:
+    """The core of a life that began with `payload`, after what `lately` holds; `changed` are settings that it shall have instead."""
     beginning = from_json(Beginning, {name: value for name, value in payload.items() if name != "settings"})
-    return build_core(Settings.model_validate(payload["settings"]), beginning)
+    settings = Settings.model_validate(payload["settings"]).model_copy(update=dict(changed or {}))
+    return build_core(settings, beginning, lately.seen_again(beginning.seen_again_from))
 
 
 def _bytes(kind: str, payload: Line | Any) -> bytes:

@@ -66,10 +66,12 @@ class SqlJournal:
             if rows:
                 connection.execute(sa.insert(entries), rows)
 
-    def entries(self, *, since_seq: int = 0, kinds: Sequence[Kind] | None = None) -> Iterator[Entry]:
-        """Entries after `since_seq`, in order, of the given kinds or all; read in pages, so any number of them."""
+    def entries(
+        self, *, since_seq: int = 0, since_s: float | None = None, kinds: Sequence[Kind] | None = None
+    ) -> Iterator[Entry]:
+        """Entries after `since_seq` and not before `since_s`, in order, of the given kinds or all; read in pages, so any number of them."""
         while True:
-            page = self._page(since_seq, kinds)
+            page = self._page(since_seq, since_s, kinds)
             yield from page
             if len(page) < PAGE_ROWS:
                 return
@@ -94,8 +96,10 @@ class SqlJournal:
         self._fold.follow(self.entries(since_seq=self._fold.seq, kinds=KINDS))
         return self._fold.controls(at_s)
 
-    def _page(self, since_seq: int, kinds: Sequence[Kind] | None) -> list[Entry]:
+    def _page(self, since_seq: int, since_s: float | None, kinds: Sequence[Kind] | None) -> list[Entry]:
         query = sa.select(entries).where(entries.c.seq > since_seq).order_by(entries.c.seq).limit(PAGE_ROWS)
+        if since_s is not None:
+            query = query.where(entries.c.at_s >= since_s)
         if kinds is not None:
             query = query.where(entries.c.kind.in_([kind.value for kind in kinds]))
         with self._faults(), self._reading() as connection:

@@ -175,7 +175,7 @@ class Client:
         return None
 
     async def _tell(self, http: httpx.AsyncClient) -> None:
-        """Post the labels of flights that have landed by now, in the stream's time."""
+        """Post the labels that are known by now, in the stream's time."""
         now_s = self._at_s[min(self._row, len(self._at_s) - 1)]
         upto = int(np.searchsorted(self._label_at_s, now_s, side="right"))
         batch, self._labelled = self._labels[self._labelled : upto], upto

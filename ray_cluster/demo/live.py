@@ -21,6 +21,7 @@ class Timeline:
     """The newest figures, and what happened. `events` are (POSIX seconds, who, what)."""
 
     console: Console
+    stream: str
     rows: int
     began_s: float = field(default_factory=time.time)
     events: list[tuple[float, str, str]] = field(default_factory=list)
@@ -60,7 +61,7 @@ class Timeline:
         when = datetime.fromtimestamp(line["stream_at_s"], tz=UTC).strftime("%d %B %Y") if line else "..."
         table = Table.grid(expand=True)
         table.add_row(f"[bold]{when}[/]", f"{_figures(line) if line else ''}", f"replicas {replicas}")
-        return Panel(Group(table, ProgressBar(total=self.rows, completed=done)), title="a year of flights")
+        return Panel(Group(table, ProgressBar(total=self.rows, completed=done)), title=f"the stream {self.stream}")
 
     def _body(self, events: Sequence[tuple[float, str, str]]) -> Table:
         table = Table("s", "who", "what", expand=True)

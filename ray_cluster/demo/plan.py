@@ -8,7 +8,7 @@ import pandas as pd
 
 from agent.settings import Settings
 
-MODEL = "flights"
+MODEL = "demo"
 REPLICAS_MIN = 2
 MONITORS = [
     {"kind": "error_drift", "use": "adwin", "signal": "loss", "parameters": {"delta": 1e-6}},

@@ -110,7 +110,7 @@ def _watch(
     retrainings: dict[str, dict[str, Any]] = {}
     journal = SqlJournal(f"sqlite:///{folder}/journal.db")
     seq, told, replicas, began = 0, 0, "-", time.monotonic()
-    with Timeline(console, played.rows_played) as timeline:
+    with Timeline(console, played.stream, played.rows_played) as timeline:
         while player.playing:
             for entry in journal.entries(since_seq=seq):
                 seq = entry.seq

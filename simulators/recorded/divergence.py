@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from agent.assembly import build_core
 from agent.codec import from_json, to_json
 from agent.core import Core
-from agent.journal.life import Beginning
 from agent.journal.record import Entry, Kind
-from agent.settings import AutonomySettings, PolicySettings, Settings
+from agent.journal.replay import begun_again
+from agent.journal.warm_start import Lately
+from agent.settings import AutonomySettings, PolicySettings
 from policies.observation import Observation
 
 Plain = Mapping[str, Any]
@@ -74,6 +74,7 @@ class _Compared:
     firsts: dict[str, Difference] = field(default_factory=dict)
     recorded: Counter[str] = field(default_factory=Counter)
     other: Counter[str] = field(default_factory=Counter)
+    _lately: Lately = field(default_factory=Lately)
     _seq: int = 0
     _at_s: float = 0.0
     _open: bool = False
@@ -84,9 +85,10 @@ class _Compared:
         match entry.kind:
             case Kind.STARTED:
                 self._close()
-                self.core = _core(entry.payload, self.changed)
+                self.core = begun_again(entry.payload, self._lately, self.changed)
             case Kind.OBSERVED if self.core is not None:
                 self._close()
+                self._lately.take(entry)
                 self._open, self._seq, self._at_s = True, entry.seq, entry.at_s
                 orders = self.core.step(from_json(Observation, entry.payload)).orders
                 self._theirs = {_target(plain["action"]): plain for plain in map(to_json, orders)}
@@ -131,12 +133,6 @@ class _Compared:
             recorded=dict(self.recorded),
             other=dict(self.other),
         )
-
-
-def _core(payload: Plain, changed: Plain) -> Core:
-    beginning = from_json(Beginning, {name: value for name, value in payload.items() if name != "settings"})
-    settings = Settings.model_validate(payload["settings"])
-    return build_core(settings.model_copy(update=dict(changed)), beginning)
 
 
 def _target(action: Plain) -> str:

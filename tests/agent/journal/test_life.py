@@ -22,6 +22,7 @@ SETTINGS = Settings.model_validate(
         "autonomy": {"default": "act"},
         "budget": {"retrainings_per_day": 1},
         "guards": {"cool_down_s": {"scale": 600}},
+        "journal": {"warm_start_s": 0},
         "models": {"m": {"training": {"recipes": ["logistic"]}}},
         "policies": [
             {"use": "target_utilization", "target": 0.5, "up_window_s": 0},

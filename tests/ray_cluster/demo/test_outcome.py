@@ -19,6 +19,7 @@ from ray_cluster.demo.outcome import (
     rollouts,
     scaling,
 )
+from ray_cluster.demo.plan import MODEL
 from ray_cluster.demo.summary import tell
 
 GOOD = {
@@ -61,7 +62,7 @@ def seen(*replicas: tuple[str, str], wanted: int = 2, symptoms: tuple = ()) -> d
     rows = [{"id": name, "state": state} for name, state in replicas]
     return {
         "deployments": {CHAMPION: {"replicas": rows, "replicas_wanted": wanted}},
-        "models": {"flights": {"report": {"symptoms": list(symptoms)}}},
+        "models": {MODEL: {"report": {"symptoms": list(symptoms)}}},
     }
 
 
