@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from agent.order import Autonomy
 
+WARM_START_MAX_S = 86_400.0
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
@@ -99,7 +100,7 @@ class GuardSettings(Strict):
 class JournalSettings(Strict):
     url: str = "sqlite:///homeostat.db"
     """SQLAlchemy URL. A password is taken from the environment variable HOMEOSTAT_JOURNAL_PASSWORD, never written here."""
-    warm_start_s: Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)] = 600.0
+    warm_start_s: Annotated[float, Field(ge=0, le=WARM_START_MAX_S, allow_inf_nan=False)] = 600.0
     """A new life of the agent first shows its policies what was seen in the last so many seconds, unheard, so that a restart makes none
     of them forget. It takes about as long as it took to decide on all that."""
 

@@ -14,7 +14,7 @@ from policies.observation import Comparison, Model, Observation, Rollout, Versio
 from policies.parameters import inside_unit, not_negative, positive
 from policies.rollout.gates import Gate, Verdict, error_gate, knowledge_gate, latency_gate, loss_gate, tail_gate
 from policies.rollout.room import Room, slot
-from policies.rollout.watch import does_not_run, regression
+from policies.rollout.watch import Normal, does_not_run, regression
 
 Because = tuple[Evidence, ...]
 
@@ -61,6 +61,8 @@ class Staged:
     stage_min_s: float = 60.0
     stage_timeout_s: float = 3600.0
     watch_s: float = 3600.0
+    normal_s: float = 86400.0
+    """What the champion lost over any full window within so long before a promotion is no regression afterwards."""
     crashing_s: float = 60.0
     """So long most of a new champion's replicas must have failed to run."""
     stale_after_s: float = 300.0
@@ -75,8 +77,9 @@ class Staged:
 
     It is the challenger's own when it was chosen, or the champion's where that was worse: a champion that lost much because the world had
     changed is no remedy for a new one that drifts a little. What few rows showed may have been luck, so bounds of both count; and a stage
-    is short beside the moods of the world, so what the champion lost over its last full window counts, too.
+    is short beside the moods of the world, so the worst full window that the champion had within `normal_s` counts, too.
     """
+    _normal: dict[str, Normal] = field(default_factory=dict, init=False, repr=False)
     _down_since_s: dict[str, float] = field(default_factory=dict, init=False, repr=False)
     """Model -> since when its champion's replicas do not run."""
     _asked: dict[str, str] = field(default_factory=dict, init=False, repr=False)
@@ -87,6 +90,7 @@ class Staged:
         positive(stale_after_s=self.stale_after_s)
         not_negative(margin=self.margin, error_margin=self.error_margin, latency_floor_s=self.latency_floor_s)
         not_negative(stage_min_s=self.stage_min_s, watch_s=self.watch_s, crashing_s=self.crashing_s)
+        not_negative(normal_s=self.normal_s)
         inside_unit(alpha=self.alpha)
         if any(not 0 < step < 1 for step in self.steps) or list(self.steps) != sorted(set(self.steps)):
             raise ValueError(f"steps must rise, each above 0 and below 1, got {list(self.steps)}")
@@ -98,6 +102,7 @@ class Staged:
         for model in (seen.models[name] for name in sorted(seen.models)):
             if model.managed:
                 self._forget(model)
+                self._normal.setdefault(model.name, Normal()).see(model)
                 self._look_whether_it_runs(model, seen)
                 wish = self._by_hand(model, seen) or self._by_evidence(model, Room.of(model.name, seen), seen.at_s)
                 proposals += [wish] if wish is not None else []
@@ -203,16 +208,12 @@ class Staged:
                 return self._step(model, rollout, step, room, because)
         self._chosen[model.name] = (rollout.version, because)
         if rollout.comparison is not None and rollout.comparison.challenger.loss.n:
-            losses = (*_bounds(rollout.comparison, self.alpha), *self._last_window(model, at_s))
-            self._loss_then[model.name, rollout.version] = max(losses)
+            losses = (
+                *_bounds(rollout.comparison, self.alpha),
+                self._normal[model.name].worst_since(at_s - self.normal_s),
+            )
+            self._loss_then[model.name, rollout.version] = max(loss for loss in losses if loss is not None)
         return self._promote(model, rollout.version, because)
-
-    def _last_window(self, model: Model, at_s: float) -> list[float]:
-        """What the champion lost over its last full window; nothing where that is not known, or is old."""
-        champion, report = model.champion, model.report
-        if champion is None or report is None or report.version != champion.number or report.loss is None:
-            return []
-        return [report.loss] if at_s - report.measured_at_s <= self.stale_after_s else []
 
     def _step(self, model: Model, rollout: Rollout, share: float, room: Room, because: Because) -> Proposal:
         needed, there = room.needed(share), room.challengers

@@ -1,5 +1,8 @@
 """Watch on a new champion: did it get worse since it was promoted? What to do about it is the policy's part."""
 
+from collections import deque
+from dataclasses import dataclass, field
+
 from policies.action import Evidence
 from policies.observation import Deployment, DeploymentStatus, Model, Report, Symptom
 
@@ -37,6 +40,34 @@ def regression(
         ),
         Evidence(name="loss", value=report.loss, threshold=before, n=report.window_rows, note="now, against before"),
     )
+
+
+@dataclass(slots=True)
+class Normal:
+    """What a model's champion has lost over full windows: that much is no regression of the next one, for the world has its moods."""
+
+    version: str | None = None
+    _losses: deque[tuple[float, float]] = field(default_factory=deque)
+    """(measured_at_s, loss) of the champion's windows, without those that a later one was as bad as: the first is the worst."""
+
+    def see(self, model: Model) -> None:
+        """Take in the newest report, where it is on the champion."""
+        champion, report = model.champion, model.report
+        if champion is None:
+            return
+        if champion.number != self.version:
+            self.version, self._losses = champion.number, deque()
+        if report is None or report.version != champion.number or report.loss is None:
+            return
+        while self._losses and self._losses[-1][1] <= report.loss:
+            self._losses.pop()
+        self._losses.append((report.measured_at_s, report.loss))
+
+    def worst_since(self, since_s: float) -> float | None:
+        """The highest loss that was measured at `since_s` or later; None where there is none."""
+        while self._losses and self._losses[0][0] < since_s:
+            self._losses.popleft()
+        return self._losses[0][1] if self._losses else None
 
 
 def does_not_run(deployment: Deployment | None) -> bool:

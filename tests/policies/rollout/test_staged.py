@@ -251,21 +251,34 @@ def test_a_loss_that_few_rows_promised_is_not_held_against_a_new_champion():
     assert say(policy, promoted(DRIFT, loss=0.14), 1100.0) == [BACK]
 
 
-def test_what_the_old_champion_lost_over_its_last_window_is_no_regression():
-    """In a calm stage both lost 0.1, yet the old champion had lost 0.2 over its window: only above that is going back worth while."""
+def seen_by(policy: Staged, **losses: float) -> None:
+    """A day's reports on version 1: `at_50=0.2` is a window's loss of 0.2 at 50 s."""
+    for name, loss in losses.items():
+        at_s = float(name.removeprefix("at_"))
+        say(policy, model(report=report(at_s, version="1", loss=loss)), at_s)
+
+
+@pytest.mark.parametrize(
+    ("normal_s", "worst"), [(1000.0, 0.4), (75.0, 0.3), (45.0, 0.2), (5.0, None)], ids=["all", "later", "last", "none"]
+)
+def test_what_the_old_champion_lost_over_a_window_is_no_regression(normal_s: float, worst: float | None) -> None:
+    """In a calm stage both lost 0.1; the worst window of the old champion within `normal_s` is what a new one must exceed to go."""
+    before = {"at_10": 0.4, "at_30": 0.3, "at_40": 0.1, "at_60": 0.2, "at_80": 0.15}
+    for above, expected in ((-0.01, []), (0.01, [BACK])):
+        policy = Staged(steps=(), normal_s=normal_s)
+        seen_by(policy, **before)
+        assert say(policy, running()) == [Promote(model="m", version="2", digest="sha-2")]
+        assert say(policy, promoted(DRIFT, loss=(worst or 0.12) + above), 1100.0) == (expected if worst else [BACK])
+
+
+def test_what_another_version_lost_is_not_normal() -> None:
+    """Version 0 lost 0.4 as the champion, version 1 never more than 0.2."""
     policy = Staged(steps=())
-    beside = replace(running(), report=report(1000.0, version="1", loss=0.2))
-    assert say(policy, beside) == [Promote(model="m", version="2", digest="sha-2")]
+    say(policy, model(champion=version("0"), report=report(10.0, version="0", loss=0.4)), 10.0)
+    seen_by(policy, at_50=0.2)
+    assert say(policy, running()) == [Promote(model="m", version="2", digest="sha-2")]
     assert say(policy, promoted(DRIFT, loss=0.19), 1100.0) == []
     assert say(policy, promoted(DRIFT, loss=0.21), 1100.0) == [BACK]
-
-
-def test_an_old_report_does_not_soften_the_watch():
-    """The same report, older than `stale_after_s`, says nothing about the loss at promotion: that was 0.1."""
-    policy = Staged(steps=(), stale_after_s=100.0)
-    beside = replace(running(at_s=1000.0), report=report(899.0, version="1", loss=0.2))
-    assert say(policy, beside, 1000.0) == [Promote(model="m", version="2", digest="sha-2")]
-    assert say(policy, promoted(DRIFT, loss=0.19), 1100.0) == [BACK]
 
 
 def test_a_rollback_does_not_swing_back():
