@@ -61,7 +61,8 @@ def main() -> None:
             row[f"{recipe}_newest"] = year.brier(year.fitted(recipe, moment - WINDOW, moment), moment)
             row[f"{recipe}_all"] = year.brier(year.fitted(recipe, 0, moment), moment)
         rows.append(row)
-    table = Table(*(name.replace("_", " ") for name in rows[0]), title=f"Brier loss on the rest of the year; newest {WINDOW:,} rows, or all")
+    heads = (name.replace("_", " ") for name in rows[0])
+    table = Table(*heads, title=f"Brier loss on the rest of the year; newest {WINDOW:,} rows, or all")
     for row in rows:
         table.add_row(*(f"{value:,}" if isinstance(value, int) else f"{value:.4f}" for value in row.values()))
     Console().print(table)
