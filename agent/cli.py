@@ -21,6 +21,7 @@ from agent.journal.controls import said as control
 from agent.journal.export import export
 from agent.journal.record import Entry, Kind, verify
 from agent.journal.replay import replay as replay_entries
+from agent.journal.warm_start import BeginsTooLate
 from agent.logs import configure
 from agent.ports import JournalUnavailable
 from agent.settings import Settings
@@ -151,7 +152,11 @@ def journal_export(target: Path, journal: JournalOption = None) -> None:
 @app.command()
 def replay(journal: Annotated[str, typer.Argument(help="Journal to replay.")], as_json: JsonOption = False) -> None:
     """Feed a journal's observations to a fresh agent and check that it decides the same, byte for byte."""
-    result = replay_entries(journal_at(journal).entries())
+    try:
+        result = replay_entries(journal_at(journal).entries())
+    except BeginsTooLate as error:
+        errors.print(f"{journal} can not be replayed: {error}", style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(2) from error
     if as_json:
         typer.echo(json.dumps({"ticks": result.ticks, "identical": result.identical, "seq": result.seq}))
     elif result.identical:

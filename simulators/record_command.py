@@ -94,6 +94,7 @@ def replay(
     numbers = list(_numbers(seeds))
     policies = _policies(policy)
     recording = _recording(journal, begin, end)
+    from agent.journal.warm_start import BeginsTooLate  # noqa: PLC0415
     from simulators.quiet import silenced  # noqa: PLC0415
     from simulators.recorded.counterfactual import play_both  # noqa: PLC0415
     from simulators.recorded.divergence import divergence  # noqa: PLC0415
@@ -101,7 +102,10 @@ def replay(
 
     found = _recorded(journal, recording, "recorded.csv.gz", None)
     with silenced():
-        apart = divergence(_entries(journal), policies, act=act, until_s=recording.end_s)
+        try:
+            apart = divergence(_entries(journal), policies, act=act, until_s=recording.end_s)
+        except BeginsTooLate as error:
+            _refuse(f"{_shown(journal)}: {error}")
         both = play_both(found, policies, numbers, act=act)
     told_counterfactual(found, apart, both, policy, as_json=as_json)
     raise typer.Exit(1 if both.own.broken or both.other.broken else 0)

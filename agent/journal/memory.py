@@ -67,10 +67,13 @@ class MemoryJournal:
         """Entries that were kept, after `since_seq` and not before `since_s`, in order."""
         self._available()
         first = next((n for n in range(len(self.kept), 0, -1) if self.kept[n - 1].seq <= since_seq), 0)
-        lately = (entry for entry in self._lately if entry.seq > since_seq)
+        found: Iterable[Entry] = self.kept[first:]
+        if self._lately and (kinds is None or Kind.OBSERVED in kinds):
+            lately = (entry for entry in self._lately if entry.seq > since_seq)
+            found = heapq.merge(found, lately, key=lambda entry: entry.seq)
         return (
             entry
-            for entry in heapq.merge(self.kept[first:], lately, key=lambda entry: entry.seq)
+            for entry in found
             if (kinds is None or entry.kind in kinds) and (since_s is None or entry.at_s >= since_s)
         )
 

@@ -9,7 +9,7 @@ from agent.codec import canonical, from_json
 from agent.core import Core
 from agent.journal.life import Beginning
 from agent.journal.record import Entry, Kind
-from agent.journal.warm_start import Lately
+from agent.journal.warm_start import BeginsTooLate, Lately
 from agent.loop import Line, lines_of
 from agent.settings import Settings
 from policies.observation import Observation
@@ -38,7 +38,7 @@ class _Tick:
 def replay(entries: Iterable[Entry]) -> Replay:
     """Run the journal's observations through cores built from its own settings and compare.
 
-    Raises ValueError where the journal does not begin with the start of an agent, or lacks what a later start went on from.
+    Raises BeginsTooLate where the journal does not begin with the start of an agent, or lacks what a later start went on from.
     """
     core: Core | None = None
     ticks = 0
@@ -47,7 +47,7 @@ def replay(entries: Iterable[Entry]) -> Replay:
             core = item
             continue
         if core is None:
-            raise ValueError(f"entry {item.observed.seq} is an observation before any agent has started")
+            raise BeginsTooLate(f"entry {item.observed.seq} is an observation before any agent has started")
         ticks += 1
         seen = from_json(Observation, item.observed.payload)
         lines = lines_of(core.step(seen), seen)

@@ -20,6 +20,10 @@ from policies.observation import Observation
 log = structlog.get_logger()
 
 
+class BeginsTooLate(ValueError):
+    """A journal lacks what its lives began with; says what."""
+
+
 class Readable(Protocol):
     def entries(
         self, *, since_seq: int = 0, since_s: float | None = None, kinds: Sequence[Kind] | None = None
@@ -52,12 +56,12 @@ class Lately:
             self._packed.popleft()
 
     def seen_again(self, from_seq: int | None) -> Iterator[Observation]:
-        """As `seen_again` of the journal. Raises ValueError where that begins later than entry `from_seq`."""
+        """As `seen_again` of the journal. Raises BeginsTooLate where that does not reach back to entry `from_seq`."""
         if from_seq is None:
             return
         kept = [(seq, packed) for seq, _, packed in self._packed if seq >= from_seq]
         if not kept or kept[0][0] != from_seq:
-            raise ValueError(
+            raise BeginsTooLate(
                 f"a life of the agent began with the observations from entry {from_seq} on, which this journal lacks; "
                 "it must begin earlier"
             )

@@ -24,8 +24,8 @@ TRAINING_ROWS = 400_000
 """More than any of the streams has: a year's seasons come back, and a model of the newest months has forgotten the others."""
 JUDGED_ROWS = 500
 JUDGED_WITHIN_S = 8.0
-"""A loss is judged on JUDGED_ROWS, or on as many as come within so long at the slowest: a thin stream would not show more before a stage
-times out."""
+"""A loss is judged on JUDGED_ROWS, or on as many as come within so long in a slow ending: a thin stream would not show more before a
+stage times out."""
 ENDING = 0.25
 """The part of the rows that may come slower."""
 HASTE = 2.0

@@ -53,7 +53,10 @@ def divergence(
     act: bool = False,
     until_s: float | None = None,
 ) -> Divergence:
-    """Feed the observations of a journal to cores with `policies`, begun whenever the agent began; with `act` they may act."""
+    """Feed the observations of a journal to cores with `policies`, begun whenever the agent began; with `act` they may act.
+
+    Raises BeginsTooLate where the journal lacks what one of its lives began with.
+    """
     changed: dict[str, Any] = {"policies": tuple(policies)}
     if act:
         changed["autonomy"] = FREE
@@ -86,16 +89,20 @@ class _Compared:
             case Kind.STARTED:
                 self._close()
                 self.core = begun_again(entry.payload, self._lately, self.changed)
-            case Kind.OBSERVED if self.core is not None:
-                self._close()
+            case Kind.OBSERVED:
                 self._lately.take(entry)
-                self._open, self._seq, self._at_s = True, entry.seq, entry.at_s
-                orders = self.core.step(from_json(Observation, entry.payload)).orders
-                self._theirs = {_target(plain["action"]): plain for plain in map(to_json, orders)}
+                if self.core is not None:
+                    self._decide(entry, self.core)
             case Kind.INTENT:
                 self._ours[_target(entry.payload["action"])] = entry.payload
             case Kind.REFUSED if self.core is not None:
                 self._refuse(entry.payload)
+
+    def _decide(self, observed: Entry, core: Core) -> None:
+        self._close()
+        self._open, self._seq, self._at_s = True, observed.seq, observed.at_s
+        orders = core.step(from_json(Observation, observed.payload)).orders
+        self._theirs = {_target(plain["action"]): plain for plain in map(to_json, orders)}
 
     def _refuse(self, refusal: Plain) -> None:
         """What the world refused it would have refused the other policies as well."""

@@ -118,6 +118,15 @@ def test_an_unbroken_journal_verifies_and_replays(journal: SqlJournal) -> None:
     assert json.loads(said("replay", "homeostat.db", "--json").stdout)["identical"] is True
 
 
+def test_a_journal_without_its_beginning_is_bad_input(journal: SqlJournal, folder: Path) -> None:
+    """Exit 2, and what it lacks."""
+    with sqlite3.connect(folder / "homeostat.db") as database:
+        database.execute("delete from entries where seq = 1")
+    result = said("replay", "homeostat.db")
+    expected = "homeostat.db can not be replayed: entry 2 is an observation before any agent has started\n"
+    assert (result.exit_code, result.stderr) == (2, expected)
+
+
 def test_a_journal_that_was_tampered_with_is_found_out(journal: SqlJournal, folder: Path) -> None:
     """Exit 1, and which entry."""
     with sqlite3.connect(folder / "homeostat.db") as database:

@@ -42,14 +42,28 @@ class Life:
     entries: list[Entry]
 
 
+def lived(text: str, folder: Path) -> tuple[Result, list[Entry]]:
+    """A run of the scenario `text`, and all that its agents wrote down."""
+    entries: list[Entry] = []
+    scenario = parse_scenario(text, "life", folder)
+    with silenced():
+        result = Simulation(scenario, scenario.settings.seed, tell=entries.append).run()
+    return result, entries
+
+
 @pytest.fixture(scope="session")
 def life(tmp_path_factory: pytest.TempPathFactory) -> Life:
     folder = tmp_path_factory.mktemp("life")
-    file, entries = folder / "homeostat.db", list[Entry]()
-    scenario = parse_scenario(SCENARIO, "life", folder)
-    with silenced():
-        result = Simulation(scenario, scenario.settings.seed, tell=entries.append).run()
+    file = folder / "homeostat.db"
+    result, entries = lived(SCENARIO, folder)
     kept = SqlJournal(f"sqlite:///{file}")
     kept.append([(each.kind, each.at_s, each.payload) for each in entries])
     kept.close()
     return Life(result=result, journal=file, entries=entries)
+
+
+@pytest.fixture(scope="session")
+def two_lives(tmp_path_factory: pytest.TempPathFactory) -> list[Entry]:
+    """The same half hour with an agent that dies in the rise of the crowd and is back after a minute."""
+    killed = SCENARIO.replace("faults: [", "faults: [{at_s: 625, kind: agent_killed, for_s: 60}, ")
+    return lived(killed, tmp_path_factory.mktemp("two_lives"))[1]

@@ -10,6 +10,7 @@ from agent.journal.memory import MemoryJournal
 from agent.journal.record import Kind
 from agent.journal.replay import replay
 from agent.journal.store import SqlJournal
+from agent.journal.warm_start import BeginsTooLate
 from agent.loop import Agent, said
 from agent.settings import Settings
 from agent.testing import RecordingNotifier
@@ -101,7 +102,7 @@ def test_a_journal_that_begins_too_late_is_told_so() -> None:
     journal = MemoryJournal()
     told(life(journal, 0.0, settings()), *FIRST)
     first = begin(journal, settings(), 403.0).seen_again_from
-    with pytest.raises(ValueError, match=f"observations from entry {first} on"):
+    with pytest.raises(BeginsTooLate, match=f"observations from entry {first} on"):
         replay(journal.kept[-1:])
 
 

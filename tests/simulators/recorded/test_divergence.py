@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 from agent.journal.record import Entry, Kind
+from agent.journal.replay import replay
+from agent.journal.warm_start import BeginsTooLate
 from agent.settings import PolicySettings, Settings
 from simulators.recorded.divergence import Difference, divergence
 
@@ -20,6 +22,24 @@ def test_the_same_policies_part_nowhere(life: Any) -> None:
     assert (found.firsts, found.alike) == ((), found.ticks)
     assert found.recorded == found.other
     assert found.ticks == sum(each.kind == Kind.OBSERVED for each in life.entries)
+
+
+def test_the_same_policies_part_nowhere_after_a_restart_either(two_lives: list[Entry]) -> None:
+    """The second life begins with what the first one saw last, in a replay as in this comparison."""
+    found = divergence(two_lives, recorded_policies(two_lives))
+    assert sum(each.kind == Kind.STARTED for each in two_lives) == 2
+    assert (found.firsts, found.alike) == ((), found.ticks)
+    assert replay(two_lives).identical
+
+
+def test_a_journal_may_begin_between_two_starts(two_lives: list[Entry]) -> None:
+    """The ticks before its first start are not compared, and are remembered; one that lacks what its first life began with is refused."""
+    second = max(n for n, each in enumerate(two_lives) if each.kind == Kind.STARTED)
+    found = divergence(two_lives[1:], recorded_policies(two_lives))
+    assert found.ticks == sum(each.kind == Kind.OBSERVED for each in two_lives[second:])
+    assert (found.firsts, found.alike) == ((), found.ticks)
+    with pytest.raises(BeginsTooLate):
+        divergence(two_lives[second:], recorded_policies(two_lives))
 
 
 def test_who_wants_nothing_parts_at_the_first_order(life: Any) -> None:
