@@ -11,14 +11,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from agent.monitoring.losses import LOSSES
 from agent.recipes import registry
 from agent.recipes.recipe import Fitted
+from agent.recipes.scoring import fit, score
 from ray_cluster.demo.plan import features
 from ray_cluster.demo.story import FIRST_PARAMETERS, FIRST_RECIPE
 from ray_cluster.flights import flights
@@ -39,14 +38,12 @@ class Year:
 
     def fitted(self, recipe: str, since: int, until: int) -> Fitted:
         """A model of the rows from `since` up to `until`."""
-        return registry.build(recipe).fit(
-            self._rows.iloc[since:until], self._labels.iloc[since:until], RECIPES[recipe], seed=0
-        )
+        rows, labels = self._rows.iloc[since:until], self._labels.iloc[since:until]
+        return fit(registry.build(recipe), rows, labels, RECIPES[recipe], seed=0)
 
     def brier(self, model: Fitted, since: int) -> float:
         """Mean loss on all rows from `since` on."""
-        answers = model.predict(self._rows.iloc[since:].to_dict(orient="records"))
-        return float(pd.Series(map(LOSSES["brier"], answers, self._labels.iloc[since:])).mean())
+        return score(model, self._rows.iloc[since:], self._labels.iloc[since:], "brier")
 
 
 def main() -> None:

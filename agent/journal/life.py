@@ -1,13 +1,13 @@
 """Where an agent's new life begins: a new epoch, the orders that the last one left open, and what still counts of those before."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from agent.codec import from_json, to_json
 from agent.guards import DAY_S, MINUTE_S
 from agent.journal.record import Entry, Kind
-from agent.journal.warm_start import first_seen_again
+from agent.journal.warm_start import Readable, first_seen_again
 from agent.order import Order
 from agent.ports import Journal
 from agent.settings import Settings
@@ -29,14 +29,10 @@ class Beginning:
     """The policies are shown the observations from this entry of the journal on, before anything else."""
 
 
-class Lived(Journal, Protocol):
+class Lived(Journal, Readable, Protocol):
     """A journal that knows epochs and can be read: all that a life of the agent needs."""
 
     def begin(self, at_s: float, *, above: int = 0) -> int: ...
-
-    def entries(
-        self, *, since_seq: int = 0, since_s: float | None = None, kinds: Sequence[Kind] | None = None
-    ) -> Iterator[Entry]: ...
 
 
 def begin(journal: Lived, settings: Settings, at_s: float, *, above: int = 0) -> Beginning:

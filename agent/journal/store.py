@@ -72,7 +72,7 @@ class SqlJournal:
         """Entries after `since_seq` and not before `since_s`, in order, of the given kinds or all; read in pages, so any number of them."""
         while True:
             page = self._page(since_seq, since_s, kinds)
-            yield from page
+            yield from map(_entry, page)  # unpacked one by one: who looks for the first of many needs no other
             if len(page) < PAGE_ROWS:
                 return
             since_seq = page[-1].seq
@@ -96,14 +96,14 @@ class SqlJournal:
         self._fold.follow(self.entries(since_seq=self._fold.seq, kinds=KINDS))
         return self._fold.controls(at_s)
 
-    def _page(self, since_seq: int, since_s: float | None, kinds: Sequence[Kind] | None) -> list[Entry]:
+    def _page(self, since_seq: int, since_s: float | None, kinds: Sequence[Kind] | None) -> Sequence[sa.Row[Any]]:
         query = sa.select(entries).where(entries.c.seq > since_seq).order_by(entries.c.seq).limit(PAGE_ROWS)
         if since_s is not None:
             query = query.where(entries.c.at_s >= since_s)
         if kinds is not None:
             query = query.where(entries.c.kind.in_([kind.value for kind in kinds]))
         with self._faults(), self._reading() as connection:
-            return [_entry(row) for row in connection.execute(query)]
+            return connection.execute(query).all()
 
     def _fence(self, connection: sa.Connection) -> None:
         if self._epoch is None:

@@ -119,12 +119,12 @@ def test_what_people_were_told_is_not_told_again() -> None:
     """The same alert within the hour, from the life before."""
     journal, alerts = MemoryJournal(), []
     for at_s, moments in ((0.0, (255, 260)), (263.0, (265, 270))):
-        alerts.append([each["alerts"] for each in told(life(journal, at_s, quiet()), *moments)])
+        alerts.append([each["alerts"] for each in told(life(journal, at_s, raising()), *moments)])
     assert [len(first) for first in alerts[0]] == [1, 0]
     assert alerts[1] == [[], []]
 
 
-def quiet() -> Settings:
+def raising() -> Settings:
     """A policy that raises at every tick, which is an alert."""
     return Settings.model_validate({"policies": [{"use": "tests.agent.journal.test_warm_start:Raises"}]})
 
