@@ -11,7 +11,6 @@ import optuna
 import pytest
 import ray
 from ray.util import placement_group_table
-from ray.util.state import list_actors
 
 from agent.monitoring.rows import Labelled, Served
 from agent.order import Order
@@ -124,13 +123,10 @@ def test_a_training_whose_process_dies_is_resumed_from_its_study(cluster, tmp_pa
     settings = prepared(tmp_path, ["hist_gradient_boosting"], trials=16)
     model, trainer = model_of(settings), TuneTrainer(settings)
 
-    def runner() -> int | None:
-        alive = (row for row in list_actors() if row.name == names.training_actor(model) and row.state == "ALIVE")
-        return next((row.pid for row in alive), None)
-
     trainer.start(order(settings, Retrain(model=model)))
-    # Asked for before the first trials are done: the answer takes as long as several of them.
-    pid = wait_until(runner, every_s=0.1)
+    # The runner itself is asked: a list of all actors can take longer than all trials, and then it is gone.
+    runner = ray.get_actor(names.training_actor(model), names.NAMESPACE)
+    pid = ray.get(runner.__ray_call__.remote(lambda _: os.getpid()))
     wait_until(lambda: trainer.job(model).trials_done >= 2, every_s=0.02)
     before = trainer.job(model).trials_done
     os.kill(pid, signal.SIGKILL)
