@@ -10,6 +10,10 @@ confidence sequence covers the truth at all n together with probability 1 - alph
   logarithm", 1970; Howard, Ramdas, McAuliffe and Sekhon, "Time-uniform, nonparametric, nonasymptotic confidence
   sequences", 2021). It is exact at every n, also where no error was seen yet.
 
+- What was not seen yet: a sample variance knows nothing of what is rarer than one in n. Where the caller says how large such a value
+  may be, the variance is widened by it, at the rate that n samples without one do not exclude; a sample that does not vary at all, and
+  of which nobody says that, has no interval.
+
 Pure functions of counts and moments; nothing here decides.
 """
 
@@ -55,12 +59,37 @@ def radius(n: float, deviation: float, alpha: float, tightest_at: float = TIGHTE
     return deviation * math.sqrt(2 * (spread + 1) / (n * spread) * math.log(math.sqrt(spread + 1) / alpha))
 
 
-def mean_interval(sample: Moments, alpha: float, burn_in: int = BURN_IN) -> Interval:
-    """Where the mean of `sample` lies; unbounded before `burn_in` samples."""
-    if sample.n < max(2, burn_in):
+def unseen_rate(n: int, alpha: float) -> float:
+    """The most often that something may happen that did not happen in `n` trials, at every n together; 1 before the first."""
+    return rate_interval(0, n, alpha).high
+
+
+def samples_to_see(rate: float, alpha: float) -> int:
+    """So many samples lack an event of this rate with probability `alpha` at most: (1 - rate)^n <= alpha."""
+    return math.ceil(math.log(alpha) / math.log1p(-rate))
+
+
+def root_mean_square(sample: Moments) -> float:
+    """How large the values of `sample` are, whatever their sign; 0 for none."""
+    return math.hypot(sample.mean, math.sqrt(sample.variance))
+
+
+def mean_interval(sample: Moments, alpha: float, burn_in: int = BURN_IN, *, unseen: float = 0.0) -> Interval:
+    """Where the mean of `sample` lies; unbounded before `burn_in` samples, and where nothing is known of how it varies.
+
+    `unseen` is how far from the mean a value may lie that was not seen yet, in the unit of the sample. 300 equal samples and `unseen`
+    1.0 at alpha 5 % give a radius of 0.030: what one row of 35 does may not have shown itself.
+    """
+    variance = _with_unseen(sample, alpha, unseen)
+    if sample.n < max(2, burn_in) or variance == 0.0:
         return Interval()
-    half = radius(sample.n, math.sqrt(sample.variance), alpha)
+    half = radius(sample.n, math.sqrt(variance), alpha)
     return Interval(sample.mean - half, sample.mean + half)
+
+
+def _with_unseen(sample: Moments, alpha: float, unseen: float) -> float:
+    """The variance, were values at a distance of `unseen` as frequent as they may be without having been seen."""
+    return sample.variance + unseen_rate(sample.n, alpha) * unseen**2
 
 
 def difference_interval(
@@ -70,12 +99,16 @@ def difference_interval(
 
     The two are treated as one sequence of n1 + n2 samples whose increments have the variance
     (n1 + n2) * (s1^2 / n1 + factor^2 s2^2 / n2), as in the paper's section on differences between two arms.
-    Unbounded before `burn_in` samples in each.
+    In each, a value that was not seen yet is taken to be as far from the mean as its values are from zero (losses, latencies).
+    Unbounded before `burn_in` samples in each, and where both are nothing but zeros.
     """
     if min(first.n, second.n) < max(2, burn_in):
         return Interval()
     total = first.n + second.n
-    variance = total * (first.variance / first.n + factor**2 * second.variance / second.n)
+    one, two = (_with_unseen(each, alpha, root_mean_square(each)) for each in (first, second))
+    variance = total * (one / first.n + factor**2 * two / second.n)
+    if variance == 0.0:
+        return Interval()
     half = radius(total, math.sqrt(variance), alpha, 2 * TIGHTEST_AT)
     middle = first.mean - factor * second.mean
     return Interval(middle - half, middle + half)

@@ -15,6 +15,9 @@ from policies.sequential import (
     radius,
     rate_difference_interval,
     rate_interval,
+    root_mean_square,
+    samples_to_see,
+    unseen_rate,
 )
 
 LOOKS = tuple(range(100, 6001, 100))
@@ -154,3 +157,40 @@ def test_without_errors_the_bound_falls_as_the_sample_grows():
     highs = [rate_interval(0, n, 0.025).high for n in (100, 300, 1100)]
     assert highs == sorted(highs, reverse=True)
     assert highs[-1] < 0.01
+
+
+def test_a_sample_that_never_varied_has_no_interval_unless_it_is_said_what_it_may_hide():
+    """Without any spread the spread is unknown; with a size the radius is that of values as frequent as nobody can exclude."""
+    still = Moments(n=300, mean=0.1, variance=0.0)
+    assert mean_interval(still, 0.05) == Interval()
+    half = radius(300, math.sqrt(unseen_rate(300, 0.05)) * 2.0, 0.05)
+    assert mean_interval(still, 0.05, unseen=2.0) == Interval(0.1 - half, 0.1 + half)
+
+
+def test_what_was_not_seen_adds_to_the_variance_that_was():
+    """n samples with deviation 0.3 and an unseen value of 1 have the radius of both together."""
+    seen = Moments(n=500, mean=0.0, variance=0.09)
+    half = radius(500, math.sqrt(0.09 + unseen_rate(500, 0.01)), 0.01)
+    assert mean_interval(seen, 0.01, unseen=1.0) == Interval(-half, half)
+
+
+def test_equal_arms_that_never_varied_are_as_uncertain_as_their_values_are_large():
+    """200 latencies of exactly 0.1 s in each arm bound the difference, but not to nothing; of zeros alone nothing is known."""
+    still, nothing = Moments(n=200, mean=0.1, variance=0.0), Moments(n=200, mean=0.0, variance=0.0)
+    band = difference_interval(still, still, 0.05)
+    deviation = math.sqrt(400 * 2 * unseen_rate(200, 0.05) * 0.1**2 / 200)
+    assert band == Interval(-radius(400, deviation, 0.05, 1000), radius(400, deviation, 0.05, 1000))
+    assert difference_interval(nothing, nothing, 0.05) == Interval()
+
+
+@pytest.mark.parametrize(("rate", "alpha"), [(0.005, 1 / 120), (1 / 300, 0.05), (0.5, 0.5)])
+def test_so_many_samples_show_an_event_but_for_alpha(rate, alpha):
+    """The least n with (1 - rate)^n <= alpha."""
+    n = samples_to_see(rate, alpha)
+    assert (1 - rate) ** n <= alpha < (1 - rate) ** (n - 1)
+
+
+def test_how_large_values_are_counts_their_mean_and_their_spread():
+    """3 and 4 on two legs make 5; no sample is no size."""
+    assert root_mean_square(Moments(n=10, mean=-3.0, variance=16.0)) == 5.0
+    assert root_mean_square(Moments()) == 0.0

@@ -1,6 +1,8 @@
+import numpy as np
 import pytest
 
-from policies.observation import Comparison, Moments
+from policies.action import Evidence
+from policies.observation import Arm, Comparison, Moments
 from policies.rollout.gates import Verdict, error_gate, knowledge_gate, latency_gate, loss_gate, tail_gate
 from policies.testing import arm, comparison
 
@@ -27,6 +29,58 @@ def latency(seen: Comparison):
 def test_the_loss_is_judged_on_the_same_rows(rows, worse_by, verdict):
     """Passed below the margin, failed above it, undecided across it and on too few rows."""
     assert loss(comparison(rows=rows, worse_by=worse_by)).verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("pairs", "verdict"),
+    [(200, Verdict.UNDECIDED), (400, Verdict.UNDECIDED), (597, Verdict.UNDECIDED), (598, Verdict.PASSED)],
+)
+def test_rows_that_never_differed_pass_only_where_a_rare_fault_would_have_shown(pairs, verdict):
+    """A version that loses 30 on one row of 300 looks like this half of the time after 200 rows."""
+    gate = loss(comparison(rows=1000, paired_loss=Moments(n=pairs, mean=0.0, variance=0.0)))
+    assert gate.verdict is verdict
+
+
+def test_a_pass_that_comes_too_early_says_how_many_rows_it_takes():
+    """People read why nothing happens although no difference is seen."""
+    gate = loss(comparison(rows=1000, paired_loss=Moments(n=400, mean=0.0, variance=0.0)))
+    note = "undecided: a fault in few rows would not have shown itself yet"
+    assert gate.evidence == Evidence(name="labelled_rows", value=400, threshold=598, n=400, note=note)
+
+
+def test_a_pass_without_any_difference_still_has_a_bound_above_zero():
+    """What was not seen in 2,000 rows may be there, once in hundreds of rows, as large as losses are."""
+    gate = loss(comparison(rows=2000, paired_loss=Moments(n=2000, mean=0.0, variance=0.0)))
+    assert gate.verdict is Verdict.PASSED
+    assert 0.0 < gate.evidence.value < 0.01
+
+
+def test_versions_that_never_lost_anything_can_pass():
+    """Where no loss says how large a difference may be, it is counted in margins."""
+    perfect = arm(2000, loss=0.0)
+    still = Moments(n=2000, mean=0.0, variance=0.0)
+    flawless = Moments(n=2000)
+    seen = comparison(champion=arm(2000, loss=0.0), challenger=perfect, paired_loss=still)
+    assert loss_gate(seen, margin=0.01, min_rows=200, alpha=0.05).verdict is Verdict.PASSED
+    unknown = comparison(champion=Arm(loss=flawless), challenger=Arm(loss=flawless), paired_loss=still)
+    assert loss(unknown).verdict is Verdict.PASSED
+
+
+def test_a_fault_in_one_row_of_three_hundred_is_let_pass_in_fewer_than_one_run_of_twenty():
+    """A version that equals the champion but loses 30 more once in 300 rows, looked at every 100 rows: a thousand runs."""
+    rng = np.random.default_rng(11)
+    alpha, passed = 0.05 / 6, 0
+    for _ in range(1000):
+        more = np.where(rng.random(2000) < 1 / 300, 30.0, 0.0)
+        sums, squares = np.cumsum(more), np.cumsum(more**2)
+        for n in range(200, 2001, 100):
+            mean = float(sums[n - 1] / n)
+            pairs = Moments(n=n, mean=mean, variance=float(squares[n - 1] - n * mean**2) / (n - 1))
+            seen = comparison(rows=n, paired_loss=pairs)
+            if loss_gate(seen, margin=0.01, min_rows=200, alpha=alpha).verdict is Verdict.PASSED:
+                passed += 1
+                break
+    assert passed < 50
 
 
 def test_a_failed_gate_shows_the_lower_bound_and_any_other_the_upper_one():
