@@ -7,14 +7,11 @@ import getpass
 import json
 import os
 import time
-from datetime import UTC, datetime
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from agent.journal.controls import Word
 from agent.journal.controls import said as control
@@ -26,7 +23,10 @@ from agent.logs import configure
 from agent.ports import JournalUnavailable
 from agent.settings import Settings
 from agent.settings_file import SettingsError, load, schema
-from agent.words import action_words, number, reasons
+from agent.tables import evidence_table, plan_table
+from agent.terminal import Terminal, forgiving
+from agent.units import moment
+from agent.words import action_words, order_words
 
 if TYPE_CHECKING:
     from agent.journal.store import SqlJournal
@@ -38,8 +38,8 @@ config_app = typer.Typer(no_args_is_help=True, help="Check a configuration, or p
 journal_app = typer.Typer(no_args_is_help=True, help="Check the record, or write it out.")
 app.add_typer(config_app, name="config")
 app.add_typer(journal_app, name="journal")
-console = Console()
-errors = Console(stderr=True)
+console = Terminal()
+errors = Terminal(stderr=True)
 
 HERE = Path("homeostat.yaml")
 SQLITE = "sqlite:///"
@@ -56,13 +56,14 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a machi
 
 def main() -> None:
     """Entry point of the command."""
+    forgiving()
     configure()
     for entry in entry_points(group="homeostat.commands"):
         entry.load()(app)
     try:
         app()
     except JournalUnavailable as error:
-        errors.print(f"the journal can not be used: {error}", style="red", markup=False)
+        errors.print(f"the journal can not be used: {error}", style="red")
         raise SystemExit(2) from error
 
 
@@ -105,7 +106,7 @@ def loaded(file: Path) -> Settings:
     try:
         return load(file)
     except SettingsError as error:
-        errors.print(str(error), style="red", markup=False, soft_wrap=True)
+        errors.print(str(error), style="red", soft_wrap=True)
         raise typer.Exit(2) from error
 
 
@@ -116,7 +117,7 @@ def config_validate(file: Path) -> None:
     counted = (
         f"{len(settings.deployments)} deployments, {len(settings.models)} models, {len(settings.policies)} policies"
     )
-    console.print(f"{file}: valid ({counted})", markup=False)
+    console.print(f"{file}: valid ({counted})")
 
 
 @config_app.command("schema")
@@ -146,7 +147,7 @@ def journal_verify(journal: JournalOption = None, as_json: JsonOption = False) -
 def journal_export(target: Path, journal: JournalOption = None) -> None:
     """Write every entry to TARGET as JSON lines, which can be verified without a database."""
     count = export(journal_at(journal).entries(), target)
-    console.print(f"{count} entries written to {target}", markup=False)
+    console.print(f"{count} entries written to {target}")
 
 
 @app.command()
@@ -155,7 +156,7 @@ def replay(journal: Annotated[str, typer.Argument(help="Journal to replay.")], a
     try:
         result = replay_entries(journal_at(journal).entries())
     except BeginsTooLate as error:
-        errors.print(f"{journal} can not be replayed: {error}", style="red", markup=False, soft_wrap=True)
+        errors.print(f"{journal} can not be replayed: {error}", style="red", soft_wrap=True)
         raise typer.Exit(2) from error
     if as_json:
         typer.echo(json.dumps({"ticks": result.ticks, "identical": result.identical, "seq": result.seq}))
@@ -164,7 +165,7 @@ def replay(journal: Annotated[str, typer.Argument(help="Journal to replay.")], a
     else:
         errors.print(f"entry {result.seq} was decided differently", style="red")
         for title, lines in (("recorded", result.recorded), ("replayed", result.replayed)):
-            errors.print(f"{title}:", *lines, sep="\n  ", markup=False, soft_wrap=True)
+            errors.print(f"{title}:", *lines, sep="\n  ", soft_wrap=True)
     raise typer.Exit(0 if result.identical else 1)
 
 
@@ -185,24 +186,15 @@ def why(order: Annotated[int, typer.Argument(help="Number of the order.")], jour
 
 def _tell(intent: Entry, after: list[Entry]) -> None:
     payload = intent.payload
-    console.print(f"[bold]Order {payload['number']}[/]: {action_words(payload['action'])}")
-    console.print(
-        f"given {moment(intent.at_s)} by policy {payload['policy']}, entry {intent.seq} of the journal", markup=False
-    )
-    table = Table("because", "value", "threshold", "over", "note")
-    for evidence in payload["because"]:
-        over = f"{evidence['window_s']:g} s" if evidence["window_s"] is not None else ""
-        over += f" n={evidence['n']}" if evidence["n"] is not None else ""
-        table.add_row(
-            evidence["name"], number(evidence["value"]), number(evidence["threshold"]), over.strip(), evidence["note"]
-        )
-    console.print(table)
+    console.print(f"Order {payload['number']}: {order_words(payload)}", style="bold")
+    console.print(f"given {moment(intent.at_s)} UTC by policy {payload['policy']}, entry {intent.seq} of the journal")
+    console.print(evidence_table(payload))
     if payload["inverse"] is not None:
-        console.print(f"undone by: {action_words(payload['inverse'])}", markup=False)
+        console.print(f"undone by: {action_words(payload['inverse'])}")
     for entry in after:
         word = "refused" if entry.kind == Kind.REFUSED else entry.payload["status"]
         detail = entry.payload.get("reason") or entry.payload.get("detail", "")
-        console.print(f"{moment(entry.at_s)}  {word}: {detail}", markup=False)
+        console.print(f"{moment(entry.at_s)}  {word}: {detail}")
     if not after:
         console.print("under way")
 
@@ -218,26 +210,7 @@ def plan(journal: JournalOption = None, as_json: JsonOption = False) -> None:
     if entry is None:
         console.print("nothing was decided yet")
         return
-    table = Table("what", "action", "policy", "why", title=f"as of {moment(entry.at_s)}")
-    for row in payload["awaiting"]:
-        table.add_row(f"waits for `approve {row['number']}`", action_words(row["action"]), row["policy"], reasons(row))
-    for row in payload["suggestions"]:
-        table.add_row(
-            row["autonomy"],
-            action_words(row["proposal"]["action"]),
-            row["proposal"]["policy"],
-            reasons(row["proposal"]),
-        )
-    for row in payload["vetoes"]:
-        table.add_row(
-            f"kept back: {row['rule']}",
-            action_words(row["proposal"]["action"]),
-            row["proposal"]["policy"],
-            row["reason"],
-        )
-    for row in payload["holds"]:
-        table.add_row("holds", row["action"]["subject"], row["policy"], reasons(row))
-    console.print(table)
+    console.print(plan_table(payload, entry.at_s))
 
 
 @app.command()
@@ -277,7 +250,7 @@ def rollback(model: str, reason: str = "", journal: JournalOption = None) -> Non
     managed = sorted(entry.payload["settings"]["models"]) if entry else []
     if model not in managed:
         told = ", ".join(managed) or "none"
-        errors.print(f"the agent manages no model {model!r}; it manages {told}", style="red", markup=False)
+        errors.print(f"the agent manages no model {model!r}; it manages {told}", style="red")
         raise typer.Exit(2)
     _say(journal, "rollback", model=model, reason=reason)
 
@@ -288,7 +261,7 @@ def _waiting(journal: str | None, order: int) -> int:
     waiting = [row["number"] for row in entry.payload["awaiting"]] if entry else []
     if order not in waiting:
         told = ", ".join(map(str, waiting)) or "none does"
-        errors.print(f"order {order} does not wait for approval; those that do: {told}", style="red", markup=False)
+        errors.print(f"order {order} does not wait for approval; those that do: {told}", style="red")
         raise typer.Exit(2)
     return order
 
@@ -298,9 +271,4 @@ def _say(
 ) -> None:
     said = control(word, by=getpass.getuser(), number=number_, model=model, reason=reason)
     journal_at(journal).append([(Kind.CONTROL, time.time(), said)], durable=True)
-    console.print(f"written down: {word} {number_ or model or ''}".rstrip(), markup=False)
-
-
-def moment(at_s: float) -> str:
-    """POSIX seconds as a person reads them, UTC."""
-    return datetime.fromtimestamp(at_s, tz=UTC).strftime("%Y-%m-%d %H:%M:%S")
+    console.print(f"written down: {word} {number_ or model or ''}".rstrip())

@@ -11,7 +11,6 @@ from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from agent.cli import HERE, journal_of, loaded
@@ -19,12 +18,14 @@ from agent.journal.controls import said as control
 from agent.journal.record import Kind
 from agent.ports import JournalUnavailable
 from agent.settings import Settings
+from agent.terminal import Terminal, styled
+from agent.words import order_words
 from ray_cluster import notifier
 
-console = Console()
+console = Terminal()
 KNOCK_TIMEOUT_S = 3.0
 ANSWER_TIMEOUT_S = 60.0
-errors = Console(stderr=True)
+errors = Terminal(stderr=True)
 File = Annotated[Path, typer.Argument(help="The configuration.")]
 Check = tuple[str, bool, str]
 
@@ -48,9 +49,9 @@ def run(file: File = HERE) -> None:
     journal.append([(Kind.CONTROL, time.time(), control("start", by="run"))], durable=True)
     actor = start_agent(settings, dashboard_url(settings), folder)
     if _told(actor) is None:
-        errors.print(f"the agent {settings.name!r} does not come up; see the logs of Ray", style="red", markup=False)
+        errors.print(f"the agent {settings.name!r} does not come up; see the logs of Ray", style="red")
         raise typer.Exit(1)
-    console.print(f"the agent {settings.name!r} runs; its journal is {journal.name}", markup=False, soft_wrap=True)
+    console.print(f"the agent {settings.name!r} runs; its journal is {journal.name}", soft_wrap=True)
 
 
 def stop(file: File = HERE) -> None:
@@ -60,7 +61,7 @@ def stop(file: File = HERE) -> None:
     from ray_cluster.agents import stop_agent  # noqa: PLC0415
 
     stopped = stop_agent(settings.name)
-    console.print(f"the agent {settings.name!r} {'is stopped' if stopped else 'was not running'}", markup=False)
+    console.print(f"the agent {settings.name!r} {'is stopped' if stopped else 'was not running'}")
     if stopped:
         # After the fact: a journal that is away must not keep anybody from stopping the agent.
         journal = journal_of(settings, str(file.absolute().parent))
@@ -75,22 +76,20 @@ def status(file: File = HERE) -> None:
 
     actor = find_agent(settings.name)
     if actor is None:
-        console.print(f"the agent {settings.name!r} is not running; `homeostat plan` reads its journal", markup=False)
+        console.print(f"the agent {settings.name!r} is not running; `homeostat plan` reads its journal")
         raise typer.Exit(1)
     told = _told(actor)
     if told is None:
-        errors.print(
-            f"the agent {settings.name!r} does not answer; Ray may be restarting it", style="red", markup=False
-        )
+        errors.print(f"the agent {settings.name!r} does not answer; Ray may be restarting it", style="red")
         raise typer.Exit(1)
     table = Table(
         "order", "action", "policy", title=f"{told['name']}: {told['waiting_for'] or 'running'}, {told['ticks']} ticks"
     )
     for order in told["open_orders"]:
-        table.add_row(str(order["number"]), order["action"]["kind"], order["policy"])
+        table.add_row(str(order["number"]), order_words(order), order["policy"])
     console.print(table)
     for problem in told["problems"]:
-        console.print(f"can not be seen: {problem}", style="yellow", markup=False, soft_wrap=True)
+        console.print(f"can not be seen: {problem}", style="yellow", soft_wrap=True)
 
 
 def _told(actor: Any) -> dict[str, Any] | None:
@@ -110,7 +109,7 @@ def doctor(file: File = HERE) -> None:
     checks = list(_checks(settings, str(file.absolute().parent)))
     table = Table("check", "", "detail")
     for name, good, detail in checks:
-        table.add_row(name, "[green]ok[/]" if good else "[red]problem[/]", detail)
+        table.add_row(name, styled("ok", "green") if good else styled("problem", "red"), detail)
     console.print(table)
     raise typer.Exit(0 if all(good for _, good, _ in checks) else 1)
 
@@ -147,7 +146,6 @@ def _connect(settings: Settings) -> None:
         errors.print(
             f"there is no Ray at {address!r} ({error}). Start one with `ray start --head`, or set RAY_ADDRESS.",
             style="red",
-            markup=False,
             soft_wrap=True,
         )
         raise typer.Exit(2) from error

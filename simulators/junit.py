@@ -5,7 +5,7 @@ from pathlib import Path
 
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
-from agent.words import number
+from agent.units import number
 from simulators.batch import Outcome
 
 RULES = "every rule is kept"

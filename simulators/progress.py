@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from types import TracebackType
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
+from agent.terminal import Terminal, readable
 from simulators.batch import Outcome
 from simulators.plan import Task as Run
 
@@ -34,13 +34,13 @@ class _Simulated(ProgressColumn):
 class Bars:
     """To be entered; `watch`, `done` and `stopping` are what a batch calls."""
 
-    def __init__(self, runs: Sequence[Run], console: Console) -> None:
+    def __init__(self, runs: Sequence[Run], console: Terminal) -> None:
         self._runs = runs
         self._console = console
         self._bars: dict[int, TaskID] = {}
         self._over: set[int] = set()
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             _Simulated(),
             MofNCompleteColumn() if len(runs) > 1 else TextColumn(""),
@@ -67,7 +67,7 @@ class Bars:
                 continue
             if place not in self._bars and len(self._bars) < BARS:
                 run = self._runs[place]
-                self._bars[place] = self._progress.add_task(run.label, total=run.scenario.settings.duration_s)
+                self._bars[place] = self._progress.add_task(readable(run.label), total=run.scenario.settings.duration_s)
             if place in self._bars:
                 self._progress.update(self._bars[place], completed=at_s)
 

@@ -168,7 +168,7 @@ def _seconds(moment: datetime | None) -> float | None:
 
 
 def _refuse(told: str) -> NoReturn:
-    from rich.console import Console  # noqa: PLC0415
+    from agent.terminal import Terminal  # noqa: PLC0415
 
-    Console(stderr=True).print(told, style="red", markup=False, highlight=False, soft_wrap=True)
+    Terminal(stderr=True).print(told, style="red", markup=False, highlight=False, soft_wrap=True)
     raise typer.Exit(2)

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
+from agent.terminal import Terminal
 from simulators.batch import Batch, Outcome
 from simulators.plan import BadInput, Task, importable, plan
 from simulators.progress import Bars
@@ -67,7 +66,7 @@ def perform(
     shrunk: bool,
 ) -> int:
     """Play all of it, tell it, write it. Returns the exit code."""
-    errors = Console(stderr=True)
+    errors = Terminal(stderr=True)
     faults = [*files.unwritable()]
     tasks: list[Task] = []
     try:
@@ -95,7 +94,7 @@ def free_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _played(tasks: Sequence[Task], jobs: int, files: Files, errors: Console) -> tuple[Batch, list[Outcome]]:
+def _played(tasks: Sequence[Task], jobs: int, files: Files, errors: Terminal) -> tuple[Batch, list[Outcome]]:
     with Bars(tasks, errors) as bars:
         batch = Batch(
             tasks,
@@ -109,9 +108,9 @@ def _played(tasks: Sequence[Task], jobs: int, files: Files, errors: Console) -> 
         return batch, batch.play()
 
 
-def _tell(batch: Batch, outcomes: Sequence[Outcome], errors: Console) -> None:
-    console = Console()
-    show(outcomes, console if console.is_terminal else Console(width=max(console.width, LOG_WIDTH)))
+def _tell(batch: Batch, outcomes: Sequence[Outcome], errors: Terminal) -> None:
+    console = Terminal()
+    show(outcomes, console if console.is_terminal else Terminal(width=max(console.width, LOG_WIDTH)))
     if batch.interrupted:
         over = sum(each.state != "interrupted" for each in outcomes)
         begun = f" and {len(outcomes) - over} in part" if len(outcomes) > over else ""
@@ -119,7 +118,7 @@ def _tell(batch: Batch, outcomes: Sequence[Outcome], errors: Console) -> None:
         errors.print(told, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
-def _write(batch: Batch, outcomes: Sequence[Outcome], files: Files, errors: Console) -> None:
+def _write(batch: Batch, outcomes: Sequence[Outcome], files: Files, errors: Terminal) -> None:
     if files.json is not None:
         text = json.dumps(told_of(batch, outcomes), indent=2, allow_nan=False)
         files.json.write_text(f"{text}\n", encoding="utf-8")
@@ -149,7 +148,7 @@ def told_of(batch: Batch, outcomes: Sequence[Outcome]) -> dict[str, Any]:
 # -- after a broken rule -----------------------------------------------------------------------------------------
 
 
-def _shrink(outcome: Outcome, files: Files, errors: Console) -> None:
+def _shrink(outcome: Outcome, files: Files, errors: Terminal) -> None:
     from simulators.shrinking import NothingBreaks, shrink  # noqa: PLC0415
     from simulators.writing import to_yaml  # noqa: PLC0415
 

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from agent.terminal import Terminal
     from simulators.tuning_outcome import TuningOutcome
     from simulators.tuning_problem import Problem
     from simulators.tuning_workers import Workers
@@ -90,14 +89,13 @@ def sim_tune(
 
     A study that was interrupted, or killed, goes on where it stood: call the same command again.
     """
-    from rich.console import Console  # noqa: PLC0415
-
+    from agent.terminal import Terminal  # noqa: PLC0415
     from simulators.plan import BadInput, importable  # noqa: PLC0415
     from simulators.run_command import Files  # noqa: PLC0415
     from simulators.tuning_problem import load, located  # noqa: PLC0415
 
     del schema  # it was answered before anything else was looked at
-    errors = Console(stderr=True)
+    errors = Terminal(stderr=True)
     faults = [*Files(json=json_file, report=report).unwritable(), *_unwritable(out)]
     problem = None
     try:
@@ -129,12 +127,12 @@ def _unwritable(out: Path | None) -> Iterator[str]:
     yield from (told.replace("--json", "--out") for told in Files(json=out).unwritable())
 
 
-def _refused(faults: Any, errors: "Console") -> int:
+def _refused(faults: Any, errors: "Terminal") -> int:
     errors.print("\n".join(faults), style="red", markup=False, highlight=False, soft_wrap=True)
     return BAD_INPUT
 
 
-def _perform(problem: "Problem", asked: Asked, errors: "Console") -> int:
+def _perform(problem: "Problem", asked: Asked, errors: "Terminal") -> int:
     """Tune, tell, write. Returns the exit code."""
     from simulators.tuning import Tuning  # noqa: PLC0415
     from simulators.tuning_outcome import concluded  # noqa: PLC0415
@@ -178,7 +176,7 @@ def _perform(problem: "Problem", asked: Asked, errors: "Console") -> int:
     return 0
 
 
-def _nothing(study: Any, errors: "Console") -> int:
+def _nothing(study: Any, errors: "Terminal") -> int:
     """Says why no trial was played whole."""
     reasons = [each.user_attrs["why"] for each in study.get_trials(deepcopy=False) if "why" in each.user_attrs]
     told = f"; the last reason: {reasons[-1]}" if reasons else "; expected more time, or more trials"
@@ -186,7 +184,7 @@ def _nothing(study: Any, errors: "Console") -> int:
     return NOTHING
 
 
-def _tell(outcome: "TuningOutcome", asked: Asked, errors: "Console") -> None:
+def _tell(outcome: "TuningOutcome", asked: Asked, errors: "Terminal") -> None:
     from simulators.tuning_outcome import policy_file, to_json  # noqa: PLC0415
     from simulators.tuning_progress import show  # noqa: PLC0415
 

@@ -8,7 +8,7 @@ from typing import Any
 import optuna
 import yaml
 
-from agent.words import number
+from agent.units import number
 from simulators.plan import Task
 from simulators.tuning import End, Tuning
 from simulators.tuning_choice import Point, chosen, front

@@ -5,11 +5,11 @@ from types import TracebackType
 import optuna
 from optuna.trial import FrozenTrial
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from agent.words import number
+from agent.terminal import Terminal
+from agent.units import number
 from simulators.tuning_outcome import TuningOutcome, counted
 from simulators.tuning_problem import Problem
 from simulators.tuning_study import finished
@@ -21,7 +21,7 @@ LOG_WIDTH = 140
 class Bar:
     """To be entered. A bar where somebody watches, else a line for each trial that ends."""
 
-    def __init__(self, study: optuna.Study, problem: Problem, trials: int, console: Console) -> None:
+    def __init__(self, study: optuna.Study, problem: Problem, trials: int, console: Terminal) -> None:
         self._study, self._console = study, console
         self._measures = [each.measure for each in problem.settings.objectives]
         self._progress = Progress(
@@ -70,8 +70,8 @@ def _counts(counts: dict[str, int]) -> str:
 
 def show(outcome: TuningOutcome) -> None:
     """The table of a tuning on standard output: each objective on the runs of tuning and on the hold-out, before and after."""
-    console = Console()
-    console = console if console.is_terminal else Console(width=max(console.width, LOG_WIDTH))
+    console = Terminal()
+    console = console if console.is_terminal else Terminal(width=max(console.width, LOG_WIDTH))
     title = f"{outcome.study.study_name}: {_counts(outcome.counted())} ({outcome.end}, {outcome.wall_s:.0f} s)"
     console.print(title, markup=False, highlight=False)
     table = Table("objective", "played on", box=SIMPLE_HEAD)

@@ -12,7 +12,7 @@ from optuna import visualization
 from optuna.importance import FanovaImportanceEvaluator
 from plotly.offline import get_plotlyjs
 
-from agent.words import number
+from agent.units import number
 from simulators.tuning_outcome import Compared, TuningOutcome
 from simulators.tuning_space import ObjectiveSettings
 from simulators.verdict import share

@@ -4,10 +4,11 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from agent.words import number
+from agent.terminal import Terminal, styled
+from agent.units import number
 from simulators.batch import Outcome
 from simulators.expectations import Held
 from simulators.progress import clock
@@ -16,7 +17,7 @@ STYLES = {"held": "green", "not held": "red", "rule broken": "bold red", "crashe
 SEEDS_SHOWN = 5
 
 
-def show(outcomes: Sequence[Outcome], console: Console) -> None:
+def show(outcomes: Sequence[Outcome], console: Terminal) -> None:
     """All of it, in the order of the runs."""
     if not outcomes:
         return
@@ -47,7 +48,7 @@ def _runs(outcomes: Sequence[Outcome]) -> Table:
             f"{totals.get('dropped', 0):,}",
             number(totals.get("replica_hours")),
             f"{told['wall_s']:.2f}",
-            f"[{STYLES[outcome.state]}]{outcome.state}[/]{_counted(outcome)}",
+            styled(f"{outcome.state}{_counted(outcome)}", STYLES[outcome.state]),
         )
     return table
 
@@ -79,14 +80,14 @@ def _named(outcome: Outcome) -> str:
     return f"{scenario}\n({outcome.task.policy})" if outcome.task.policy else scenario
 
 
-def _over_seeds(found: Sequence[tuple[int, Held]]) -> tuple[str, str, str]:
+def _over_seeds(found: Sequence[tuple[int, Held]]) -> tuple[Text, str, str]:
     missed = [str(seed) for seed, each in found if not each.held]
     values = sorted(each.value for _, each in found if each.value is not None)
     measured = " to ".join(dict.fromkeys(number(value) for value in (values[0], values[-1]))) if values else "unknown"
     verdict = ("yes" if not missed else "no") if len(found) == 1 else f"{len(found) - len(missed)}/{len(found)}"
     more = f" and {len(missed) - SEEDS_SHOWN} more" if len(missed) > SEEDS_SHOWN else ""
     style = "red" if missed else "green"
-    return f"[{style}]{verdict}[/]", measured, ", ".join(missed[:SEEDS_SHOWN]) + more
+    return styled(verdict, style), measured, ", ".join(missed[:SEEDS_SHOWN]) + more
 
 
 def share(value: float | None) -> str:

@@ -3,6 +3,7 @@
 Which rows a training takes, and how it searches, is the trainer's part. What counts as drift is the monitors' part.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -12,15 +13,26 @@ from policies.parameters import not_negative, positive
 from policies.retraining.quarantine import BadRows
 
 Because = tuple[Evidence, ...]
-SymptomKey = tuple[str, str, str]
+Told = tuple[str, str]
+"""Kind and signal of a symptom: two detectors that say the same of one signal are one piece of news."""
+NAMED = 2
+"""So many signals of a kind an alert names; the rest is a number, and stands in the report."""
+WORDS = {
+    "data_quality": ("values are broken in", "features have broken values"),
+    "error_drift": ("the error drifts:", "measures of error drift"),
+    "performance": ("performance is worse:", "measures of performance are worse"),
+    "prediction_drift": ("the predictions drift:", "streams of predictions drift"),
+    "feature_drift": ("1 feature drifts:", "features drift"),
+}
+"""How one signal of a kind is told, and how several are; what does harm is told first."""
 
 
 @dataclass(slots=True)
 class _Memory:
     """What is remembered of one model."""
 
-    told: frozenset[SymptomKey] = frozenset()
-    """Symptoms that people were told of, as long as they last."""
+    told: frozenset[Told] = frozenset()
+    """What people were told of, as long as it lasts."""
     failed_job: str | None = None
     failures: int = 0
     """Training jobs that failed in a row."""
@@ -41,7 +53,8 @@ class OnDrift:
     1. No report, a stale one, or one about another version than the champion: hold.
     2. Rows are broken (`data_quality`): quarantine them, from the symptom on for as long as it lasts, tell people, and do not
        retrain; repair the data first.
-    3. Drift of other kinds than `kinds`, that is of features or predictions alone: tell people once.
+    3. Drift of other kinds than `kinds`, that is of features or predictions alone: tell people once, in one alert that counts what
+       drifts and names the two signals that do so most; again when as many more do, or when it is over and begins anew.
     4. Harmful drift (`kinds`) of a model that is not managed: tell people once.
     5. Harmful drift of a managed model: retrain, unless one of these says to hold:
        a training runs, a rollout runs, or a candidate waits; the champion, or the last training, is younger than `settle_s`;
@@ -153,14 +166,16 @@ class OnDrift:
     # 3., 4. people
 
     def _tell(self, model: Model, memory: _Memory, symptoms: list[Symptom]) -> list[Proposal]:
-        keys = {_key(each): each for each in symptoms}
-        news = [each for key, each in keys.items() if key not in memory.told]
-        memory.told = frozenset(keys)
+        kinds = sorted({each.kind for each in symptoms}, key=_rank)
+        groups = [_ranked(each for each in symptoms if each.kind == kind) for kind in kinds]
+        memory.told &= {_told(each) for each in symptoms}
+        news = [group for group in groups if _is_news(group, memory.told)]
+        memory.told |= {_told(each) for group in news for each in group}
         if not news:
             return []
-        words = "; ".join(f"{each.kind} of {each.signal} ({each.detector})" for each in news)
+        words = "; ".join(map(_words, news))
         action = Alert(subject=f"drift of {model.name}", text=f"{model.name}: {words}")
-        return [Proposal(action=action, because=tuple(map(_shown, news)))]
+        return [Proposal(action=action, because=tuple(_shown(each) for group in news for each in group))]
 
     # 5. learn again
 
@@ -252,8 +267,43 @@ class OnDrift:
         return ()
 
 
-def _key(symptom: Symptom) -> SymptomKey:
-    return (symptom.kind, symptom.signal, symptom.detector)
+def _told(symptom: Symptom) -> Told:
+    return (symptom.kind, symptom.signal)
+
+
+def _is_news(group: list[Symptom], told: frozenset[Told]) -> bool:
+    """Whether at least as many signals of a kind are untold as were told and last: features that follow one another are few alerts."""
+    signals = {_told(each) for each in group}
+    return len(signals - told) >= max(1, len(signals & told))
+
+
+def _rank(kind: str) -> tuple[int, str]:
+    return (list(WORDS).index(kind) if kind in WORDS else len(WORDS), kind)
+
+
+def _ranked(symptoms: Iterable[Symptom]) -> list[Symptom]:
+    """Most of all first: what several detectors say, then what is furthest above its threshold, then what began first."""
+    found = sorted(symptoms, key=lambda each: (each.signal, each.detector))
+    agreeing = Counter(each.signal for each in found)
+    return sorted(found, key=lambda each: (-agreeing[each.signal], -_excess(each), each.since_s))
+
+
+def _excess(symptom: Symptom) -> float:
+    """How many times its threshold a symptom's value is; 0 where that is not known."""
+    if symptom.value is None or symptom.threshold is None or symptom.threshold <= 0:
+        return 0.0
+    return symptom.value / symptom.threshold
+
+
+def _words(group: list[Symptom]) -> str:
+    """One kind of symptom, as people are told: "12 features drift, most of all dep_delay and temp"."""
+    kind, signals = group[0].kind, list(dict.fromkeys(each.signal for each in group))
+    one, several = WORDS.get(kind, (f"{kind} of", f"signals show {kind}"))
+    if len(signals) == 1:
+        detectors = ", ".join(dict.fromkeys(each.detector for each in group))
+        return f"{one} {signals[0]} ({detectors})"
+    most = ", most of all" if len(signals) > NAMED else ":"
+    return f"{len(signals)} {several}{most} {' and '.join(signals[:NAMED])}"
 
 
 def _shown(symptom: Symptom) -> Evidence:

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
+
+from agent.terminal import Terminal
 
 
 def register(app: typer.Typer) -> None:
@@ -24,6 +25,6 @@ def demo(
     try:
         all_happened = perform(stream_name, quick, out)
     except StreamUnavailable as error:
-        Console(stderr=True).print(str(error), style="red", markup=False)
+        Terminal(stderr=True).print(str(error), style="red", markup=False)
         raise typer.Exit(2) from error
     raise typer.Exit(0 if all_happened else 1)

@@ -12,6 +12,8 @@ from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
+from agent.terminal import styled
+
 LINES_SHOWN = 14
 PLAIN_EVERY_S = 10.0
 
@@ -60,7 +62,7 @@ class Timeline:
         done = line["row"] if line else 0
         when = datetime.fromtimestamp(line["stream_at_s"], tz=UTC).strftime("%d %B %Y") if line else "..."
         table = Table.grid(expand=True)
-        table.add_row(f"[bold]{when}[/]", f"{_figures(line) if line else ''}", f"replicas {replicas}")
+        table.add_row(styled(when, "bold"), f"{_figures(line) if line else ''}", f"replicas {replicas}")
         return Panel(Group(table, ProgressBar(total=self.rows, completed=done)), title=f"the stream {self.stream}")
 
     def _body(self, events: Sequence[tuple[float, str, str]]) -> Table:

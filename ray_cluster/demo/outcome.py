@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from agent.journal.record import Entry, Kind
-from agent.words import action_words, reasons
+from agent.words import order_words, reasons
 from ray_cluster.demo.plan import MODEL
 
 FAULT_WINDOW_S = 15.0
@@ -100,7 +100,7 @@ def decisions(entries: Iterable[Entry]) -> list[dict[str, Any]]:
         payload = entry.payload
         if entry.kind == Kind.INTENT:
             found[payload["number"]] = {
-                "number": payload["number"], "at_s": entry.at_s, "action": action_words(payload["action"]),
+                "number": payload["number"], "at_s": entry.at_s, "action": order_words(payload),
                 "policy": payload["policy"], "because": reasons(payload), "ended": None,
             }  # fmt: skip
         elif entry.kind == Kind.OUTCOME and payload["number"] in found:

@@ -7,13 +7,13 @@ from typing import Any
 
 import pandas as pd
 import yaml
-from rich.console import Console
 
 from agent.journal.record import Entry, Kind, verify
 from agent.journal.replay import replay
 from agent.journal.store import SqlJournal
 from agent.monitoring.losses import LOSSES
-from agent.words import action_words
+from agent.terminal import Terminal
+from agent.words import order_words, reasons
 from ray_cluster.demo import outcome
 from ray_cluster.demo.live import Timeline
 from ray_cluster.demo.plan import MODEL, Plan, features, plan, settings, validated
@@ -29,7 +29,7 @@ CHUNK_ROWS = 20_000
 
 def perform(stream_name: str, quick: bool, out: Path | None) -> bool:
     """Play it all and write everything under `out`; whether all that is promised happened. Raises StreamUnavailable."""
-    console = Console()
+    console = Terminal()
     began = time.monotonic()
     folder = (out or Path("runs") / time.strftime("demo-%Y%m%d-%H%M%S")).absolute()
     frame = stream(stream_name)
@@ -54,7 +54,7 @@ def perform(stream_name: str, quick: bool, out: Path | None) -> bool:
     return not lacking
 
 
-def _play(console: Console, played: Plan, frame: pd.DataFrame, folder: Path, local: Any) -> dict[str, Any]:
+def _play(console: Terminal, played: Plan, frame: pd.DataFrame, folder: Path, local: Any) -> dict[str, Any]:
     """The run itself; what was seen of it."""
     from ray_cluster.agents import start_agent, stop_agent  # noqa: PLC0415
     from ray_cluster.demo.story import Player, Story, first_version, wait_for_ticks, write_history  # noqa: PLC0415
@@ -102,7 +102,7 @@ def _play(console: Console, played: Plan, frame: pd.DataFrame, folder: Path, loc
 
 
 def _watch(
-    console: Console, played: Plan, folder: Path, player: Any, story: Any
+    console: Terminal, played: Plan, folder: Path, player: Any, story: Any
 ) -> tuple[Timeline, dict[str, dict[str, Any]]]:
     """Follow the journal and the story until the client has played all."""
     from ray_cluster.training import details  # noqa: PLC0415
@@ -138,10 +138,8 @@ def _follow(entry: Entry, timeline: Timeline) -> str | None:
             running = sum(r["state"] == "running" for r in row["replicas"]) if row else 0
             return f"{running} of {row['replicas_wanted']}" if row else None
         case Kind.INTENT:
-            why = ", ".join(e["name"] for e in payload["because"])
-            timeline.tell(
-                entry.at_s, "agent", f"order {payload['number']}: {action_words(payload['action'])} because {why}"
-            )
+            told = f"order {payload['number']}: {order_words(payload)}, because of {reasons(payload)}"
+            timeline.tell(entry.at_s, "agent", told)
         case Kind.OUTCOME:
             timeline.tell(entry.at_s, "agent", f"order {payload['number']}: {payload['status']}, {payload['detail']}")
         case Kind.DECIDED:

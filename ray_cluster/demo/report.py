@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, select_autoescape
 
 from agent.journal.record import Entry, Kind
-from agent.words import action_words, reasons
+from agent.words import order_words, reasons
 from ray_cluster.demo.outcome import CHAMPION
 
 WIDTH, HEIGHT = 1000.0, 110.0
@@ -67,7 +67,7 @@ def _decision(entry: Entry, first: float) -> dict[str, Any]:
     return {
         "number": payload["number"],
         "at": entry.at_s - first,
-        "what": action_words(payload["action"]),
+        "what": order_words(payload),
         "policy": payload["policy"],
         "why": reasons(dict(payload)),
     }

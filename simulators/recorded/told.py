@@ -6,10 +6,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
-from agent.words import action_words, number, reasons
+from agent.terminal import Terminal
+from agent.units import number
+from agent.words import action_words, reasons
 from simulators.recorded.counterfactual import Counterfactual, Played
 from simulators.recorded.divergence import Difference, Divergence
 from simulators.recorded.recording import moment
@@ -30,7 +31,7 @@ WORDS = {
 
 def told_recorded(found: Recorded, file: Path) -> None:
     """What was written, and every note that is in it."""
-    console = Console()
+    console = Terminal()
     seconds = found.recording.duration_s
     models = ", ".join(f"{model} ({each.requests:,} requests)" for model, each in found.measured.items())
     console.print(f"{file}: {seconds:.0f} s of {models}", markup=False, highlight=False, soft_wrap=True)
@@ -46,7 +47,7 @@ def told_counterfactual(
     if as_json:
         print(json.dumps(plain(found, apart, both, policy), indent=2, allow_nan=False))  # noqa: T201 - for a machine
         return
-    console = Console()
+    console = Terminal()
     for note in found.notes:
         console.print(f"note: {note}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     alike = f"{apart.alike} of {apart.ticks} ticks decide the same under {policy}"
@@ -106,7 +107,7 @@ def _firsts(apart: Divergence, policy: Path) -> Table:
 def _words(action: Mapping[str, Any] | None) -> str:
     if action is None:
         return "nothing"
-    return action_words({name: value for name, value in action.items() if name not in ("deployment", "model")})
+    return action_words(action)
 
 
 def _why(difference: Difference) -> str:

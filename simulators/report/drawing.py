@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from agent.journal.record import Entry, Kind
-from agent.words import action_words, reasons
+from agent.words import order_words, plain_name, reasons, veto_words
 from simulators.measures import Minute
+from simulators.progress import clock
 from simulators.run import Point, Result
 from simulators.settings import ScenarioSettings
 
@@ -142,7 +143,9 @@ def _beside_orders(at_s: float, payload: Mapping[str, Any], said: dict[str, str]
         key = f"veto {veto['rule']} {veto['proposal']['action']}"
         now[key] = veto["rule"]
         if key not in said:
-            yield _decision(at_s, "veto", veto["proposal"], f"kept back by {veto['rule']}: {veto['reason']}")
+            yield _decision(
+                at_s, "veto", veto["proposal"], f"kept back by {plain_name(veto['rule'])}: {veto_words(veto)}"
+            )
     for row in payload["suggestions"]:
         key = f"suggestion {row['proposal']['action']}"
         now[key] = row["autonomy"]
@@ -165,7 +168,7 @@ def _decision(at_s: float, kind: str, proposal: Mapping[str, Any], outcome: str)
         "at_s": at_s,
         "kind": kind,
         "model": str(subject).split("/")[0],
-        "what": f"{order}{action_words(action)}",
+        "what": f"{order}{order_words(proposal, when=clock)}",
         "why": reasons(proposal),
         "policy": proposal["policy"],
         "outcome": outcome,

@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, select_autoescape
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from agent.words import number
+from agent.units import number
 from simulators.batch import Outcome
 from simulators.progress import clock
 from simulators.verdict import share

@@ -140,7 +140,14 @@ def test_a_journal_that_was_tampered_with_is_found_out(journal: SqlJournal, fold
 def test_why_tells_the_evidence_the_inverse_and_the_end(journal: SqlJournal) -> None:
     """An SRE at night reads this first."""
     told = said("why", "1").stdout
-    parts = ["Order 1", "app/model", "replicas=4", "target_utilization", "utilization", "undone by", "succeeded"]
+    parts = [
+        "Order 1",
+        "scale app/model from 2 to 4 replicas",
+        "target_utilization",
+        "utilization",
+        "undone by",
+        "succeeded",
+    ]
     assert [part for part in parts if part not in told] == []
 
 

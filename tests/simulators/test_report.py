@@ -99,8 +99,8 @@ def test_a_drawing_has_every_order_with_its_reason_and_its_end(result: Result, s
     first = next(each for each in orders if each["model"] == "shop")
     assert [each["at_s"] for each in orders] == [each.at_s for each in intents]
     assert first["policy"] == "target_utilization"
-    assert re.match(r"order \d+: scale deployment=shop/ModelServer replicas=\d+$", first["what"])
-    assert "threshold 0.6" in first["why"]
+    assert re.match(r"order \d+: scale shop/ModelServer from \d+ to \d+ replicas?$", first["what"])
+    assert "against 60 %" in first["why"]
     assert first["outcome"].startswith("succeeded after")
 
 

@@ -56,12 +56,58 @@ def test_drift_that_does_no_harm_is_told_once():
     """Once per symptom as long as it lasts, and again when it returns."""
     policy = OnDrift()
     (alert,) = say(policy, seen(MILD))
-    assert alert == Alert(subject="drift of m", text="m: feature_drift of dep_delay (psi)")
+    assert alert == Alert(subject="drift of m", text="m: 1 feature drifts: dep_delay (psi)")
     assert say(policy, seen(MILD)) == []
     (other,) = say(policy, seen(MILD, replace(MILD, signal="hour")))
-    assert other.text == "m: feature_drift of hour (psi)"
+    assert other.text == "m: 2 features drift: dep_delay and hour"
     assert say(policy, seen()) == []
     assert say(policy, seen(MILD)) == [alert]
+
+
+def test_many_features_that_drift_are_one_alert_that_names_two():
+    """Those that several detectors name first, then those furthest above their threshold."""
+    twelve = [replace(MILD, signal=f"f{n:02}", value=0.3, threshold=0.2) for n in range(12)]
+    twelve[7] = replace(twelve[7], signal="temp", value=0.9)
+    again = replace(twelve[4], signal="dep_delay", detector="adwin", value=None)
+    twelve[4] = replace(twelve[4], signal="dep_delay")
+    (proposal,) = OnDrift().propose(observation(1000.0, seen(*twelve, again)))
+    assert proposal.action.text == "m: 12 features drift, most of all dep_delay and temp"
+    assert len(proposal.because) == 13
+    assert {each.note for each in proposal.because[:2]} == {"dep_delay"}
+
+
+def test_features_that_drift_one_after_another_are_few_alerts():
+    """People are told again when as many more drift as they know of: 1, 2, 4, 8."""
+    policy, texts = OnDrift(), []
+    for count in range(1, 13):
+        wanted = say(policy, seen(*(replace(MILD, signal=f"f{n:02}") for n in range(count))))
+        texts += [(count, alert.text) for alert in wanted]
+    assert [count for count, _ in texts] == [1, 2, 4, 8]
+    assert texts[-1][1] == "m: 8 features drift, most of all f00 and f01"
+
+
+def test_what_drifts_anew_after_others_came_back_is_told():
+    """Nobody knows of it, however many drifted before."""
+    policy = OnDrift()
+    assert len(say(policy, seen(*(replace(MILD, signal=f"f{n}") for n in range(4))))) == 1
+    assert say(policy, seen(replace(MILD, signal="f0"))) == []
+    (alert,) = say(policy, seen(replace(MILD, signal="f0"), replace(MILD, signal="new")))
+    assert alert.text == "m: 2 features drift: f0 and new"
+
+
+def test_what_does_harm_is_told_before_what_does_none():
+    """Broken values, then the loss, then predictions, then features, in one alert; a kind of a user's own last."""
+    kinds = ("feature_drift", "prediction_drift", "error_drift", "data_quality", "their_own")
+    shown = [symptom(kind, 900.0, signal=kind[:4], detector="d") for kind in kinds]
+    (alert,) = say(OnDrift(), seen(*shown, managed=False))
+    told = [
+        "m: values are broken in data (d)",
+        "the error drifts: erro (d)",
+        "the predictions drift: pred (d)",
+        "1 feature drifts: feat (d)",
+        "their_own of thei (d)",
+    ]
+    assert alert.text == "; ".join(told)
 
 
 def test_which_kinds_do_harm_is_a_parameter():

@@ -161,7 +161,7 @@ def test_every_order_is_told_with_its_reasons_and_its_end() -> None:
     why = {"name": "utilization", "value": 0.91234, "threshold": 0.7, "note": ""}
     order = {
         "number": 1,
-        "action": {"kind": "scale", "replicas": 3},
+        "action": {"kind": "scale", "deployment": "flights/ModelServer", "replicas": 3},
         "policy": "target",
         "because": [why],
         "inverse": None,
@@ -171,9 +171,9 @@ def test_every_order_is_told_with_its_reasons_and_its_end() -> None:
     )
     told = {
         "at_s": 5.0,
-        "action": "scale replicas=3",
+        "action": "scale flights/ModelServer to 3 replicas",
         "policy": "target",
-        "because": "utilization 0.9123 (threshold 0.7)",
+        "because": "utilization 91.2 % against 70 %",
     }
     assert decisions(record) == [
         {"number": 1, **told, "ended": "succeeded"},
