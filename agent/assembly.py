@@ -8,6 +8,7 @@ from agent.journal.life import Beginning, Lived
 from agent.journal.warm_start import seen_again
 from agent.ledger import TrainingCost
 from agent.loop import Agent
+from agent.notices import Notices
 from agent.ports import Actuator, Notifier, Sensor, Trainer
 from agent.settings import Settings
 from policies import registry
@@ -91,4 +92,5 @@ def assemble(
         trainer=trainer,
         notifier=notifier,
         journal=journal,
+        notices=Notices(settings.autonomy.approval_expires_s),
     )

@@ -12,8 +12,10 @@ import structlog
 
 from agent.codec import to_json
 from agent.core import Core, Decision
+from agent.notices import Notices
 from agent.order import Order
 from agent.ports import Actuator, Journal, JournalUnavailable, Notifier, Refused, Sensor, Trainer
+from agent.settings import AutonomySettings
 from policies.action import Alert, Retrain, StopTraining
 from policies.observation import Observation
 
@@ -54,6 +56,7 @@ class Agent:
         trainer: Trainer,
         notifier: Notifier,
         journal: Journal,
+        notices: Notices | None = None,
     ) -> None:
         self.core = core
         self._sensor = sensor
@@ -61,6 +64,8 @@ class Agent:
         self._trainer = trainer
         self._notifier = notifier
         self._journal = journal
+        self._notices = notices or Notices(AutonomySettings().approval_expires_s)
+        self._notices.know(core.open_orders)
         self._unwritten: list[Line] = []
         self._unstarted: tuple[Order, ...] = ()
         self.halted: str | None = None
@@ -81,7 +86,7 @@ class Agent:
         if not self._write(lines_of(decision, seen), at_s, durable=bool(decision.orders)):
             self._unstarted = decision.orders
             return Decision(at_s=at_s)
-        for alert in decision.alerts:
+        for alert in (*decision.alerts, *self._notices.of(decision, seen.controls.denied)):
             self._notifier.notify(alert)
         for order in decision.orders:
             self._start(order, at_s)

@@ -11,6 +11,7 @@ from agent.journal.life import Beginning, started
 from agent.journal.record import verify
 from agent.journal.replay import replay
 from agent.loop import Agent
+from agent.ports import Refused
 from agent.settings import AutonomySettings, Settings
 from agent.testing import MemoryJournal, RecordingNotifier, ScriptedWorld
 from policies.action import Evidence, Proposal, Scale
@@ -145,3 +146,36 @@ def test_day_one_is_safe() -> None:
     ticked(agent, world, 10, ongoing=2.0)
     assert world.effects == []
     assert journal.of_kind("decided")[-1]["suggestions"][0]["proposal"]["action"]["kind"] == "scale"
+
+
+@pytest.mark.parametrize(
+    ("autonomy", "subjects"),
+    [
+        ("observe", []),
+        ("suggest", ["suggestion for app/model"]),
+        ("approve", ["order 1 waits for approval"]),
+        ("act", []),
+    ],
+)
+def test_people_are_told_of_what_the_agent_would_do_or_asks_for(autonomy: str, subjects: list[str]) -> None:
+    """Once, however many ticks it lasts; what is only observed is written down, what is done is listed."""
+    settings = SETTINGS.model_copy(update={"autonomy": AutonomySettings.model_validate({"default": autonomy})})
+    world, journal, notifier = busy_world(), MemoryJournal(), RecordingNotifier()
+    agent = assemble(settings, sensor=world, actuator=world, trainer=world, notifier=notifier, journal=journal)
+    ticked(agent, world, 8, ongoing=2.0)
+    assert [alert.subject for alert in notifier.alerts] == subjects
+    assert bool(journal.of_kind("decided")) == (autonomy != "act")
+
+
+def test_an_order_that_comes_to_nothing_is_told() -> None:
+    """The world refuses it; people hear of it, and where to read on."""
+    world, journal, notifier = busy_world(), MemoryJournal(), RecordingNotifier()
+    agent = agent_over(world, journal, notifier)
+
+    def refuse(order: Any) -> None:
+        raise Refused("Serve says no")
+
+    world.start = refuse
+    ticked(agent, world, 3, ongoing=2.0)
+    assert [alert.subject for alert in notifier.alerts] == ["order 1 failed"]
+    assert "Serve says no" in notifier.alerts[0].text

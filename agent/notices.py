@@ -1,0 +1,109 @@
+"""Notices: what of a decision people are told at once, beside the alerts of policies. Each thing once, and again when it changes. Pure.
+
+1. A suggestion (autonomy `suggest`): what would be done, and why. One that is only observed is written down and told nobody.
+2. An order that waits for approval, with the words that answer it.
+3. An order that failed or expired, and one that nobody answered in time.
+
+Several of one kind in a tick are one notice. Orders that are given, and those that succeed, tell nobody: `homeostat orders` lists them.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from agent.codec import to_json
+from agent.core import ALERT_REPEAT_S, Decision, Suggestion
+from agent.order import Autonomy, Order, Outcome, Status
+from agent.units import day
+from agent.words import action_words, one_line, order_words, reasons
+from policies.action import Action, Alert, Target, target
+
+SEVERITIES = ("info", "warning", "critical")
+NAMED = 5
+"""So many things one notice names; the others it counts."""
+TOLD = (Status.FAILED, Status.EXPIRED, Status.DENIED)
+"""Ends that people are told of; a denial only where no person gave it, since whoever said no knows."""
+
+
+@dataclass
+class Notices:
+    """Remembers what was told. `approval_expires_s` is how long an order waits for its answer."""
+
+    approval_expires_s: float
+    _suggested: dict[Target, tuple[Action, float]] = field(default_factory=dict)
+    """What was last told of each target, and when it was last suggested."""
+    _asked: set[int] = field(default_factory=set)
+    _orders: dict[int, Order] = field(default_factory=dict)
+    """Orders whose end is still to come, by number."""
+
+    def know(self, orders: Iterable[Order]) -> None:
+        """Orders that are under way, so that their end can be told in words."""
+        self._orders |= {order.number: order for order in orders}
+
+    def of(self, decision: Decision, denied: Collection[int] = ()) -> tuple[Alert, ...]:
+        """What is to be told of `decision`, each of which is seen once. `denied` are the orders that a person has said no to."""
+        self.know((*decision.orders, *decision.awaiting))
+        ended = [each for each in decision.outcomes if each.status in TOLD and each.number not in denied]
+        notices = [
+            *_one([self._failure(outcome) for outcome in ended], "orders did not succeed"),
+            *_one([self._request(order) for order in self._unasked(decision.awaiting)], "orders wait for approval"),
+            *_one([_wish(each) for each in self._fresh(decision)], "suggestions"),
+        ]
+        for outcome in decision.outcomes:
+            self._orders.pop(outcome.number, None)
+        self._asked = {order.number for order in decision.awaiting}
+        return tuple(notices)
+
+    def _unasked(self, awaiting: Sequence[Order]) -> list[Order]:
+        return [order for order in awaiting if order.number not in self._asked]
+
+    def _fresh(self, decision: Decision) -> list[Suggestion]:
+        """Suggestions that differ from what was last told of their target. One that stayed away for an hour is told again."""
+        fresh = []
+        suggested = [each for each in decision.suggestions if each.autonomy is Autonomy.SUGGEST]
+        for each in suggested:
+            action = each.proposal.action
+            if self._suggested.get(target(action), (None, 0.0))[0] != action:
+                fresh.append(each)
+            self._suggested[target(action)] = (action, decision.at_s)
+        self._suggested = {
+            key: told for key, told in self._suggested.items() if decision.at_s - told[1] < ALERT_REPEAT_S
+        }
+        return fresh
+
+    def _request(self, order: Order) -> Alert:
+        answer = f"`homeostat approve {order.number}` or `homeostat deny {order.number}`"
+        until = day(order.issued_at_s + self.approval_expires_s)
+        text = f"it wants to {_order(order)}. Answer with {answer} until {until}; no answer means no"
+        return Alert(subject=f"order {order.number} waits for approval", text=text, severity="warning")
+
+    def _failure(self, outcome: Outcome) -> Alert:
+        order = self._orders.get(outcome.number)
+        what = f"{order_words(to_json(order))}: " if order else ""
+        severity: Any = "info" if outcome.status is Status.DENIED else "warning"
+        text = one_line(f"{what}{outcome.detail or outcome.status}. `homeostat why {outcome.number}` tells more")
+        return Alert(subject=f"order {outcome.number} {outcome.status}", text=text, severity=severity)
+
+
+def _wish(suggestion: Suggestion) -> Alert:
+    proposal = to_json(suggestion.proposal)
+    words, why = action_words(proposal["action"]), reasons(proposal)
+    text = f"it would {words}{f', because of {why}' if why else ''} (not done: its autonomy is suggest)"
+    return Alert(subject=f"suggestion for {target(suggestion.proposal.action)[1]}", text=text, severity="info")
+
+
+def _order(order: Order) -> str:
+    plain = to_json(order)
+    why = reasons(plain)
+    return order_words(plain) + (f", because of {why}" if why else "")
+
+
+def _one(notices: Sequence[Alert], noun: str) -> tuple[Alert, ...]:
+    """The notices of one kind as at most one; the gravest gives its severity."""
+    if len(notices) <= 1:
+        return tuple(notices)
+    lines = [f"{each.subject}: {each.text}" for each in notices[:NAMED]]
+    if len(notices) > NAMED:
+        lines.append(f"and {len(notices) - NAMED} more")
+    gravest = max(notices, key=lambda each: SEVERITIES.index(each.severity)).severity
+    return (Alert(subject=f"{len(notices)} {noun}", text="\n".join(lines), severity=gravest),)
