@@ -13,20 +13,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from agent import history
+from agent.history import Story
 from agent.journal.controls import Word
 from agent.journal.controls import said as control
 from agent.journal.export import export
-from agent.journal.record import Entry, Kind, verify
+from agent.journal.record import Kind, verify
 from agent.journal.replay import replay as replay_entries
 from agent.journal.warm_start import BeginsTooLate
 from agent.logs import configure
 from agent.ports import JournalUnavailable
 from agent.settings import Settings
 from agent.settings_file import SettingsError, load, schema
-from agent.tables import evidence_table, plan_table
+from agent.tables import alerts_table, evidence_table, orders_table, plan_table
 from agent.terminal import Terminal, forgiving
-from agent.units import moment
-from agent.words import action_words, order_words
+from agent.units import before, moment
+from agent.words import action_words, one_line, order_words
 
 if TYPE_CHECKING:
     from agent.journal.store import SqlJournal
@@ -41,6 +43,7 @@ app.add_typer(journal_app, name="journal")
 console = Terminal()
 errors = Terminal(stderr=True)
 
+LOG_WIDTH = 200
 HERE = Path("homeostat.yaml")
 SQLITE = "sqlite:///"
 JOURNAL_VARIABLE = "HOMEOSTAT_JOURNAL"
@@ -50,6 +53,9 @@ JournalOption = Annotated[
         "--journal",
         help="Database URL or SQLite file; else HOMEOSTAT_JOURNAL, else the one that homeostat.yaml here names.",
     ),
+]
+SinceOption = Annotated[
+    str, typer.Option("--since", help="So long ago (30min, 2h, 3d), or a date in UTC (2026-02-12, 2026-02-12T08:33).")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")]
 
@@ -170,33 +176,80 @@ def replay(journal: Annotated[str, typer.Argument(help="Journal to replay.")], a
 
 
 @app.command()
-def why(order: Annotated[int, typer.Argument(help="Number of the order.")], journal: JournalOption = None) -> None:
-    """Tell why ORDER was given, what it wanted, and what became of it."""
-    found = [
-        e
-        for e in journal_at(journal).entries(kinds=(Kind.INTENT, Kind.OUTCOME, Kind.REFUSED))
-        if e.payload["number"] == order
-    ]
-    intent = next((e for e in found if e.kind == Kind.INTENT), None)
-    if intent is None:
-        errors.print(f"there is no order {order} in this journal", style="red")
+def orders(since: SinceOption = "1d", journal: JournalOption = None, as_json: JsonOption = False) -> None:
+    """List the orders of the last day, or since when you say: what, why, and what became of each."""
+    since_s = _since(since)
+    found = history.orders(journal_at(journal).entries(since_s=since_s, kinds=history.ORDER_KINDS))
+    if as_json:
+        typer.echo(json.dumps([each.plain() for each in found], indent=2))
+    elif found:
+        _wide().print(orders_table(found, f"orders since {moment(since_s)} UTC"))
+    else:
+        console.print(f"no order since {moment(since_s)} UTC; --since looks further back")
+
+
+@app.command()
+def alerts(since: SinceOption = "1d", journal: JournalOption = None, as_json: JsonOption = False) -> None:
+    """List the alerts of the last day, or since when you say."""
+    since_s = _since(since)
+    found = history.alerts(journal_at(journal).entries(since_s=since_s, kinds=history.ALERT_KINDS))
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+    elif found:
+        _wide().print(alerts_table(found, f"alerts since {moment(since_s)} UTC"))
+    else:
+        console.print(f"no alert since {moment(since_s)} UTC; --since looks further back")
+
+
+@app.command()
+def why(
+    order: Annotated[int, typer.Argument(help="Number of the order.")],
+    journal: JournalOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell why ORDER was given or is waiting, what it wants, and what became of it."""
+    record = journal_at(journal)
+    found = history.orders(record.entries(kinds=history.ORDER_KINDS))
+    story = next((each for each in found if each.number == order), None)
+    if story is None:
+        there = f"it has {found[0].number} to {found[-1].number}" if found else "it has none yet"
+        errors.print(f"there is no order {order} in this journal; {there} (`homeostat orders`)", style="red")
         raise typer.Exit(2)
-    _tell(intent, [e for e in found if e.kind != Kind.INTENT])
+    if as_json:
+        typer.echo(json.dumps(story.plain(), indent=2))
+    else:
+        _tell(story)
 
 
-def _tell(intent: Entry, after: list[Entry]) -> None:
-    payload = intent.payload
-    console.print(f"Order {payload['number']}: {order_words(payload)}", style="bold")
-    console.print(f"given {moment(intent.at_s)} UTC by policy {payload['policy']}, entry {intent.seq} of the journal")
+def _tell(story: Story) -> None:
+    payload, asked = story.order, "asked for" if story.waited else "given"
+    console.print(f"Order {story.number}: {order_words(payload)}", style="bold", soft_wrap=True)
+    console.print(f"{asked} {moment(story.at_s)} UTC by policy {payload['policy']}, entry {story.seq} of the journal")
     console.print(evidence_table(payload))
-    if payload["inverse"] is not None:
-        console.print(f"undone by: {action_words(payload['inverse'])}")
-    for entry in after:
-        word = "refused" if entry.kind == Kind.REFUSED else entry.payload["status"]
-        detail = entry.payload.get("reason") or entry.payload.get("detail", "")
-        console.print(f"{moment(entry.at_s)}  {word}: {detail}")
-    if not after:
-        console.print("under way")
+    if payload.get("inverse") is not None:
+        console.print(f"undone by: {action_words(payload['inverse'])}", soft_wrap=True)
+    for at_s, word, detail in story.steps:
+        console.print(f"{moment(at_s)}  {word}{f': {one_line(detail)}' if detail else ''}", soft_wrap=True)
+    if story.state == history.WAITS:
+        console.print(
+            f"it waits for a person: `homeostat approve {story.number}` or `homeostat deny {story.number}`",
+            style="yellow",
+        )
+    elif story.ended_s is None:
+        console.print(story.state)
+
+
+def _since(text: str) -> float:
+    try:
+        return before(text, time.time())
+    except ValueError as error:
+        errors.print(f"--since: {error}", style="red")
+        raise typer.Exit(2) from error
+
+
+def _wide() -> Terminal:
+    """The terminal; where nobody watches one, as wide as a log may be, so that nothing is cut off."""
+    return console if console.is_terminal else Terminal(width=max(console.width, LOG_WIDTH))
 
 
 @app.command()

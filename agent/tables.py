@@ -1,10 +1,13 @@
 """What the commands show, as tables for a terminal. They look nothing up: everything is handed in."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from agent.history import UNDER_WAY, WAITS, Story
+from agent.terminal import styled
 from agent.units import moment
 from agent.words import (
     action_words,
@@ -19,6 +22,9 @@ from agent.words import (
 )
 
 Row = Mapping[str, Any]
+STYLES = {
+    WAITS: "yellow", UNDER_WAY: "cyan", "succeeded": "green", "failed": "red", "expired": "red", "warning": "yellow", "critical": "red",
+}  # fmt: skip
 
 
 def evidence_table(order: Row) -> Table:
@@ -27,6 +33,32 @@ def evidence_table(order: Row) -> Table:
     for each in order["because"]:
         over, note = sample(each).removeprefix(", "), one_line(str(each.get("note") or ""))
         table.add_row(evidence_term(each), told_value(each, "value"), told_value(each, "threshold"), over, note)
+    return table
+
+
+def orders_table(stories: Sequence[Story], title: str = "") -> Table:
+    """Orders on one line each: number, when, what, why, and what became of it."""
+    table = Table(title=title or None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    for name in ("order", "when (UTC)", "what"):
+        table.add_column(name, no_wrap=name != "what")
+    table.add_column("why", no_wrap=True, overflow="ellipsis")
+    table.add_column("state", no_wrap=True)
+    for each in stories:
+        why = reasons(each.order)
+        state = styled(each.state, STYLES.get(each.state, ""))
+        table.add_row(str(each.number), moment(each.at_s), order_words(each.order), why, state)
+    return table
+
+
+def alerts_table(alerts: Sequence[Row], title: str = "") -> Table:
+    """Alerts, oldest first."""
+    table = Table(title=title or None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    for name in ("when (UTC)", "severity", "about"):
+        table.add_column(name, no_wrap=name != "about")
+    table.add_column("alert")
+    for each in alerts:
+        severity = styled(each["severity"], STYLES.get(each["severity"], ""))
+        table.add_row(moment(each["at_s"]), severity, one_line(each["subject"]), one_line(each["text"]))
     return table
 
 

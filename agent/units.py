@@ -1,9 +1,11 @@
 """Numbers with their units, as a person reads them: durations, moments, shares. Pure; the time is always told in UTC."""
 
 import math
+import re
 from datetime import UTC, datetime
 
 MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86_400
+UNITS_S = {"s": 1, "min": MINUTE_S, "h": HOUR_S, "d": DAY_S}
 LONGEST_S = 10_000 * DAY_S
 """Longer than that is no duration that anybody has measured, and is told as the number that it is."""
 UNKNOWN = "unknown"
@@ -57,6 +59,23 @@ def _long(seconds: float) -> str:
     if whole < DAY_S:
         return _two(whole, HOUR_S, "h", MINUTE_S, "min")
     return _two(HOUR_S * round(seconds / HOUR_S), DAY_S, "d", HOUR_S, "h")
+
+
+def before(text: str, now_s: float) -> float:
+    """POSIX seconds of `text`: so long before `now_s` (`90s`, `30min`, `2h`, `3d`), or a date in UTC (`2026-02-12`, `2026-02-12 08:33`).
+
+    Raises ValueError that says what was expected.
+    """
+    span = re.fullmatch(r"(\d+(?:\.\d+)?) ?(s|min|h|d)", text.strip())
+    if span:
+        return now_s - float(span[1]) * UNITS_S[span[2]]
+    try:
+        when = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise ValueError(
+            f"{text!r} is neither a time span such as 30min, 2h or 3d nor a date such as 2026-02-12"
+        ) from None
+    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
 
 
 def _two(whole: int, large_s: int, large: str, small_s: int, small: str) -> str:

@@ -154,7 +154,54 @@ def test_why_tells_the_evidence_the_inverse_and_the_end(journal: SqlJournal) -> 
 def test_an_order_that_was_never_given_is_bad_input(journal: SqlJournal) -> None:
     """Exit 2."""
     result = said("why", "99")
-    assert (result.exit_code, result.stderr) == (2, "there is no order 99 in this journal\n")
+    told = "there is no order 99 in this journal; it has 1 to 1 (`homeostat orders`)\n"
+    assert (result.exit_code, result.stderr) == (2, told)
+
+
+def test_orders_are_listed_a_line_each(journal: SqlJournal) -> None:
+    """Number, when, what, why, and what became of it; none before the time that is asked for, and JSON beside it."""
+    lines = said("orders", "--since", "1970-01-01").stdout.splitlines()
+    (row,) = [line for line in lines if "1970-01-01 00:00:01" in line]
+    assert row.split()[0] == "1"
+    parts = ["scale app/model from 2 to 4 replicas", "utilization 100 % against 50 %", "succeeded"]
+    assert [part for part in parts if part not in row] == []
+    (plain,) = json.loads(said("orders", "--since", "1970-01-01", "--json").stdout)
+    assert (plain["number"], plain["what"], plain["state"]) == (1, parts[0], "succeeded")
+    assert said("orders").stdout.startswith("no order since ")
+    assert json.loads(said("orders", "--json").stdout) == []
+
+
+def test_alerts_are_listed_with_what_they_are_about(journal: SqlJournal) -> None:
+    """And JSON beside it; none since yesterday is said in words."""
+    alert = {"subject": "drift of m", "text": "12 features drift", "severity": "warning", "kind": "alert"}
+    journal.append([("decided", 50.0, {"alerts": [alert], "awaiting": []})])
+    (row,) = [line for line in said("alerts", "--since", "1970-01-01").stdout.splitlines() if "00:00:50" in line]
+    assert [part for part in ("warning", "drift of m", "12 features drift") if part not in row] == []
+    (plain,) = json.loads(said("alerts", "--since", "1970-01-01", "--json").stdout)
+    assert plain == {"at_s": 50.0, "severity": "warning", "subject": "drift of m", "text": "12 features drift"}
+    assert said("alerts").stdout.startswith("no alert since ")
+
+
+@pytest.mark.parametrize("command", ["orders", "alerts"])
+def test_a_time_that_nobody_understands_is_bad_input(journal: SqlJournal, command: str) -> None:
+    """Exit 2, and what was expected."""
+    result = said(command, "--since", "yesterday")
+    told = "--since: 'yesterday' is neither a time span such as 30min, 2h or 3d nor a date such as 2026-02-12\n"
+    assert (result.exit_code, result.stderr) == (2, told)
+
+
+def test_why_tells_an_order_that_waits(journal: SqlJournal) -> None:
+    """Why it is asked for, and the words that answer it."""
+    waiting = next(journal.entries(kinds=(Kind.INTENT,))).payload | {"number": 7}
+    journal.append([(Kind.DECIDED, 50.0, {"awaiting": [waiting]})])
+    told = said("why", "7").stdout
+    parts = [
+        "Order 7: scale app/model from 2 to 4 replicas",
+        "asked for 1970-01-01 00:00:50 UTC",
+        "utilization",
+        "approve 7",
+    ]
+    assert [part for part in parts if part not in told] == []
 
 
 def test_a_journal_that_is_not_there_is_not_made(folder: Path) -> None:
