@@ -108,7 +108,7 @@ def veto(proposal: Proposal, context: Context) -> Veto | None:
 def _frozen(proposal: Proposal, context: Context) -> Veto | None:
     if context.seen.controls.frozen:
         return Veto(proposal=proposal, rule="freeze", reason="a person has frozen all changes")
-    reason = context.calendar.reason(context.seen.at_s)
+    reason = context.calendar.reason(context.seen.civil_s)
     return Veto(proposal=proposal, rule="freeze", reason=reason) if reason else None
 
 

@@ -5,11 +5,12 @@
    the journal is back, so that the record has no gap; orders that have waited meanwhile are given up as stale.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
 
+from agent import schedules
 from agent.codec import to_json
 from agent.core import Core, Decision
 from agent.notices import Notices
@@ -29,6 +30,8 @@ def lines_of(decision: Decision, seen: Observation) -> list[Line]:
     """What the journal says of one tick, in order: what was seen, what ended, what was said, what is intended. Pure."""
     at_s = decision.at_s
     lines: list[Line] = [("observed", at_s, to_json(seen))]
+    if seen.due:
+        lines.append(("note", at_s, {"note": schedules.NOTE, "names": list(seen.due), "civil_s": seen.civil_s}))
     lines += [("outcome", at_s, to_json(outcome)) for outcome in decision.outcomes]
     if decision.news:
         lines.append(("decided", at_s, said(decision)))
@@ -92,6 +95,12 @@ class Agent:
             self._start(order, at_s)
         return decision
 
+    def remark(self, alert: Alert, note: Mapping[str, Any], at_s: float) -> None:
+        """Tell people of something that no observation shows, and write it down, as soon as that can be."""
+        log.warning("remark", subject=alert.subject, text=alert.text)
+        self._notifier.notify(alert)
+        self._add(("note", at_s, {**note, "alert": to_json(alert)}))
+
     def _catch_up(self, at_s: float) -> bool:
         """Write what could not be written before, and give up the orders in it; whether the journal is up to date."""
         if not self._unwritten:
@@ -143,8 +152,11 @@ class Agent:
         """Tell the core, and the journal so that a replay tells it too."""
         log.warning("order_refused", order=order.number, reason=reason)
         self.core.refused(order.number, reason)
-        refusal: Iterable[Line] = [("refused", at_s, {"number": order.number, "reason": reason})]
+        self._add(("refused", at_s, {"number": order.number, "reason": reason}))
+
+    def _add(self, line: Line) -> None:
+        """Write one line after what is there already, also after what still waits to be written."""
         if self._unwritten:
-            self._unwritten += refusal
+            self._unwritten.append(line)
         else:
-            self._write(list(refusal), at_s, durable=False)
+            self._write([line], line[1], durable=False)

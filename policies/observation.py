@@ -294,3 +294,10 @@ class Observation:
     """Names of cron schedules that fell due since the last observation."""
     problems: tuple[str, ...] = ()
     """What could not be read, in words, so that a HOLD can say why."""
+    clock_ahead_s: float = 0.0
+    """By how much `at_s`, which never runs back, is ahead of the civil clock; not zero where somebody has set that clock."""
+
+    @property
+    def civil_s(self) -> float:
+        """What the civil clock showed: for what goes by the calendar, such as freeze windows and the time of day."""
+        return self.at_s - self.clock_ahead_s

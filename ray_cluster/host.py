@@ -5,26 +5,27 @@ does nothing, and says so.
 """
 
 import asyncio
-import logging
 import os
 import time
 from typing import TYPE_CHECKING, Any
 
 import ray
 import structlog
-from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
-from agent.calendar import cron
+from agent.clock import told
 from agent.codec import to_json
 from agent.core import Decision
+from agent.journal.store import SqlJournal
 from agent.logs import configure
 from agent.loop import Agent, said
 from agent.ports import JournalUnavailable, Notifier
 from agent.settings import Settings
 from policies.action import Alert
+from policies.observation import Observation
 from ray_cluster import notifier
 from ray_cluster.figures import Figures
 from ray_cluster.report import write_daily_report
+from ray_cluster.ticks import every
 
 if TYPE_CHECKING:
     from ray_cluster.life import Life
@@ -39,8 +40,6 @@ class AgentHost:
 
     def __init__(self, settings: dict[str, Any], dashboard_url: str, folder: str) -> None:
         configure()
-        # A late tick is a figure of the agent (loop lag), not a line in its log for each.
-        logging.getLogger("apscheduler").setLevel(logging.ERROR)
         os.makedirs(folder, exist_ok=True)
         os.chdir(folder)
         self._settings = Settings.model_validate(settings)
@@ -49,17 +48,10 @@ class AgentHost:
         self._notifier = _notifier(self._settings.notify)
         self._figures = Figures()
         self._waiting = "starting"
-        self._due: list[str] = []
         self._ticks = 0
-        self._expected_s = time.monotonic()
         self._last: Decision | None = None
-        self._scheduler = AsyncIOScheduler(timezone="UTC")
-        # A job that is late is done late, however late: APScheduler's own grace of one second would drop a nightly retraining.
-        late = {"max_instances": 1, "coalesce": True, "misfire_grace_time": None}
-        self._scheduler.add_job(self._tick, "interval", seconds=self._settings.tick_s, **late)
-        for name, expression in self._settings.schedules.items():
-            self._scheduler.add_job(self._fall_due, cron(expression), [name], **late)
-        self._scheduler.start()
+        self._reporting: asyncio.Task[None] | None = None
+        self._ticking = asyncio.get_running_loop().create_task(every(self._settings.tick_s, self._tick))
 
     async def status(self) -> dict[str, Any]:
         """Whether it runs, since which epoch, and what it is doing."""
@@ -76,21 +68,15 @@ class AgentHost:
 
     async def stop(self) -> None:
         """No tick after this one; then the caller may kill the actor."""
-        self._scheduler.shutdown(wait=False)
+        self._ticking.cancel()
 
-    async def _fall_due(self, name: str) -> None:
-        self._due.append(name)
-        if name == REPORT_SCHEDULE and self._life is not None:
-            try:
-                await asyncio.to_thread(write_daily_report, self._life.journal, time.time())
-            except (JournalUnavailable, OSError) as error:
-                log.error("report_not_written", reason=str(error))
-
-    async def _tick(self) -> None:
-        now = time.monotonic()
-        lag_s, self._expected_s = max(0.0, now - self._expected_s), now + self._settings.tick_s
+    async def _tick(self, lag_s: float) -> None:
         try:
-            await asyncio.to_thread(self._tick_once, lag_s)
+            seen = await asyncio.to_thread(self._tick_once, lag_s)
+            if seen is not None and REPORT_SCHEDULE in seen.due and self._life is not None:
+                # Beside the ticks: a long journal takes a while to read.
+                reporting = asyncio.to_thread(self._report, self._life.journal, seen.civil_s)
+                self._reporting = asyncio.get_running_loop().create_task(reporting)
         except JournalUnavailable as error:
             self._wait_for(f"the journal: {error}")
             log.error("journal_away", reason=str(error), effect="nothing is done until it is back")
@@ -106,33 +92,39 @@ class AgentHost:
             )
         self._waiting = what
 
-    def _tick_once(self, lag_s: float) -> None:
+    def _tick_once(self, lag_s: float) -> Observation | None:
+        """What was seen at this tick, if anything."""
         if self._life is None:
             self._begin()
         assert self._life is not None  # noqa: S101 - begun above
-        agent = self._life.agent
-        began = time.monotonic()
-        self._last = agent.tick(time.time())
+        life, began = self._life, time.monotonic()
+        agent, at_s = life.agent, life.clock.now()
+        for step in life.clock.steps():
+            agent.remark(told(step), {"note": "clock_step", **to_json(step)}, at_s)
+        self._last = agent.tick(at_s)
         self._waiting = "" if agent.halted is None else f"the journal: {agent.halted}"
         if _may_act(agent):
-            self._life.actuator.renew(time.time())
-            self._life.upkeep.look(time.time())
+            life.actuator.renew(time.time())  # a table goes by the clocks of those who hold it
+            life.upkeep.look(at_s)
         self._ticks += 1
         took_s = time.monotonic() - began
         self._figures.tick(self._last, lag_s=lag_s, took_s=took_s, halted=agent.halted is not None)
         if agent.last_seen is not None:
             self._figures.seen(agent.last_seen, self._settings.budget)
+        return agent.last_seen if agent.last_seen is not None and agent.last_seen.at_s == at_s else None
+
+    def _report(self, journal: SqlJournal, at_s: float) -> None:
+        try:
+            write_daily_report(journal, at_s)
+        except (JournalUnavailable, OSError) as error:
+            log.error("report_not_written", reason=str(error))
 
     def _begin(self) -> None:
         """Open the journal, take an epoch, and put the agent together. Raises JournalUnavailable; the next tick tries again."""
         # Whoever looks at an actor imports its class: with all that an agent works with, `status` and `stop` would take seconds more.
         from ray_cluster.life import begun  # noqa: PLC0415
 
-        self._life = begun(self._settings, self._dashboard_url, self._notifier, self._take_due)
-
-    def _take_due(self) -> tuple[str, ...]:
-        due, self._due = tuple(self._due), []
-        return due
+        self._life = begun(self._settings, self._dashboard_url, self._notifier)
 
 
 def _may_act(agent: Agent) -> bool:

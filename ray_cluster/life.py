@@ -1,16 +1,17 @@
 """One life of an agent on a cluster: everything it works with, and the agent put together of it."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
 
 from agent.assembly import assemble
-from agent.journal.life import begin
+from agent.clock import AgentClock, Border
+from agent.journal.life import begin, last_moment
 from agent.journal.store import SqlJournal
 from agent.loop import Agent
 from agent.ports import Notifier
+from agent.schedules import Schedules, taken
 from agent.settings import Settings
 from ray_cluster.actuator import ClusterActuator, highest_epoch
 from ray_cluster.managed import Upkeep
@@ -28,19 +29,19 @@ log = structlog.get_logger()
 class Life:
     """What lives from one start of the agent's process to the next."""
 
+    clock: AgentClock
     agent: Agent
     actuator: ClusterActuator
     upkeep: Upkeep
     journal: SqlJournal
 
 
-def begun(settings: Settings, dashboard_url: str, notifier: Notifier, due: Callable[[], tuple[str, ...]]) -> Life:
-    """A life in a new epoch, with the orders that the last one left open and what it saw last. Raises JournalUnavailable.
-
-    `due` gives, once each, the names of the schedules that fell due.
-    """
+def begun(settings: Settings, dashboard_url: str, notifier: Notifier) -> Life:
+    """A life in a new epoch, with the orders that the last one left open and what it saw last. Raises JournalUnavailable."""
     journal = SqlJournal(settings.journal.url)
-    beginning = begin(journal, settings, time.time(), above=highest_epoch(settings.name))
+    clock = AgentClock(time.time, steady_s, not_before_s=last_moment(journal))
+    schedules = Schedules(settings.schedules, taken(journal, settings.schedules, clock.civil_s(clock.now())))
+    beginning = begin(journal, settings, clock.now(), above=highest_epoch(settings.name))
     registry = MlflowRegistry(settings.registry.tracking_uri, settings.registry.artifact_location)
     rest = ServeRest(dashboard_url)
     trainer = TuneTrainer(settings, quarantined)
@@ -52,17 +53,23 @@ def begun(settings: Settings, dashboard_url: str, notifier: Notifier, due: Calla
         registry=registry,
         trainer=trainer,
         controls=journal.controls,
-        due=due,
+        due=schedules.due,
     )
+    border = Border(clock, sensor=sensor, actuator=actuator, trainer=trainer)
     agent = assemble(
         settings,
-        sensor=sensor,
-        actuator=actuator,
-        trainer=trainer,
+        sensor=border,
+        actuator=border.actuator,
+        trainer=border.trainer,
         notifier=notifier,
         journal=journal,
         beginning=beginning,
     )
     upkeep = Upkeep(settings, registry, beginning.epoch, notifier)
     log.info("agent_started", name=settings.name, epoch=beginning.epoch, open_orders=len(beginning.open_orders))
-    return Life(agent, actuator, upkeep, journal)
+    return Life(clock, agent, actuator, upkeep, journal)
+
+
+def steady_s() -> float:
+    """Seconds that nobody can set. They go on while the machine is suspended, where it can tell: that time has passed, too."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()

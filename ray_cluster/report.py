@@ -16,9 +16,7 @@ def write_daily_report(journal: SqlJournal, at_s: float, folder: str = "reports"
     actions: Counter[str] = Counter()
     outcomes: Counter[str] = Counter()
     vetoes: Counter[str] = Counter()
-    for entry in journal.entries(kinds=(Kind.INTENT, Kind.OUTCOME, Kind.DECIDED)):
-        if entry.at_s < at_s - DAY_S:
-            continue
+    for entry in journal.entries(since_s=at_s - DAY_S, kinds=(Kind.INTENT, Kind.OUTCOME, Kind.DECIDED)):
         if entry.kind == Kind.INTENT:
             actions[entry.payload["action"]["kind"]] += 1
         elif entry.kind == Kind.OUTCOME:

@@ -64,7 +64,7 @@ class ClusterSensor:
         registry: MlflowRegistry,
         trainer: TuneTrainer,
         controls: Callable[[float], Controls],
-        due: Callable[[], tuple[str, ...]] = tuple,
+        due: Callable[[float], tuple[str, ...]] = lambda at_s: (),
     ) -> None:
         self._settings = settings
         self._rest = rest
@@ -99,7 +99,7 @@ class ClusterSensor:
             models={**models, **self._probed_models(probed)},
             capacity=self._reads.result("capacity", problems) or Capacity(),
             controls=controls,
-            due=self._due(),
+            due=self._due(at_s),
             problems=tuple(problems),
         )
 

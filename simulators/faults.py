@@ -22,6 +22,8 @@ class Stage:
     """Chance for one fault: what another fault draws shifts nothing."""
     kill_agent: Callable[[float], None]
     journal_away: Callable[[bool], None]
+    set_clock: Callable[[float], None]
+    """Forward, or back, by so many seconds."""
 
 
 def schedule(faults: Sequence[FaultSettings], stage: Stage) -> None:
@@ -234,6 +236,15 @@ def _agent(fault: FaultSettings, stage: Stage) -> Ends:
     return lambda: stage.kill_agent(fault.for_s or 0.0), None
 
 
+def _clock(fault: FaultSettings, stage: Stage) -> Ends:
+    """Somebody sets the clock of the machine; where it ends, sets it right again."""
+    return lambda: stage.set_clock(fault.seconds), lambda: stage.set_clock(-fault.seconds)
+
+
+def _clock_back(fault: FaultSettings, stage: Stage) -> Ends:
+    return lambda: stage.set_clock(-fault.seconds), lambda: stage.set_clock(fault.seconds)
+
+
 def _lies(fault: FaultSettings, stage: Stage) -> Ends:
     world = stage.world
     return lambda: setattr(world, "lies", True), lambda: setattr(world, "lies", False)
@@ -273,6 +284,8 @@ BEGINNINGS: dict[str, Callable[[FaultSettings, Stage], Ends]] = {
     "journal_away": _journal,
     "controller_away": _controller,
     "agent_killed": _agent,
+    "clock_set_back": _clock_back,
+    "clock_set_forward": _clock,
     "actuator_lies": _lies,
     "actuator_slow": _slow_actuator,
     "foreign_scale": _foreign,

@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 
 from agent.assembly import assemble
-from agent.journal.life import begin
+from agent.clock import AgentClock, Border, told
+from agent.codec import to_json
+from agent.journal.life import begin, last_moment
 from agent.journal.memory import MemoryJournal
 from agent.journal.record import Entry, Kind
 from agent.loop import Agent
 from agent.settings import Settings
 from simulators.checkers import Checkers
+from simulators.civil import CivilWorld
 from simulators.engine import Engine, Event, Priority
 from simulators.expectations import Held, check, parse
 from simulators.faults import Stage, schedule
@@ -96,6 +99,7 @@ class Simulation:
     tell: Callable[[Entry], None] | None = None
     checked: bool = True
     agent: Agent | None = None
+    _clock: AgentClock | None = None
     _alive_again_s: float = 0.0
     _points: list[Point] = field(default_factory=list)
     _faults: list[tuple[float, str]] = field(default_factory=list)
@@ -124,6 +128,7 @@ class Simulation:
         )
         if any(each.learning is not None for each in settings.models.values()):
             self.settings = _with_trainings(self.settings, self.scenario)
+        self.civil = CivilWorld(self.world, lambda: self.engine.now_s)
         self.ledger = Ledger(self.world)
         self.checkers = Checkers(self.world, self.journal, self.settings, seed=self.seed)
         if self.checked:
@@ -156,22 +161,27 @@ class Simulation:
     def _tick(self) -> None:
         now_s = self.engine.now_s
         if self.agent is None and now_s >= self._alive_again_s and not self.journal.away:
-            self._live(now_s)
-        if self.agent is not None:
-            self.agent.tick(now_s)
+            self._live()
+        if self.agent is not None and self._clock is not None:
+            at_s = self._clock.now()
+            for step in self._clock.steps():
+                self.agent.remark(told(step), {"note": "clock_step", **to_json(step)}, at_s)
+            self.agent.tick(at_s)
             if not self.journal.away:
                 self.world.renew(now_s)
         else:
             self.world.catch_up()
 
-    def _live(self, at_s: float) -> None:
+    def _live(self) -> None:
         """A life of the agent begins, from the journal alone."""
-        beginning = begin(self.journal, self.settings, at_s)
+        self._clock = AgentClock(self.civil.shows_s, lambda: self.engine.now_s, not_before_s=last_moment(self.journal))
+        beginning = begin(self.journal, self.settings, self._clock.now())
+        border = Border(self._clock, sensor=self.civil, actuator=self.civil, trainer=self.civil)
         self.agent = assemble(
             self.settings,
-            sensor=self.world,
-            actuator=self.world,
-            trainer=self.world,
+            sensor=border,
+            actuator=border.actuator,
+            trainer=border.trainer,
             notifier=self.world,
             journal=self.journal,
             beginning=beginning,
@@ -200,6 +210,7 @@ class Simulation:
             stream=lambda fault: np.random.default_rng(seeds.of("faults", fault.model_dump_json())),
             kill_agent=self._kill_agent,
             journal_away=self._journal_away,
+            set_clock=self.civil.set_by,
         )
         faults = (*settings.faults, *preemptions(settings, seeds))
         schedule(faults, stage)

@@ -285,6 +285,8 @@ FaultKind = Literal[
     "journal_away",
     "controller_away",
     "agent_killed",
+    "clock_set_back",
+    "clock_set_forward",
     "actuator_lies",
     "actuator_slow",
     "foreign_scale",
@@ -304,7 +306,7 @@ class FaultSettings(Strict):
     factor: Positive = 10.0
     """How much slower."""
     seconds: NotNegative = 1.0
-    """Of a delay, a lag, or the notice before a preemption."""
+    """Of a delay, a lag, or the notice before a preemption; by how much a clock is set."""
     for_s: Seconds | None = None
     version: Annotated[int, Field(ge=1)] | None = None
     """For a crash loop: only replicas that serve this version crash, from `seconds` after it became the champion on."""

@@ -24,6 +24,7 @@ class ControlFold:
 
     def __init__(self) -> None:
         self.seq = 0
+        self._looked = False
         self._frozen = False
         self._killed = False
         self._approved: set[int] = set()
@@ -31,18 +32,24 @@ class ControlFold:
         self._rollback_asked_s: dict[str, float] = {}
         self._rolls_back: dict[int, str] = {}
 
-    def follow(self, entries: Iterable[Entry]) -> None:
-        """Take in entries of `KINDS`, in order, each once."""
+    def follow(self, entries: Iterable[Entry], at_s: float) -> None:
+        """Take in entries of `KINDS`, in order, each once.
+
+        What is new at a later look was said just before `at_s`, whatever the clock of the machine showed on which it was said.
+        """
         for entry in entries:
             self.seq = entry.seq
             if entry.kind == Kind.CONTROL:
-                self._hear(entry)
+                self._hear(entry, at_s if self._looked else min(entry.at_s, at_s))
             elif entry.kind == Kind.INTENT and entry.payload["action"]["kind"] == "roll_back":
                 self._rolls_back[entry.payload["number"]] = entry.payload["action"]["model"]
             elif entry.kind == Kind.OUTCOME:
                 self._end(entry.payload["number"], entry.payload["status"])
+        self._looked = True
 
     def controls(self, at_s: float) -> Controls:
+        # A clock that was set back since must not make a wish last longer.
+        self._rollback_asked_s = {model: min(said_s, at_s) for model, said_s in self._rollback_asked_s.items()}
         asked = {m: s for m, s in self._rollback_asked_s.items() if at_s - s < ROLLBACK_ASKED_FOR_S}
         return Controls(
             frozen=self._frozen,
@@ -52,7 +59,7 @@ class ControlFold:
             rollbacks=tuple(sorted(asked)),
         )
 
-    def _hear(self, entry: Entry) -> None:
+    def _hear(self, entry: Entry, said_s: float) -> None:
         payload = entry.payload
         match payload["word"]:
             case "freeze":
@@ -68,7 +75,7 @@ class ControlFold:
             case "deny":
                 self._denied.add(payload["number"])
             case "rollback":
-                self._rollback_asked_s[payload["model"]] = entry.at_s
+                self._rollback_asked_s[payload["model"]] = said_s
 
     def _end(self, number: int, status: str) -> None:
         self._approved.discard(number)

@@ -1,5 +1,6 @@
 """Where an agent's new life begins: a new epoch, the orders that the last one left open, and what still counts of those before."""
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -33,6 +34,13 @@ class Lived(Journal, Readable, Protocol):
     """A journal that knows epochs and can be read: all that a life of the agent needs."""
 
     def begin(self, at_s: float, *, above: int = 0) -> int: ...
+    def last(self, kind: Kind) -> Entry | None: ...
+
+
+def last_moment(journal: Lived) -> float:
+    """The agent's time when it last wrote; minus infinity where it never has. A life begins no earlier. Raises JournalUnavailable."""
+    entries = (journal.last(Kind.STARTED), journal.last(Kind.OBSERVED))
+    return max((entry.at_s for entry in entries if entry is not None), default=-math.inf)
 
 
 def begin(journal: Lived, settings: Settings, at_s: float, *, above: int = 0) -> Beginning:
@@ -93,10 +101,17 @@ class _Past:
         return Beginning(
             epoch=epoch,
             next_number=self.highest + 1,
-            open_orders=tuple(self.open_orders.values()),
-            remembered=tuple(counted[number] for number in sorted(counted.keys() - self.open_orders.keys())),
+            open_orders=tuple(map(self._not_later, self.open_orders.values())),
+            remembered=tuple(
+                self._not_later(counted[number]) for number in sorted(counted.keys() - self.open_orders.keys())
+            ),
             digests=tuple((*key, digest) for key, digest in sorted(self.digests.items())),
         )
+
+    def _not_later(self, order: Order) -> Order:
+        """`order` as issued now where a clock that was wrong dated it after this life's beginning."""
+        late_s = order.issued_at_s - self.at_s
+        return replace(order, issued_at_s=self.at_s, deadline_s=order.deadline_s - late_s) if late_s > 0 else order
 
 
 def _digests(order: Order) -> Iterator[tuple[str, str, str]]:

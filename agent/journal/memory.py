@@ -77,9 +77,15 @@ class MemoryJournal:
             if (kinds is None or entry.kind in kinds) and (since_s is None or entry.at_s >= since_s)
         )
 
+    def last(self, kind: Kind) -> Entry | None:
+        """The last entry of `kind` that was kept."""
+        self._available()
+        lately = self._lately if kind == Kind.OBSERVED and self._lately else self.kept
+        return next((entry for entry in reversed(lately) if entry.kind == kind), None)
+
     def controls(self, at_s: float) -> Controls:
         """How the controls stand at `at_s`."""
-        self._fold.follow(self.entries(since_seq=self._fold.seq, kinds=KINDS))
+        self._fold.follow(self.entries(since_seq=self._fold.seq, kinds=KINDS), at_s)
         return self._fold.controls(at_s)
 
     def of_kind(self, kind: str) -> list[Mapping[str, Any]]:

@@ -93,7 +93,7 @@ class SqlJournal:
 
     def controls(self, at_s: float) -> Controls:
         """How the controls stand at `at_s`. Reads only what is new since the last call."""
-        self._fold.follow(self.entries(since_seq=self._fold.seq, kinds=KINDS))
+        self._fold.follow(self.entries(since_seq=self._fold.seq, kinds=KINDS), at_s)
         return self._fold.controls(at_s)
 
     def _page(self, since_seq: int, since_s: float | None, kinds: Sequence[Kind] | None) -> Sequence[sa.Row[Any]]:

@@ -243,3 +243,32 @@ def test_cold_starts_are_slow_in_a_storm():
     states = {each.state for each in seen(simulation, 205.0).replicas}
     assert states == {ReplicaState.RUNNING, ReplicaState.STARTING}
     assert len(seen(simulation, 211.0).running) == 5
+
+
+def wanted(simulation: Simulation) -> list[tuple[float, dict[str, Any]]]:
+    """What was ordered, and when, to the tenth of a second."""
+    simulation.engine.run(2000.0)
+    intents = [entry for entry in simulation.journal.kept if entry.kind == Kind.INTENT]
+    return [(round(entry.at_s, 1), entry.payload["action"]) for entry in intents]
+
+
+@pytest.mark.parametrize("kind", ["clock_set_back", "clock_set_forward"])
+@pytest.mark.parametrize("use", ["target_utilization, target: 0.3", "replace_unhealthy"])
+def test_an_agent_whose_clock_is_set_orders_what_it_would_have_ordered_and_when(kind: str, use: str) -> None:
+    """By an hour, while it scales and heals: nothing freezes, goes deaf, or is allowed once more; people are told once each way."""
+    breaks = (
+        "{kind: slow_replica, at_s: 600, factor: 20}",
+        "{kind: foreign_scale, at_s: 900, model: fraud, replicas: 2}",
+    )
+    untouched = broken(*breaks, use=use)
+    clock_set = broken(*breaks, f"{{kind: {kind}, at_s: 615, for_s: 400, seconds: 3600}}", use=use)
+    assert wanted(untouched)
+    assert wanted(clock_set) == wanted(untouched)
+    assert [alert.text.split(" by ")[0] for _, alert in clock_set.world.alerts if alert.subject == "clock"] == [
+        f"the clock of the agent's machine was set {way}"
+        for way in (("back", "forward") if kind == "clock_set_back" else ("forward", "back"))
+    ]
+    notes = [entry.payload for entry in clock_set.journal.kept if entry.kind == Kind.NOTE]
+    assert [note["note"] for note in notes] == ["clock_step", "clock_step"]
+    moments = [entry.at_s for entry in clock_set.journal.kept]
+    assert moments == sorted(moments)

@@ -62,6 +62,21 @@ def test_an_agent_that_is_restarted_gets_no_new_allowance() -> None:
     assert replay(journal.kept[last_life:]).identical
 
 
+def test_orders_that_a_wrong_clock_dated_after_now_count_as_given_now() -> None:
+    """A journal from before the agent had a clock of its own, set back by a day: no minute and no cool-down lasts that day longer."""
+    journal = MemoryJournal()
+    lived(journal, 100_000.0, 100_001.0)
+    ended = [(Kind.OUTCOME, 100_002.0, {"number": 1, "status": "failed", "at_s": 100_002.0, "detail": ""})]
+    journal.append(ended)
+    beginning = begin(journal, SETTINGS, 13_600.0)
+    assert [(each.number, each.issued_at_s, each.deadline_s) for each in beginning.remembered] == [
+        (1, 13_600.0, 13_720.0)
+    ]
+    assert [(each.number, each.issued_at_s, each.deadline_s) for each in beginning.open_orders] == [
+        (2, 13_600.0, 20_800.0)
+    ]
+
+
 def test_a_version_that_was_acted_upon_keeps_its_digest_over_lives() -> None:
     """Files that were exchanged while no agent looked are found out by the next one, from the journal."""
     journal = MemoryJournal()

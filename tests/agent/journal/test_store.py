@@ -101,6 +101,16 @@ def test_controls_are_what_people_said_last(journal: SqlJournal) -> None:
     assert (controls.frozen, controls.killed, controls.rollbacks) == (False, False, ())
 
 
+def test_a_wish_counts_from_when_it_was_heard_whatever_the_clock_shows_where_it_was_said(journal: SqlJournal) -> None:
+    """A laptop whose clock is a day behind or ahead; and a clock that is set back makes no wish last longer."""
+    journal.controls(100_000.0)
+    for said_s in (13_600.0, 186_400.0):
+        journal.append([(Kind.CONTROL, said_s, said("rollback", by="test", model=f"m{said_s:g}"))])
+    assert journal.controls(100_001.0).rollbacks == ("m13600", "m186400")
+    assert journal.controls(96_400.0).rollbacks == ("m13600", "m186400")
+    assert journal.controls(97_001.0).rollbacks == ()
+
+
 def test_a_database_that_is_away_says_where_and_hides_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
     """A refused connection is JournalUnavailable."""
     monkeypatch.setenv(PASSWORD_VARIABLE, "very-secret")

@@ -1,0 +1,178 @@
+"""The agent's clock: it never runs back and never leaps, whatever is done to the clock of its machine.
+
+Two clocks are meant in this house. The civil clock is what `time.time()` shows: people, cron, other machines, rows and files go by it, and
+somebody may set it. The agent's own clock goes on by the steady clock of the machine; `at_s` of everything that decides is in it.
+
+1. While nobody sets the civil clock, both show the same.
+2. Where the civil clock moves otherwise than the steady one by `STEP_S` or more, it was set: a `Step`. The agent's clock goes on as if it
+   had not been, and is ahead of the civil one by so much more (or less) from then on.
+3. A moment that the world gives is civil. It is read as the clock stood when it was shown: one from before a step by the difference of
+   that time. `Border` does that for everything that passes a port, both ways, without loss.
+
+Reads no clock itself: both are handed in.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, TypeVar
+
+from agent.order import Order
+from agent.ports import Actuator, Sensor, Trainer
+from policies.action import Alert
+from policies.observation import Observation
+
+STEP_S = 2.0
+"""Less than this is a clock that is being disciplined, not one that was set."""
+GRAIN = 1024.0
+"""Differences are whole parts of this many to the second, so that adding one to a moment and taking it away again loses nothing."""
+STEPS_KEPT = 50
+MOMENTS = ("at_s", "since_s", "until_s", "deadline_s")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """The civil clock was set from `before_s` to `after_s`, when the agent's own showed `at_s`."""
+
+    at_s: float
+    before_s: float
+    after_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """From `civil_s` of the civil clock, and `own_s` of the agent's, on the agent's clock is ahead by `ahead_s`."""
+
+    civil_s: float
+    own_s: float
+    ahead_s: float
+
+
+class AgentClock:
+    """`wall` shows civil time in POSIX seconds, `steady` seconds that nobody can set. It begins at `not_before_s` or later."""
+
+    def __init__(
+        self, wall: Callable[[], float], steady: Callable[[], float], *, not_before_s: float = -math.inf
+    ) -> None:
+        self._wall, self._steady = wall, steady
+        self._wall_s, self._steady_s = wall(), steady()
+        self._own_s = self._wall_s
+        self._frames = [_Frame(-math.inf, -math.inf, 0.0)]
+        self._steps: list[Step] = []
+        if not_before_s - self._wall_s >= STEP_S:
+            self._begin_frame(self._wall_s, not_before_s, not_before_s - self._wall_s)
+            self._steps.append(Step(at_s=not_before_s, before_s=not_before_s, after_s=self._wall_s))
+        self._own_s = max(not_before_s, self._wall_s + self.ahead_s)
+
+    @property
+    def untouched(self) -> bool:
+        """Whether nobody has set the civil clock: then both show the same, and always have."""
+        return len(self._frames) == 1
+
+    @property
+    def ahead_s(self) -> float:
+        """By how much the agent's clock is ahead of the civil one; below zero where it is behind."""
+        return self._frames[-1].ahead_s
+
+    def now(self) -> float:
+        """The agent's time: never less than at the call before."""
+        wall_s, steady_s = self._wall(), self._steady()
+        passed_s = max(0.0, steady_s - self._steady_s)
+        set_by_s = wall_s - self._wall_s - passed_s
+        if abs(set_by_s) >= STEP_S:
+            self._steps.append(Step(at_s=self._own_s + passed_s, before_s=self._wall_s + passed_s, after_s=wall_s))
+            self._begin_frame(wall_s - passed_s, self._own_s, self.ahead_s - set_by_s)
+        self._wall_s, self._steady_s = wall_s, steady_s
+        self._own_s = max(self._own_s, wall_s + self.ahead_s)
+        return self._own_s
+
+    def steps(self) -> tuple[Step, ...]:
+        """The steps that were noticed since the last call, each once."""
+        steps, self._steps = tuple(self._steps), []
+        return steps
+
+    def own_s(self, civil_s: float) -> float:
+        """The agent's time of a moment that the civil clock showed."""
+        newest_s = self._wall_s + STEP_S  # what lies after now was shown before the clock was set back
+        for frame in reversed(self._frames[1:]):
+            if frame.civil_s <= civil_s <= newest_s:
+                return civil_s + frame.ahead_s
+        return civil_s + self._frames[0].ahead_s
+
+    def civil_s(self, own_s: float) -> float:
+        """What the civil clock showed at a moment of the agent's time."""
+        frame = next((each for each in reversed(self._frames) if own_s >= each.own_s), self._frames[0])
+        return own_s - frame.ahead_s
+
+    def _begin_frame(self, civil_s: float, own_s: float, ahead_s: float) -> None:
+        taken_back = abs(ahead_s) < STEP_S / 2
+        self._frames.append(_Frame(civil_s, own_s, 0.0 if taken_back else math.ceil(ahead_s * GRAIN) / GRAIN))
+        del self._frames[:-STEPS_KEPT]
+
+
+def told(step: Step) -> Alert:
+    """What people read of `step`."""
+    seconds = step.after_s - step.before_s
+    way = "back" if seconds < 0 else "forward"
+    text = (
+        f"the clock of the agent's machine was set {way} by {abs(seconds):.0f} s; the agent's own goes on as before, so "
+        "deadlines, budgets and cool-downs are as they were, and schedules and freeze windows go by the new time"
+    )
+    return Alert(subject="clock", text=text, severity="warning")
+
+
+class Border:
+    """A world by the civil clock, seen from an agent that has its own: the ports of the one, as the other wants them."""
+
+    def __init__(self, clock: AgentClock, *, sensor: Sensor, actuator: Actuator, trainer: Trainer) -> None:
+        self._clock = clock
+        self._sensor = sensor
+        self.actuator = _Crossing(clock, actuator)
+        self.trainer = _Crossing(clock, trainer)
+
+    def observe(self, at_s: float) -> Observation:
+        """See `agent.ports.Sensor.observe`; `at_s` is the agent's own time."""
+        seen = self._sensor.observe(self._clock.civil_s(at_s))
+        if self._clock.untouched:
+            return seen
+        return replace(moved(seen, self._clock.own_s), at_s=at_s, clock_ahead_s=self._clock.ahead_s)
+
+
+@dataclass(frozen=True)
+class _Crossing:
+    clock: AgentClock
+    port: Actuator | Trainer
+
+    def start(self, order: Order) -> None:
+        """See `agent.ports.Actuator.start`."""
+        self.port.start(order if self.clock.untouched else moved(order, self.clock.civil_s))
+
+
+def is_moment(name: str) -> bool:
+    """Whether a field of that name holds a moment, and not a length of time."""
+    return name in MOMENTS or name.endswith(("_at_s", "_since_s"))
+
+
+def moved(value: T, change: Callable[[float], float]) -> T:
+    """`value` with every moment in it put through `change`: in dataclasses, mappings and tuples, however deep."""
+    if is_dataclass(value) and not isinstance(value, type):
+        changed: T = _moved_fields(value, change)
+        return changed
+    if isinstance(value, Mapping):
+        return {key: moved(each, change) for key, each in value.items()}  # type: ignore[return-value]
+    if isinstance(value, tuple):
+        return tuple(moved(each, change) for each in value)  # type: ignore[return-value]
+    return value
+
+
+def _moved_fields(value: Any, change: Callable[[float], float]) -> Any:
+    changed: dict[str, Any] = {}
+    for name in [each.name for each in fields(value)]:
+        held = getattr(value, name)
+        if isinstance(held, float) and is_moment(name):
+            changed[name] = change(held)
+        elif isinstance(held, Mapping | tuple) or is_dataclass(held):
+            changed[name] = moved(held, change)
+    return replace(value, **changed) if changed else value
