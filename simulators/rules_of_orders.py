@@ -1,11 +1,10 @@
 """Rules of orders: written before they are done, done once, one at a time, by the agent that lives, and judged."""
 
-from agent.calendar import FreezeCalendar
 from agent.codec import from_json
-from agent.journal.record import Kind
+from agent.journal.record import Entry, Kind
+from agent.order import Order
 from policies.action import Action, RollBack, Scale, Target, target
-from simulators.engine import Event
-from simulators.rule import Look, Rule
+from simulators.rule import JournalRule, Look, Rule
 from simulators.served import Deed
 
 
@@ -30,27 +29,19 @@ class IntentBeforeEffect(Rule):
         return None if key in self._intended else f"order {number} takes effect and is in no intent"
 
 
-class OneOrderPerTarget(Rule):
+class OneOrderPerTarget(JournalRule):
     """At most one order is in flight per target, as the journal tells."""
 
     def __init__(self, look: Look) -> None:
         super().__init__(look)
-        self._read = 0
         self._open: dict[int, Target] = {}
 
-    def event(self, event: Event) -> str | None:
-        kept = self.look.journal.kept
-        if self._read == len(kept):
-            return None
-        for entry in kept[self._read :]:
-            self._read += 1
-            if entry.kind == Kind.OUTCOME:
-                self._open.pop(entry.payload["number"], None)
-            elif entry.kind == Kind.INTENT:
-                action: Action = from_json(Action, entry.payload["action"])  # type: ignore[arg-type]
-                told = self._begin(entry.payload["number"], target(action))
-                if told is not None:
-                    return told
+    def entry(self, entry: Entry) -> str | None:
+        if entry.kind == Kind.OUTCOME:
+            self._open.pop(entry.payload["number"], None)
+        elif entry.kind == Kind.INTENT:
+            action: Action = from_json(Action, entry.payload["action"])  # type: ignore[arg-type]
+            return self._begin(entry.payload["number"], target(action))
         return None
 
     def _begin(self, number: int, aim: Target) -> str | None:
@@ -64,61 +55,73 @@ class OutcomeForEveryOrder(Rule):
 
     def end(self, at_s: float) -> str | None:
         journal = self.look.journal
+        looked = None if journal.away else journal.last(Kind.OBSERVED)
+        if looked is None:
+            return None
         ended = {each["number"] for each in journal.of_kind(Kind.OUTCOME)}
-        looked_s = self.look.world.observed_s - self.look.settings.tick_s
         late = sorted(
             {
                 each["number"]
                 for each in journal.of_kind(Kind.INTENT)
-                if each["number"] not in ended and each["deadline_s"] < looked_s
+                if each["number"] not in ended and each["deadline_s"] < looked.at_s - self.look.settings.tick_s
             }
         )
-        return f"orders {late} have no outcome after their deadline" if late and not journal.away else None
+        return f"orders {late} have no outcome after their deadline" if late else None
 
 
-class NeverWhileFrozen(Rule):
-    """Nothing is begun while people, or the calendar, have frozen changes or stopped the agent."""
+class NoIntentAfterItsOutcome(JournalRule):
+    """An order that has ended is over: it is intended no more, in this life of the agent or a later one."""
 
     def __init__(self, look: Look) -> None:
         super().__init__(look)
-        self._calendar = FreezeCalendar(look.settings.guards.freeze_windows)
+        self._ended: dict[int, str] = {}
 
-    def deed(self, deed: Deed) -> str | None:
-        if deed.order.issued_at_s < deed.at_s:  # it was begun before, and takes effect late or anew
-            return None
-        controls = self.look.world.controls(deed.at_s)
-        stopped = controls.frozen or controls.killed or self._calendar.reason(deed.at_s)
-        return f"order {deed.order.number} takes effect while changes are stopped" if stopped else None
+    def entry(self, entry: Entry) -> str | None:
+        if entry.kind == Kind.OUTCOME:
+            self._ended[entry.payload["number"]] = entry.payload["status"]
+        elif entry.kind == Kind.INTENT and (status := self._ended.get(entry.payload["number"])) is not None:
+            return f"order {entry.payload['number']} is intended again, and has {status} before"
+        return None
 
 
 class NoOldEpoch(Rule):
-    """An order of an earlier life of the agent begins nothing once a later one has acted."""
+    """An order of an earlier life of the agent begins nothing once a later one has acted.
+
+    What was sent before may still take effect late.
+    """
 
     def __init__(self, look: Look) -> None:
         super().__init__(look)
         self._highest = 0
+        self._old: set[tuple[str, int]] = set()
+        """(key, epoch) of the orders that were sent too late."""
 
-    def deed(self, deed: Deed) -> str | None:
-        begun = deed.order.issued_at_s >= deed.at_s
-        old = begun and deed.order.epoch < self._highest
-        self._highest = max(self._highest, deed.order.epoch)
-        return f"order {deed.order.number} is of epoch {deed.order.epoch}, {self._highest} acts" if old else None
-
-
-class NeverTooManyOrders(Rule):
-    """No more orders a minute than people allow; rollbacks never wait."""
-
-    def __init__(self, look: Look) -> None:
-        super().__init__(look)
-        self._issued_s: dict[str, float] = {}
+    def sent(self, order: Order) -> str | None:
+        if order.epoch < self._highest:
+            self._old.add((order.key, order.epoch))
+        return None
 
     def deed(self, deed: Deed) -> str | None:
         order = deed.order
-        self._issued_s = {key: at_s for key, at_s in self._issued_s.items() if order.issued_at_s - at_s < 60.0}
-        self._issued_s[order.key] = order.issued_at_s
+        old = (order.key, order.epoch) in self._old
+        self._highest = max(self._highest, order.epoch)
+        return f"order {order.number} is of epoch {order.epoch}, {self._highest} acts" if old else None
+
+
+class NeverTooManyOrders(Rule):
+    """No more orders are sent in a minute than people allow, whatever the agent's clock shows; rollbacks never wait."""
+
+    def __init__(self, look: Look) -> None:
+        super().__init__(look)
+        self._sent_s: dict[str, float] = {}
+
+    def sent(self, order: Order) -> str | None:
+        now_s = self.look.world.engine.now_s
+        self._sent_s = {key: at_s for key, at_s in self._sent_s.items() if now_s - at_s < 60.0}
+        self._sent_s[order.key] = now_s
         limit = self.look.settings.budget.orders_per_minute
-        too_many = len(self._issued_s) > limit and not isinstance(order.action, RollBack)
-        return f"{len(self._issued_s)} orders within a minute, {limit} are allowed" if too_many else None
+        too_many = len(self._sent_s) > limit and not isinstance(order.action, RollBack)
+        return f"{len(self._sent_s)} orders within a minute, {limit} are allowed" if too_many else None
 
 
 class ForeignChangesAreRespected(Rule):
@@ -127,6 +130,11 @@ class ForeignChangesAreRespected(Rule):
     def __init__(self, look: Look) -> None:
         super().__init__(look)
         self._ordered: dict[str, int] = {}
+        self._sent_s: dict[str, float] = {}
+
+    def sent(self, order: Order) -> str | None:
+        self._sent_s.setdefault(order.key, self.look.world.engine.now_s)
+        return None
 
     def deed(self, deed: Deed) -> str | None:
         action = deed.order.action
@@ -134,9 +142,9 @@ class ForeignChangesAreRespected(Rule):
             return None
         last = self._ordered.get(action.deployment)
         self._ordered[action.deployment] = action.replicas
-        respected_s = self.look.settings.guards.foreign_change_respected_s
+        respected_s, sent_s = self.look.settings.guards.foreign_change_respected_s, self._sent_s[deed.order.key]
         for at_s, name, replicas in self.look.world.foreign:
-            seen = at_s < deed.order.issued_at_s < at_s + respected_s
+            seen = at_s < sent_s < at_s + respected_s
             if name == action.deployment and seen and replicas != last:
                 return f"{name} was set to {replicas} by somebody else at {at_s:g} s, and order {deed.order.number} overwrites it"
         return None
@@ -146,7 +154,7 @@ RULES_OF_ORDERS: tuple[type[Rule], ...] = (
     IntentBeforeEffect,
     OneOrderPerTarget,
     OutcomeForEveryOrder,
-    NeverWhileFrozen,
+    NoIntentAfterItsOutcome,
     NoOldEpoch,
     NeverTooManyOrders,
     ForeignChangesAreRespected,

@@ -15,6 +15,7 @@ from agent.journal.memory import MemoryJournal
 from agent.journal.record import Entry, Kind
 from agent.loop import Agent
 from agent.settings import Settings
+from simulators import people
 from simulators.checkers import Checkers
 from simulators.civil import CivilWorld
 from simulators.engine import Engine, Event, Priority
@@ -130,7 +131,7 @@ class Simulation:
             self.settings = _with_trainings(self.settings, self.scenario)
         self.civil = CivilWorld(self.world, lambda: self.engine.now_s)
         self.ledger = Ledger(self.world)
-        self.checkers = Checkers(self.world, self.journal, self.settings, seed=self.seed)
+        self.checkers = Checkers(self.world, self.journal, self.settings, seed=self.seed, clock_s=self.civil.shows_s)
         if self.checked:
             self.checkers.attend()
         self._schedule(seeds)
@@ -215,6 +216,9 @@ class Simulation:
         faults = (*settings.faults, *preemptions(settings, seeds))
         schedule(faults, stage)
         self._faults = [(fault.at_s, fault.kind) for fault in faults]
+        people.schedule(
+            settings.people, people.Listener(engine=self.engine, journal=self.journal, clock_s=self.civil.shows_s)
+        )
         for name, cron in settings.schedules.items():
             for at_s in due_s(cron, self._end_s):
                 self.engine.at(at_s, f"{name} is due", lambda name=name: self.world.due.append(name))  # type: ignore[misc]

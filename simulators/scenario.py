@@ -15,7 +15,7 @@ from simulators.data_files import DataMissing, ScenarioError, data_path
 from simulators.expectations import ExpectationError, lookup, parse
 from simulators.learning_settings import PlayedSettings
 from simulators.schedules import due_s
-from simulators.settings import ScenarioSettings, TokensSettings, TraceSettings
+from simulators.settings import ANSWERS, ScenarioSettings, TokensSettings, TraceSettings
 
 SCHEMA_KEY = "$schema"
 
@@ -115,6 +115,7 @@ def _impossible(settings: ScenarioSettings, folder: Path) -> Iterator[Fault]:
     yield from _impossible_policies(settings)
     yield from _expectation_faults(settings)
     yield from _fault_faults(settings)
+    yield from _people_faults(settings)
     for name, model in settings.models.items():
         for index, traffic in enumerate(model.traffic):
             if isinstance(traffic, TraceSettings):
@@ -185,6 +186,31 @@ def _fault_faults(settings: ScenarioSettings) -> Iterator[Fault]:
             yield ("faults", index, "model"), f"found {fault.model!r}; expected one of {', '.join(settings.models)}"
         if fault.node is not None and fault.node not in nodes:
             yield ("faults", index, "node"), f"found {fault.node!r}; expected one of {', '.join(sorted(nodes))}"
+
+        if fault.seconds < 0 and fault.kind != "clock_step":
+            yield (
+                ("faults", index, "seconds"),
+                f"found {fault.seconds:g}; expected 0 or more, as only a clock steps back",
+            )
+
+
+def _people_faults(settings: ScenarioSettings) -> Iterator[Fault]:
+    managed = [name for name, model in settings.models.items() if model.learning is not None]
+    for index, person in enumerate(settings.people):
+        keys, answers = ("people", index), person.says in ANSWERS
+        if person.says == "rollback" and person.model not in managed:
+            yield (
+                (*keys, "model"),
+                f"found {person.model!r}; expected a model with `learning`: {', '.join(managed) or 'there is none'}",
+            )
+        elif person.model is not None and person.model not in settings.models:
+            yield (*keys, "model"), f"found {person.model!r}; expected one of {', '.join(settings.models)}"
+        for name in ("action", "every_s", "for_s"):
+            if getattr(person, name) is not None and not answers:
+                yield (
+                    (*keys, name),
+                    f"found with `says: {person.says}`; expected with {' or '.join(sorted(ANSWERS))} only",
+                )
 
 
 def _expectation_faults(settings: ScenarioSettings) -> Iterator[Fault]:

@@ -314,6 +314,41 @@ class FaultSettings(Strict):
     """For a hang: until Serve's health check replaces the replica; missing: never."""
 
 
+# -- people ------------------------------------------------------------------------------------------------------
+
+
+ActionKind = Literal[
+    "scale",
+    "restart",
+    "retrain",
+    "stop_training",
+    "start_rollout",
+    "set_traffic",
+    "promote",
+    "roll_back",
+    "quarantine",
+]
+
+
+ANSWERS = frozenset({"approve", "deny"})
+"""What people say to orders that wait."""
+
+
+class PersonSettings(Strict):
+    """What a person tells the agent at `at_s`, as with the command of that name."""
+
+    at_s: Moment
+    says: Literal["freeze", "unfreeze", "kill", "resume", "approve", "deny", "rollback"]
+    model: str | None = None
+    """For a rollback: of which model. For an answer: only to orders about this model."""
+    action: ActionKind | None = None
+    """For an answer: only to orders of this kind."""
+    every_s: Seconds | None = None
+    """For an answer: look again every so long, and answer what waits by then; missing: once."""
+    for_s: Seconds | None = None
+    """For an answer: how long they go on looking; missing: to the end of the run."""
+
+
 # -- the whole ---------------------------------------------------------------------------------------------------
 
 
@@ -334,6 +369,7 @@ class ScenarioSettings(Strict):
     lifecycle: LifecycleSettings = LifecycleSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     faults: tuple[FaultSettings, ...] = ()
+    people: tuple[PersonSettings, ...] = ()
     policies: tuple[PolicySettings, ...] = ()
     autonomy: AutonomySettings = AutonomySettings.model_validate({"default": "act"})
     budget: BudgetSettings = BudgetSettings()

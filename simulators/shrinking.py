@@ -139,13 +139,18 @@ def _shorter(now: Plain, broken_s: float) -> Candidates:
     """End just after the rule broke; where it breaks at the end only, after half of the time."""
     for end_s in (math.ceil(broken_s), math.ceil(broken_s / 2)):
         if LEAST_S <= end_s < now["duration_s"]:
-            kept = [each for each in now.get("faults", []) if each["at_s"] <= end_s]
-            yield {**now, "duration_s": float(end_s), "faults": kept}
+            kept = {key: [each for each in now.get(key, []) if each["at_s"] <= end_s] for key in ("faults", "people")}
+            yield {**now, "duration_s": float(end_s), **kept}
 
 
 def _fewer_faults(now: Plain, broken_s: float) -> Candidates:
     for kept in _parts(now.get("faults", [])):
         yield {**now, "faults": kept}
+
+
+def _fewer_people(now: Plain, broken_s: float) -> Candidates:
+    for kept in _parts(now.get("people", [])):
+        yield {**now, "people": kept}
 
 
 def _fewer_policies(now: Plain, broken_s: float) -> Candidates:
@@ -154,11 +159,14 @@ def _fewer_policies(now: Plain, broken_s: float) -> Candidates:
 
 
 def _fewer_models(now: Plain, broken_s: float) -> Candidates:
-    """Faults of a model go with it."""
+    """Faults of a model go with it, and what people say of it."""
     for names in _parts(list(now["models"])):
         kept = {name: now["models"][name] for name in names}
-        faults = [each for each in now.get("faults", []) if each.get("model") in (None, *names)]
-        yield {**now, "models": kept, "faults": faults}
+        others = {
+            key: [each for each in now.get(key, []) if each.get("model") in (None, *names)]
+            for key in ("faults", "people")
+        }
+        yield {**now, "models": kept, **others}
 
 
 def _fewer_replicas(now: Plain, broken_s: float) -> Candidates:
@@ -204,6 +212,7 @@ WAYS = (
     _shorter,
     _fewer_models,
     _fewer_faults,
+    _fewer_people,
     _fewer_policies,
     _less_traffic,
     _fewer_replicas,

@@ -50,6 +50,8 @@ class SimulatedWorld(Sight):
         self.alerts: list[tuple[float, Alert]] = []
         self.deeds: list[Deed] = []
         self.watchers: list[Callable[[Deed], None]] = []
+        self.hearers: list[Callable[[Order], None]] = []
+        """Told of every order that comes in, before anything is made of it, also where it is refused or was done already."""
         self.scaling: list[tuple[float, str, int]] = []
         """Every replica count that was set: when, of which deployment, and to what."""
         self.foreign: list[tuple[float, str, int]] = []
@@ -63,6 +65,8 @@ class SimulatedWorld(Sight):
 
     def start(self, order: Order) -> None:
         """See `agent.ports.Actuator.start` and `agent.ports.Trainer.start`."""
+        for hear in self.hearers:
+            hear(order)
         if order.epoch < self._epoch:
             raise Refused(f"epoch {order.epoch} is over; epoch {self._epoch} acts")
         self._known(order.action)

@@ -33,7 +33,9 @@ def drawing_of(result: Result, settings: ScenarioSettings) -> dict[str, Any]:
             name: _requests(result.minutes[name], width) | _replicas(points, name) | {"measures": models[name]}
             for name in models
         },
-        "faults": sorted([*_faults(settings), *_preemptions(result, settings), *_changes(settings)]),
+        "faults": sorted(
+            [*_faults(settings), *_people(settings), *_preemptions(result, settings), *_changes(settings)]
+        ),
         "decisions": _kept(decisions),
         "left_out": max(0, len(decisions) - DECISIONS),
     }
@@ -47,6 +49,12 @@ def _faults(settings: ScenarioSettings) -> Iterator[list[Any]]:
         where = fault.model or fault.node
         lasts = f" for {fault.for_s:g} s" if fault.for_s is not None else ""
         yield [fault.at_s, f"{fault.kind}{f' of {where}' if where else ''}{lasts}"]
+
+
+def _people(settings: ScenarioSettings) -> Iterator[list[Any]]:
+    for person in settings.people:
+        what = person.model or person.action
+        yield [person.at_s, f"somebody says {person.says}{f' to {what}' if what else ''}"]
 
 
 def _preemptions(result: Result, settings: ScenarioSettings) -> Iterator[list[Any]]:

@@ -1,14 +1,16 @@
 """Faults planted in policies, guards, arbiter, core, loop and world: each a small mutation, and the rule that must find it."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from agent import arbiter, core, guards
+from agent import arbiter, core, guards, loop
+from agent.codec import to_json
+from agent.journal.controls import ControlFold
 from agent.ledger import Charge, Ledger
 from agent.loop import Agent, lines_of
 from agent.order import Outcome, Status
@@ -89,6 +91,15 @@ def scale(replicas: int, from_s: float = 0.0, deployment: str = D) -> Wish:
     return lambda seen: [Scale(deployment=deployment, replicas=replicas)] if seen.at_s >= from_s else []
 
 
+def once(wish: Wish, at_s: float) -> Wish:
+    """What `wish` wants, at one tick only."""
+    return lambda seen: wish(seen) if at_s <= seen.at_s < at_s + 10.0 else []
+
+
+def both_models(replicas: int) -> Wish:
+    return lambda seen: [*scale(replicas)(seen), *scale(replicas, deployment="spam/ModelServer")(seen)]
+
+
 def restart_all(seen: Observation) -> Iterable[Action]:
     """Every replica that was there from the beginning, the next one as soon as it may."""
     first = [each for each in seen.deployments[D].running if int(each.id.split("#")[1]) <= 4]
@@ -160,6 +171,49 @@ def act_before_writing(self: Agent, at_s: float) -> None:
 def done_at_once(order, seen):
     """Whatever was ordered is said to be done as soon as somebody asks."""
     return Outcome(number=order.number, status=Status.SUCCEEDED, at_s=seen.at_s)
+
+
+def unheard(word: str) -> Callable[[Patch], None]:
+    """The agent is never told that `word` holds."""
+    controls = ControlFold.controls
+    return instead(ControlFold, "controls", lambda self, at_s: replace(controls(self, at_s), **{word: False}))
+
+
+def one_approval_for_all(patch: Patch) -> None:
+    controls = ControlFold.controls
+
+    def all_of_them(self, at_s):
+        told = controls(self, at_s)
+        return replace(told, approved=tuple(range(1, 100)) if told.approved else ())
+
+    patch.setattr(ControlFold, "controls", all_of_them)
+
+
+def no_means_yes(patch: Patch) -> None:
+    controls = ControlFold.controls
+
+    def turned(self, at_s):
+        told = controls(self, at_s)
+        return replace(told, approved=told.denied, denied=())
+
+    patch.setattr(ControlFold, "controls", turned)
+
+
+def written_again(*, once_ended: bool) -> Callable[[Patch], None]:
+    """An order's intent stands in the journal a second time: beside its outcome, or at the tick after it was begun."""
+
+    def plant(patch: Patch) -> None:
+        lines, issued = loop.lines_of, {}
+
+        def again(decision, seen):
+            numbers = [each.number for each in decision.outcomes] if once_ended else list(issued)
+            repeated = [issued.pop(number) for number in numbers if number in issued]
+            issued.update({order.number: order for order in decision.orders})
+            return [*lines(decision, seen), *(("intent", decision.at_s, to_json(order)) for order in repeated)]
+
+        patch.setattr(loop, "lines_of", again)
+
+    return plant
 
 
 def lose_what_it_holds(self: SimDeployment, replica) -> None:
@@ -234,6 +288,14 @@ def into_the_past(patch: Patch) -> None:
 
 LEARNING = {"learning": {"label_delay_s": 60, "window_rows": 200, "trial_s": 10}}
 LATE = {"learning": {"label_delay_s": 800, "window_rows": 200, "trial_s": 10}}
+TWO = {
+    name: {
+        "traffic": [{"kind": "steady", "rate_rps": 5}],
+        "service": {"kind": "constant", "seconds": 0.1},
+        "slo_latency_s": 1,
+    }
+    for name in ("fraud", "spam")
+}
 ENDLESS = {"kind": "agent_killed", "at_s": 305, "for_s": 2000}
 
 PLANTED = (
@@ -273,14 +335,7 @@ PLANTED = (
         changes={
             "budget": {"replicas": 7},
             "faults": [{"kind": "actuator_slow", "at_s": 0, "for_s": 800, "seconds": 60}],
-            "models": {
-                name: {
-                    "traffic": [{"kind": "steady", "rate_rps": 5}],
-                    "service": {"kind": "constant", "seconds": 0.1},
-                    "slo_latency_s": 1,
-                }
-                for name in ("fraud", "spam")
-            },
+            "models": TWO,
         },
     ),
     Planted(
@@ -331,6 +386,84 @@ PLANTED = (
         plant=no_guard("_frozen"),
         wants=scale(5),
         changes={"guards": {"freeze_windows": [{"start": "0 0 * * *", "duration_s": 600}]}},
+    ),
+    Planted(
+        name="a freeze is not heeded by what was approved before it",
+        rule="NeverWhileFrozen",
+        plant=no_guard("_frozen"),
+        wants=once(scale(8), 300.0),
+        changes={
+            "autonomy": {"default": "act", "scale": "approve"},
+            "people": [{"at_s": 305, "says": "approve"}, {"at_s": 306, "says": "freeze"}],
+        },
+    ),
+    Planted(
+        name="the kill switch is connected to nothing",
+        rule="NeverWhileKilled",
+        plant=unheard("killed"),
+        wants=scale(8, 300.0),
+        changes={"people": [{"at_s": 250, "says": "kill"}]},
+    ),
+    Planted(
+        name="a new life begins although the agent was killed",
+        rule="NeverWhileKilled",
+        plant=unheard("killed"),
+        wants=once(scale(8), 300.0),
+        changes={
+            "lifecycle": {"cold_start": {"kind": "constant", "seconds": 60}},
+            "faults": [{"kind": "agent_killed", "at_s": 315, "for_s": 10}],
+            "people": [{"at_s": 320, "says": "kill"}],
+        },
+    ),
+    Planted(
+        name="an order that has ended is written down once more",
+        rule="NoIntentAfterItsOutcome",
+        plant=written_again(once_ended=True),
+        wants=once(scale(5), 20.0),
+    ),
+    Planted(
+        name="the approval of one order lets all go that wait",
+        rule="ApprovalsAreHonouredOnce",
+        plant=one_approval_for_all,
+        wants=both_models(6),
+        changes={
+            "autonomy": {"default": "act", "scale": "approve"},
+            "people": [{"at_s": 305, "says": "approve", "model": "spam"}],
+            "models": TWO,
+        },
+    ),
+    Planted(
+        name="an approval is good for two beginnings",
+        rule="ApprovalsAreHonouredOnce",
+        plant=written_again(once_ended=False),
+        wants=scale(8, 300.0),
+        changes={
+            "autonomy": {"default": "act", "scale": "approve"},
+            "people": [{"at_s": 305, "says": "approve"}],
+            "lifecycle": {"cold_start": {"kind": "constant", "seconds": 60}},
+        },
+    ),
+    Planted(
+        name="a denial is taken for an approval",
+        rule="ApprovalsAreHonouredOnce",
+        plant=no_means_yes,
+        wants=scale(8, 300.0),
+        changes={
+            "autonomy": {"default": "act", "scale": "approve"},
+            "people": [{"at_s": 305, "says": "deny"}],
+        },
+    ),
+    Planted(
+        name="two approvals at once find room for everything",
+        rule="NeverOverTheBudget",
+        plant=instead(Ledger, "fits", lambda self, each, wanted: wanted),
+        wants=both_models(3),
+        changes={
+            "autonomy": {"default": "act", "scale": "approve"},
+            "budget": {"replicas": 4},
+            "people": [{"at_s": 305, "says": "approve"}],
+            "models": TWO,
+        },
     ),
     Planted(
         name="nobody counts the orders of a minute",
