@@ -223,6 +223,9 @@ def _retraining_allowed(proposal: Proposal, context: Context) -> Veto | None:
     model = context.seen.models.get(action.model)
     if model is None or not model.managed:
         return Veto(proposal=proposal, rule="not_managed", reason="no recipe is given for this model")
+    if model.unread:
+        reason = f"not known now: {', '.join(model.unread)}"  # a job may be running, or rows be set aside
+        return Veto(proposal=proposal, rule="unread", reason=reason)
     since_s, until_s = action.since_s, context.seen.at_s
     spoilt = since_s is not None and any(q.since_s <= since_s and q.until_s >= until_s for q in model.quarantined)
     return Veto(proposal=proposal, rule="quarantine", reason="all of its rows are quarantined") if spoilt else None

@@ -63,6 +63,8 @@ def _deployment_verdict(action: Scale | Restart, seen: Observation) -> Verdict |
 
 def _training_verdict(action: Retrain | StopTraining, order: Order, model: Model) -> Verdict | None:
     job = model.training
+    if "training" in model.unread:
+        return None
     if isinstance(action, StopTraining):
         stopped = job is None or job.state is not JobState.RUNNING
         return (Status.SUCCEEDED, "no training runs") if stopped else None

@@ -55,6 +55,11 @@ class Traffic:
     latency_p99_s: float | None = None
 
     @property
+    def load_unknown(self) -> bool:
+        """Whether it was looked for, and nothing of the load is known: a window of no length, and no word of what is in the system."""
+        return self.window_s <= 0 and self.ongoing is None
+
+    @property
     def rate_rps(self) -> float | None:
         return self.requests / self.window_s if self.window_s > 0 else None
 
@@ -88,6 +93,8 @@ class Resources:
     cpus: float = 0.0
     gpus: float = 0.0
     memory_bytes: int = 0
+    custom: tuple[tuple[str, float], ...] = ()
+    """(name, amount) of resources that a cluster's owner has named, sorted by name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +110,9 @@ class Deployment:
     max_ongoing_requests: int | None = None
     slo_latency_s: float | None = None
     resources: Resources = Resources(cpus=1.0)
+    """What one replica takes: its actor, or where it reserves a placement group, all of its bundles."""
+    spread: bool = False
+    """Whether the bundles of one replica may lie on several nodes; else it must fit on one."""
     traffic: Traffic | None = None
     scalable: bool = True
     """Whether an external scaler may set its replica count."""
@@ -262,6 +272,8 @@ class Model:
     """The job that runs, or else the last one that ended."""
     quarantined: tuple[Quarantined, ...] = ()
     managed: bool = False
+    unread: tuple[str, ...] = ()
+    """Which of "training" and "quarantined" could not be read: what stands there is what was last known, and more may be true now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,6 +282,8 @@ class Capacity:
 
     total: Resources | None = None
     free: Resources | None = None
+    free_by_node: tuple[tuple[str, Resources], ...] | None = None
+    """(node, what is free on it): a replica or a trial must fit on one node, whatever is free in all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

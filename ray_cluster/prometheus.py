@@ -6,6 +6,8 @@ shown is a mean over the window. An agent that shall act within seconds needs bo
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import httpx
 import ray
@@ -17,8 +19,9 @@ from ray_cluster.waiting import Waiting, waiting
 
 TIMEOUT_S = 2.0
 WINDOW_S = 10.0
-KEEP_S = 60.0
-"""A replica that is gone counts for so long: longer than any window, and not for ever."""
+KEEP_S = 3600.0
+"""A replica that is gone is remembered for so long, so that what it counted meanwhile is not taken for new when it comes back."""
+READERS_MAX = 16
 
 
 def window_s(tick_s: float) -> float:
@@ -46,6 +49,8 @@ class ServeMetrics:
         self._window_s = window_s
         self._client = httpx.Client(timeout=TIMEOUT_S)
         self._scrapes: deque[Scrape] = deque(maxlen=100)
+        self.away: tuple[str, ...] = ()
+        """Endpoints that did not answer when they were last asked, and why."""
 
     def read(self, at_s: float) -> tuple[Mapping[tuple[str, str], Traffic], Mapping[str, Waiting]]:
         """Traffic by (deployment, replica) over the last seconds, and what waits for a replica, by deployment.
@@ -53,6 +58,7 @@ class ServeMetrics:
         Empty at the first call, since traffic is a difference. Raises MetricsAway.
         """
         now = scrape(at_s, self._samples())
+        now = replace(now, whole=not self.away)
         while len(self._scrapes) > 1 and self._scrapes[1].at_s <= at_s - self._window_s:
             self._scrapes.popleft()
         self._scrapes.append(unbroken(self._scrapes[-1], now, KEEP_S) if self._scrapes else now)
@@ -61,20 +67,23 @@ class ServeMetrics:
         return averaged(traffic(self._scrapes[0], self._scrapes[-1]), self._scrapes), waiting(self._scrapes)
 
     def _samples(self) -> list[Sample]:
-        samples: list[Sample] = []
-        reasons: list[str] = []
+        """Of every endpoint that answers; `away` says of the others why not. Asked beside each other: one that is away takes TIMEOUT_S."""
         addresses = tuple(self._addresses())
-        for address in addresses:
-            try:
-                answer = self._client.get(f"http://{address}/metrics")
-                answer.raise_for_status()
-            except httpx.HTTPError as error:
-                reasons.append(f"{address}: {error}")
-                continue
-            samples += _serve_samples(answer.text)
-        if reasons and len(reasons) == len(addresses):
-            raise MetricsAway("; ".join(reasons))
-        return samples
+        with ThreadPoolExecutor(max_workers=min(READERS_MAX, max(1, len(addresses)))) as readers:
+            answers = list(readers.map(self._ask, addresses))
+        self.away = tuple(each for each in answers if isinstance(each, str))
+        if self.away and len(self.away) == len(addresses):
+            raise MetricsAway("; ".join(self.away))
+        return [sample for each in answers if not isinstance(each, str) for sample in each]
+
+    def _ask(self, address: str) -> list[Sample] | str:
+        """What the endpoint exports of Serve; a text that says why where it does not answer, or not with metrics."""
+        try:
+            answer = self._client.get(f"http://{address}/metrics")
+            answer.raise_for_status()
+            return _serve_samples(answer.text)
+        except (httpx.HTTPError, ValueError, KeyError) as error:
+            return f"{address}: {str(error) or type(error).__name__}"
 
 
 def _serve_samples(text: str) -> list[Sample]:

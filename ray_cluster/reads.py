@@ -34,11 +34,13 @@ class Reads:
         if part not in self._hanging:
             self._under_way[part] = self._pool.submit(read)
 
-    def result(self, part: str, problems: list[str]) -> Any:
-        """What was read of `part`; None where it is away, which is then named in `problems`."""
+    def result(self, part: str, problems: list[str], instead: Any = None, away: list[str] | None = None) -> Any:
+        """What was read of `part`; `instead` where it is away, which is then named in `problems`, and its name alone in `away`."""
         if part in self._hanging:
             problems.append(f"{part}: can not be read, an earlier attempt still hangs")
-            return None
+            if away is not None:
+                away.append(part)
+            return instead
         future = self._under_way[part]
         try:
             return future.result(timeout=max(0.0, self._until_s - time.monotonic()))
@@ -46,4 +48,6 @@ class Reads:
             problems.append(f"{part}: can not be read, {str(error) or f'no answer in {self._timeout_s:g} s'}")
         except Exception as error:  # named in the observation, so that a HOLD can say why
             problems.append(f"{part}: can not be read, {type(error).__name__}: {error}")
-        return None
+        if away is not None:
+            away.append(part)
+        return instead

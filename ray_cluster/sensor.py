@@ -1,17 +1,17 @@
 """The sensor: one Observation from Serve, Prometheus, tables, shards, the registry, training jobs, and what people said.
 
-Every part is read with a time-out and beside the others. A part that is away is missing from the observation and named in `problems`.
+Every part is read with a time-out and beside the others. A part that is away is missing from the observation and named in `problems`; what
+would be taken for nothing if it were missing (deployments, a training, a quarantine, a rollout) is shown as it was last known.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import ray
-import structlog
 
-from agent.settings import Settings
+from agent.settings import DeploymentSettings, Settings
 from policies.observation import (
     Capacity,
     Comparison,
@@ -20,12 +20,14 @@ from policies.observation import (
     DeploymentStatus,
     Model,
     Observation,
+    Quarantined,
     Report,
-    Resources,
     Rollout,
     Traffic,
+    TrainingJob,
 )
 from ray_cluster import names
+from ray_cluster.capacity import Bundles, read_capacity, read_groups
 from ray_cluster.managed import application_name
 from ray_cluster.prometheus import ServeMetrics
 from ray_cluster.quarantine import quarantined
@@ -34,11 +36,9 @@ from ray_cluster.registry import MlflowRegistry, RegistryView
 from ray_cluster.serve_rest import ServeRest
 from ray_cluster.table import TableSeen, keeper
 from ray_cluster.training import TuneTrainer
-from ray_cluster.translate import deployments, with_traffic
-from ray_cluster.waiting import Waiting, with_waiting
+from ray_cluster.translate import deployments, foreign, unread, with_probe, with_traffic
+from ray_cluster.waiting import Waiting, doubt, with_waiting
 
-log = structlog.get_logger()
-T = TypeVar("T")
 READ_TIMEOUT_S = 3.0
 Seen = tuple[Report, Comparison | None, Mapping[str, Traffic]]
 
@@ -50,6 +50,29 @@ class ModelParts:
     view: RegistryView | None
     seen: TableSeen | None
     monitored: Seen | None
+    training: TrainingJob | None
+    quarantined: tuple[Quarantined, ...]
+    unread: tuple[str, ...]
+    """Which of the last two are what was last known."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A deployment that the settings name: its bounds, and the model and slot that it serves, if any."""
+
+    bounds: DeploymentSettings
+    model: str | None = None
+    slot: str | None = None
+
+
+@dataclass(frozen=True)
+class Loads:
+    """What was read of requests: by Prometheus from replicas and routers, and by probes."""
+
+    traffic: Mapping[tuple[str, str], Traffic]
+    waiting: Mapping[str, Waiting]
+    models: Mapping[str, ModelParts]
+    probed: Mapping[str, Seen | None]
 
 
 class ClusterSensor:
@@ -73,10 +96,14 @@ class ClusterSensor:
         self._trainer = trainer
         self._controls = controls
         self._due = due
-        parts = 3 + 3 * len(settings.models) + len(settings.deployments)
+        parts = 4 + 5 * len(settings.models) + len(settings.deployments)
         self._reads = Reads(parts, READ_TIMEOUT_S * 2)
+        self._wanted = _wanted(settings)
         self._stage: dict[str, tuple[tuple[str, float], float, float]] = {}
         self._tables: dict[str, TableSeen] = {}
+        self._jobs: dict[str, TrainingJob | None] = {}
+        self._set_aside: dict[str, tuple[Quarantined, ...]] = {}
+        self._served: dict[str, Deployment] = {}
 
     def observe(self, at_s: float) -> Observation:
         """All that can be seen at `at_s`. Raises only where the journal can not say what people want: then nothing may be done."""
@@ -84,14 +111,19 @@ class ClusterSensor:
         problems: list[str] = []
         probes = {n: d.probe for n, d in self._settings.deployments.items() if d.probe is not None}
         self._begin(probes, at_s)
-        described = self._reads.result("Serve", problems) or {}
+        described = self._reads.result("Serve", problems)
+        groups = self._reads.result("placement groups", problems) or {}
         traffic, waiting = self._reads.result("metrics", problems) or ({}, {})
+        problems += [f"metrics: can not be read from {each}" for each in self._metrics.away]
         models_read = {name: self._parts(name, problems) for name in self._settings.models}
         probed: dict[str, Seen | None] = {
             name: self._reads.result(f"deployment {name}: its probe", problems) for name in probes
         }
-        found = self._found(deployments(described), traffic, waiting)
-        found = self._monitored(found, models_read, probed)
+        loads = Loads(traffic, waiting, models_read, probed)
+        served = self._serving(described, groups, problems)
+        if described is not None:
+            served = {name: _loaded(each, loads, problems) for name, each in served.items()}
+        found = {name: self._with_versions(each, models_read) for name, each in served.items()}
         models = {name: self._model(name, read, found, at_s) for name, read in models_read.items()}
         return Observation(
             at_s=at_s,
@@ -108,71 +140,70 @@ class ClusterSensor:
         reads = self._reads
         reads.round()
         reads.begin("Serve", self._rest.details)
+        reads.begin("placement groups", read_groups)
         reads.begin("metrics", lambda: self._metrics.read(at_s))
-        reads.begin("capacity", _capacity)
+        reads.begin("capacity", read_capacity)
         for name in self._settings.models:
             reads.begin(f"model {name}: its registry", partial(self._registry.view, name))
             reads.begin(f"model {name}: its traffic table", partial(_ask_keeper, name))
             reads.begin(f"model {name}: its monitor shard", partial(_ask_shard, name, at_s))
+            reads.begin(f"model {name}: its training", partial(self._trainer.job, name))
+            reads.begin(f"model {name}: its quarantine", partial(quarantined, name))
         for name, probe in probes.items():
             reads.begin(f"deployment {name}: its probe", partial(_ask_shard, probe, at_s))
 
     def _parts(self, name: str, problems: list[str]) -> ModelParts:
-        parts = ModelParts(
-            view=self._reads.result(f"model {name}: its registry", problems),
-            seen=self._reads.result(f"model {name}: its traffic table", problems),
-            monitored=self._reads.result(f"model {name}: its monitor shard", problems),
-        )
-        if parts.seen is not None:
-            self._tables[name] = parts.seen
-        return parts
+        away: list[str] = []
+        view = self._reads.result(f"model {name}: its registry", problems)
+        seen = self._reads.result(f"model {name}: its traffic table", problems)
+        monitored = self._reads.result(f"model {name}: its monitor shard", problems)
+        job = self._reads.result(f"model {name}: its training", problems, self._jobs.get(name), away)
+        aside = self._reads.result(f"model {name}: its quarantine", problems, self._set_aside.get(name, ()), away)
+        if seen is not None:
+            self._tables[name] = seen
+        self._jobs[name], self._set_aside[name] = job, aside
+        unread = tuple(
+            part for part, text in (("training", "training"), ("quarantined", "quarantine"))
+            if f"model {name}: its {text}" in away
+        )  # fmt: skip
+        return ModelParts(view, seen, monitored, job, aside, unread)
 
-    def _found(
-        self,
-        all_of_serve: dict[str, Deployment],
-        traffic: Mapping[tuple[str, str], Traffic],
-        waiting: Mapping[str, Waiting],
+    def _serving(
+        self, described: Mapping[str, Any] | None, groups: Mapping[str, Bundles], problems: list[str]
     ) -> dict[str, Deployment]:
-        """The deployments that the settings name, with their bounds and what Prometheus says of them."""
-        wanted: dict[str, tuple[Any, str | None, str | None]] = {
-            name: (settings, None, None) for name, settings in self._settings.deployments.items()
-        }
-        for name, model in self._settings.models.items():
-            application = application_name(name, model)
-            champion, challenger = application, application + names.CHALLENGER_SUFFIX
-            wanted[f"{champion}/{names.SERVER_DEPLOYMENT}"] = (model.deployment, name, "champion")
-            wanted[f"{challenger}/{names.SERVER_DEPLOYMENT}"] = (model.deployment, name, "challenger")
-        found = {}
-        for name, (bounds, model_name, slot) in wanted.items():
+        """The deployments that the settings name, with their bounds. While Serve can not be read they are as they were, without load."""
+        if described is None:
+            gone = {"status": DeploymentStatus.UNKNOWN, "traffic": None}
+            return {
+                name: replace(each, **gone, replicas=tuple(replace(one, traffic=None) for one in each.replicas))
+                for name, each in self._served.items()
+            }
+        strangers = self._strangers(described, problems)
+        all_of_serve = deployments(described, groups)
+        for name in self._settings.deployments:
             if name not in all_of_serve:
-                continue
-            by_replica = {replica: row for (deployment, replica), row in traffic.items() if deployment == name}
-            deployment = with_waiting(with_traffic(all_of_serve[name], by_replica), waiting.get(name))
-            found[name] = replace(
-                deployment,
-                min_replicas=bounds.min_replicas,
-                max_replicas=bounds.max_replicas,
-                slo_latency_s=bounds.slo_latency_s,
-                model=model_name,
-                slot=slot,
-            )
-        return found
+                problems.append(f"deployment {name}: Serve has none of this name")
+        self._served = {
+            name: _bounded(all_of_serve[name], wanted)
+            for name, wanted in self._wanted.items()
+            if name in all_of_serve and name.partition("/")[0] not in strangers
+        }
+        return self._served
 
-    def _monitored(
-        self,
-        found: dict[str, Deployment],
-        models: Mapping[str, ModelParts],
-        probed: Mapping[str, Seen | None],
-    ) -> dict[str, Deployment]:
-        """Where a probe reports, its traffic is fresher and finer than Prometheus'."""
-        shards = dict(probed)
-        for name, parts in models.items():
-            application = application_name(name, self._settings.models[name])
-            shards[f"{application}/{names.SERVER_DEPLOYMENT}"] = parts.monitored
-        for name, monitored in shards.items():
-            if monitored is not None and name in found and monitored[2]:
-                found[name] = with_traffic(found[name], monitored[2])
-        return {name: self._with_versions(each, models) for name, each in found.items()}
+    def _strangers(self, described: Mapping[str, Any], problems: list[str]) -> set[str]:
+        """Applications that have a managed model's name and are somebody else's: they are neither ours to scale nor to replace."""
+        found = set()
+        for name, model in self._settings.models.items():
+            for suffix in ("", names.CHALLENGER_SUFFIX):
+                application = application_name(name, model) + suffix
+                row = described.get("applications", {}).get(application)
+                if row is not None and foreign(row, name):
+                    problems.append(
+                        f"model {name}: application {application!r} was not deployed by this agent, and is left alone; "
+                        f"rename it, or name another for the model (models.{name}.application)"
+                    )
+                    found.add(application)
+        return found
 
     @staticmethod
     def _with_versions(deployment: Deployment, models: Mapping[str, ModelParts]) -> Deployment:
@@ -195,8 +226,9 @@ class ClusterSensor:
             champion_since_s=view.champion_since_s,
             report=parts.monitored[0] if parts.monitored else None,
             rollout=self._rollout(name, parts, found, at_s),
-            training=_quietly(lambda: self._trainer.job(name)),
-            quarantined=_quietly(lambda: quarantined(name)) or (),
+            training=parts.training,
+            quarantined=parts.quarantined,
+            unread=parts.unread,
             managed=self._settings.models[name].training is not None,
         )
 
@@ -266,20 +298,48 @@ def _ask_shard(name: str, at_s: float) -> Seen:
     return seen
 
 
-def _capacity() -> Capacity:
-    return Capacity(total=_resources(ray.cluster_resources()), free=_resources(ray.available_resources()))
+def _wanted(settings: Settings) -> dict[str, Wanted]:
+    """All deployments that the settings name, those of managed models too, by "application/deployment"."""
+    wanted = {name: Wanted(each) for name, each in settings.deployments.items()}
+    for name, model in settings.models.items():
+        champion = application_name(name, model)
+        for slot, application in (("champion", champion), ("challenger", champion + names.CHALLENGER_SUFFIX)):
+            wanted[f"{application}/{names.SERVER_DEPLOYMENT}"] = Wanted(model.deployment, name, slot)
+    return wanted
 
 
-def _resources(row: Mapping[str, float]) -> Resources:
-    return Resources(
-        cpus=float(row.get("CPU", 0.0)), gpus=float(row.get("GPU", 0.0)), memory_bytes=int(row.get("memory", 0))
+def _bounded(deployment: Deployment, wanted: Wanted) -> Deployment:
+    return replace(
+        deployment,
+        min_replicas=wanted.bounds.min_replicas,
+        max_replicas=wanted.bounds.max_replicas,
+        slo_latency_s=wanted.bounds.slo_latency_s,
+        model=wanted.model,
+        slot=wanted.slot,
     )
 
 
-def _quietly(read: Callable[[], T]) -> T | None:
-    """None for a part that is away: what else is there must still be seen."""
-    try:
-        return read()
-    except Exception as error:
-        log.debug("part_away", reason=f"{type(error).__name__}: {error}")
-        return None
+def _loaded(deployment: Deployment, loads: Loads, problems: list[str]) -> Deployment:
+    """With what it answers: from Prometheus, where a probe reports fresher and finer from there, and what waits in the routers."""
+    name = deployment.name
+    made = with_traffic(deployment, {replica: row for (of, replica), row in loads.traffic.items() if of == name})
+    parts = loads.models.get(deployment.model or "")
+    monitored = parts.monitored if parts is not None and deployment.slot == "champion" else loads.probed.get(name)
+    if monitored is not None and monitored[2]:
+        made = with_probe(made, monitored[2])
+    waits = loads.waiting.get(name)
+    why = _why_unknown(made, waits) if loads.traffic else None
+    if why is not None:
+        problems.append(f"deployment {name}: its load is not known, {why}")
+    return with_waiting(made, waits)
+
+
+def _why_unknown(deployment: Deployment, waits: Waiting | None) -> str | None:
+    """Why the load of `deployment` is not known although metrics were read; None where it is."""
+    rows = [each.traffic for each in deployment.running if each.traffic is not None]
+    missing = unread(deployment, max((row.measured_at_s for row in rows), default=0.0))
+    if missing and deployment.traffic is None:
+        return f"{len(missing)} of its {len(deployment.running)} replicas can not be read"
+    if deployment.traffic is not None and deployment.traffic.load_unknown:
+        return "the requests in its replicas stand still"
+    return None if waits is None else doubt(deployment, waits)

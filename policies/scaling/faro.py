@@ -15,6 +15,7 @@ from policies.parameters import inside_unit, not_negative, positive
 from policies.queueing import relaxed_latency
 from policies.scaling.allocation import Counts, Problem, allocate, allocate_fairly
 from policies.scaling.budget import within
+from policies.scaling.load import readable
 from policies.scaling.one_more import OneMore
 from policies.scaling.service_time import ServiceTime
 
@@ -117,11 +118,11 @@ class FaroSum:
         return held + [self._wish(job, each, n) for job, each, n in pairs if n != job.deployment.replicas_wanted]
 
     def _job(self, deployment: Deployment, rates_rps: Array, at_s: float) -> _Job | None:
-        seen, learned = deployment.traffic, self._services[deployment.name].known
+        seen = readable(deployment.traffic, at_s, self.stale_after_s)
+        learned = self._services[deployment.name].known
         slo_s = deployment.slo_latency_s if deployment.slo_latency_s is not None else self.slo_latency_s
         service_s = self.service_s if self.service_s is not None else (learned.busy_s if learned else None)
-        fresh = seen is not None and at_s - seen.measured_at_s <= self.stale_after_s
-        if not fresh or slo_s is None or service_s is None or not np.isfinite(rates_rps).all():
+        if isinstance(seen, Evidence) or slo_s is None or service_s is None or not np.isfinite(rates_rps).all():
             return None
         return _Job(deployment, rates_rps, service_s, slo_s)
 

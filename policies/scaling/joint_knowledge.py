@@ -10,6 +10,7 @@ from policies.forecasting.experts import Array
 from policies.observation import Deployment, Observation
 from policies.scaling.explained_service import ExplainedService
 from policies.scaling.flapping import Flapping
+from policies.scaling.load import readable
 from policies.scaling.start_time import StartTime
 
 
@@ -91,7 +92,9 @@ class Knowledge:
         learned.starts.see(deployment, at_s)
         learned.flapping.see(deployment.replicas_wanted, at_s)
         traffic = deployment.traffic
-        if learned.asked_s is None or (traffic is not None and (traffic.requests or traffic.ongoing)):
+        # While nothing is known of its traffic, somebody may be asking.
+        unknown = traffic is None or traffic.load_unknown
+        if learned.asked_s is None or unknown or (traffic is not None and (traffic.requests or traffic.ongoing)):
             learned.asked_s = at_s
         if traffic is None:
             return False
@@ -120,15 +123,10 @@ class Knowledge:
         return jobs, held
 
     def _job(self, deployment: Deployment, place: int, rates_rps: Array, at_s: float) -> Job | Evidence:
-        learned, traffic = self._learned[deployment.name], deployment.traffic
+        learned, traffic = self._learned[deployment.name], readable(deployment.traffic, at_s, self.stale_after_s)
         service, slo_s = learned.service.known, self._slo_s(deployment)
-        if traffic is None:
-            return Evidence(name="traffic", note="there is no traffic to read")
-        if at_s - traffic.measured_at_s > self.stale_after_s:
-            age_s = at_s - traffic.measured_at_s
-            return Evidence(
-                name="traffic_age_s", value=age_s, threshold=self.stale_after_s, note="the traffic is stale"
-            )
+        if isinstance(traffic, Evidence):
+            return traffic
         if slo_s is None:
             return Evidence(name="slo_latency_s", note="it has no latency objective")
         if service is None:

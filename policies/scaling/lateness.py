@@ -4,6 +4,7 @@ from typing import Literal
 
 from policies.action import Evidence
 from policies.observation import Deployment, ReplicaState
+from policies.scaling.load import readable
 
 Statistic = Literal["mean", "p50", "p95", "p99"]
 
@@ -18,12 +19,9 @@ def lateness(
     slo_s = deployment.slo_latency_s if deployment.slo_latency_s is not None else slo_latency_s
     if slo_s is None:
         return Evidence(name="slo_latency_s", note="no SLO is given for this deployment")
-    seen = deployment.traffic
-    if seen is None:
-        return Evidence(name="traffic", note="there is no traffic to read")
-    age_s = at_s - seen.measured_at_s
-    if age_s > stale_after_s:
-        return Evidence(name="traffic_age_s", value=age_s, threshold=stale_after_s, note="the traffic is stale")
+    seen = readable(deployment.traffic, at_s, stale_after_s)
+    if isinstance(seen, Evidence):
+        return seen
     latency_s: float | None = getattr(seen, f"latency_{statistic}_s")
     if latency_s is not None:
         return latency_s / slo_s

@@ -1,7 +1,19 @@
 """How many requests a deployment has in it, or why that is not known."""
 
 from policies.action import Evidence
-from policies.observation import Deployment
+from policies.observation import Deployment, Traffic
+
+
+def readable(seen: Traffic | None, at_s: float, stale_after_s: float) -> Traffic | Evidence:
+    """`seen` where it says something of the load now; else the evidence says why not."""
+    if seen is None:
+        return Evidence(name="traffic", note="there is no traffic to read")
+    age_s = at_s - seen.measured_at_s
+    if age_s > stale_after_s:
+        return Evidence(name="traffic_age_s", value=age_s, threshold=stale_after_s, note="the traffic is stale")
+    if seen.load_unknown:
+        return Evidence(name="traffic", note="nothing of the load is known")
+    return seen
 
 
 def ongoing(deployment: Deployment, at_s: float, stale_after_s: float) -> float | Evidence:
@@ -10,12 +22,9 @@ def ongoing(deployment: Deployment, at_s: float, stale_after_s: float) -> float 
     Where only rate and mean latency were measured it is their product: Little, "A proof for the queuing formula L = lambda W"
     (1961). The latency must then count the time in the queue.
     """
-    seen = deployment.traffic
-    if seen is None:
-        return Evidence(name="traffic", note="there is no traffic to read")
-    age_s = at_s - seen.measured_at_s
-    if age_s > stale_after_s:
-        return Evidence(name="traffic_age_s", value=age_s, threshold=stale_after_s, note="the traffic is stale")
+    seen = readable(deployment.traffic, at_s, stale_after_s)
+    if isinstance(seen, Evidence):
+        return seen
     if seen.ongoing is not None:
         return seen.ongoing
     if seen.requests == 0 and seen.window_s > 0:

@@ -13,7 +13,7 @@ from policies.forecasting.recipes import experts
 from policies.observation import Deployment, Observation
 from policies.parameters import inside_unit, not_negative, positive
 from policies.scaling.budget import within
-from policies.scaling.load import clamp
+from policies.scaling.load import clamp, readable
 from policies.scaling.one_more import OneMore
 from policies.scaling.service_time import ServiceTime
 
@@ -86,13 +86,8 @@ class Mark:
         return True
 
     def _plan(self, deployment: Deployment, rate_rps: float, at_s: float) -> Proposal | None:
-        service_s, seen = self._service_s(deployment), deployment.traffic
-        if (
-            seen is None
-            or at_s - seen.measured_at_s > self.stale_after_s
-            or service_s is None
-            or not np.isfinite(rate_rps)
-        ):
+        service_s, seen = self._service_s(deployment), readable(deployment.traffic, at_s, self.stale_after_s)
+        if isinstance(seen, Evidence) or service_s is None or not np.isfinite(rate_rps):
             why = Evidence(
                 name="forecast", note="traffic is missing or stale, or neither its rate nor its service is known"
             )

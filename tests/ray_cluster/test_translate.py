@@ -1,15 +1,27 @@
 """Ray's words to ours: Serve's details and metrics as deployments and traffic."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
 from policies.observation import Deployment, DeploymentStatus, Replica, ReplicaState, Resources, Traffic
 from ray_cluster.translate import (
+    ARRIVED,
+    ERRORS,
+    LATENCY_BUCKET,
+    LATENCY_SUM,
+    ONGOING,
+    REQUESTS,
+    STARTS,
+    WAIT_BUCKET,
+    WAIT_COUNT,
+    WAIT_SUM,
     Sample,
     Scrape,
     averaged,
     deployments,
+    nothing_known,
     quantile,
     scrape,
     together,
@@ -146,8 +158,131 @@ def test_what_a_stopped_replica_answered_still_counts_for_its_deployment() -> No
     """Else a scale-down would look like falling load, and bring the next one; what was in it is gone with it."""
     stays = Traffic(measured_at_s=1.0, window_s=5.0, requests=3, ongoing=1.0)
     gone = Traffic(measured_at_s=1.0, window_s=5.0, requests=4, ongoing=2.0)
-    made = with_traffic(deployments(DETAILS)["fraud/Fraud"], {"r1": stays, "r0": gone})
+    idle = Traffic(measured_at_s=1.0, window_s=5.0, requests=0, ongoing=0.0)
+    made = with_traffic(deployments(DETAILS)["fraud/Fraud"], {"r1": stays, "r2": idle, "r0": gone})
     assert made.traffic == Traffic(measured_at_s=1.0, window_s=5.0, requests=7, ongoing=1.0)
+
+
+PAIR = replace(
+    deployments(DETAILS)["fraud/Fraud"],
+    replicas=tuple(Replica(id=name, state=ReplicaState.RUNNING, started_at_s=5.0) for name in ("r1", "r2")),
+)
+
+
+def row(measured_at_s: float, requests: int = 3, ongoing: float | None = 1.0) -> Traffic:
+    return Traffic(measured_at_s=measured_at_s, window_s=5.0, requests=requests, ongoing=ongoing)
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ({"r1": row(100.0)}, None),
+        ({"r1": row(100.0), "r2": row(95.0)}, None),
+        ({"r1": row(20.0)}, row(20.0)),
+        ({"r1": row(100.0), "r2": row(100.0)}, row(100.0, requests=6, ongoing=2.0)),
+        ({"r1": row(100.0), "r2": row(100.0, ongoing=None)}, row(100.0, requests=6, ongoing=None)),
+        ({"r1": row(100.0, 0), "r2": row(100.0, 0, ongoing=None)}, nothing_known(100.0)),
+        ({}, None),
+    ],
+    ids=["one missing", "one old", "one too new to report", "both", "one gauge missing", "nothing moves", "none"],
+)
+def test_the_load_of_a_deployment_is_known_where_that_of_each_replica_is(
+    rows: dict[str, Traffic], expected: Traffic | None
+) -> None:
+    """The sum over those that could be read is the load of some, and a policy would take the rest away."""
+    assert with_traffic(PAIR, rows).traffic == expected
+
+
+def test_without_a_replica_nothing_is_in_them() -> None:
+    """What was answered by one that is gone counts, and nobody holds a request."""
+    asleep = replace(PAIR, replicas=())
+    assert with_traffic(asleep, {"r0": row(9.0)}).traffic == row(9.0, ongoing=0.0)
+
+
+def exported(name: str, replica: str, value: float, **labels: str) -> Sample:
+    return Sample(name, {"application": "a", "deployment": "D", "replica": replica} | labels, value)
+
+
+def test_a_replica_that_was_never_asked_exports_its_start_and_has_nothing_in_it() -> None:
+    """So that an idle replica is told from one whose endpoint is silent."""
+    found = scrape(1.0, [exported(STARTS, "r1", 1.0), exported(ONGOING, "r2", 2.0)])
+    assert (found.requests, found.ongoing) == (
+        {("a/D", "r1"): 0.0, ("a/D", "r2"): 0.0},
+        {("a/D", "r1"): 0.0, ("a/D", "r2"): 2.0},
+    )
+
+
+@pytest.mark.parametrize("nonsense", [math.nan, math.inf, -math.inf, -1.0])
+def test_what_is_no_count_was_not_exported(nonsense: float) -> None:
+    """Neither a zero nor an error: the replica's requests, what is in it and its latency are not known."""
+    names = (REQUESTS, ERRORS, LATENCY_SUM, ONGOING, WAIT_COUNT, ARRIVED)
+    samples = [exported(STARTS, "r1", 1.0), *(exported(name, "r1", nonsense) for name in names)]
+    samples += [exported(LATENCY_BUCKET, "r1", nonsense, le="10"), exported(LATENCY_BUCKET, "r1", 5.0, le="+Inf")]
+    assert scrape(1.0, samples) == Scrape(1.0)
+
+
+def test_a_histogram_of_waits_with_nonsense_is_no_wait() -> None:
+    """Count and sum may be right; what they belong to is not known."""
+    samples = [exported(WAIT_COUNT, "", 3.0), exported(WAIT_SUM, "", 9.0), exported(WAIT_BUCKET, "", math.nan, le="1")]
+    assert scrape(1.0, samples).waits == {}
+
+
+def looked(at_s: float, requests: float, ongoing: float, sum_ms: float = 0.0, whole: bool = True) -> Scrape:
+    key = ("a/D", "r1")
+    return Scrape(at_s, {key: requests}, latency_sum_ms={key: sum_ms}, ongoing={key: ongoing}, whole=whole)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "ongoing"),
+    [
+        (looked(0.0, 100, 12.0, 7e3), looked(10.0, 100, 12.0, 7e3), None),
+        (looked(0.0, 100, 12.0, 7e3), looked(10.0, 101, 12.0, 7e3), 12.0),
+        (looked(0.0, 100, 11.0, 7e3), looked(10.0, 100, 12.0, 7e3), 12.0),
+        (looked(0.0, 100, 0.0, 7e3), looked(10.0, 100, 0.0, 7e3), 0.0),
+        (looked(0.0, 100, 12.0, 3e6), looked(10.0, 100, 12.0, 3e6), 12.0),
+        (looked(0.0, 100, 12.0), replace(looked(10.0, 100, 12.0), queued={"a/D": 1.0}), 12.0),
+        (looked(0.0, 100, 12.0), replace(looked(10.0, 100, 12.0), arrived={"a/D": 1.0}), 12.0),
+    ],
+    ids=["stands still", "answers", "moves", "idle", "slow requests", "a queue", "arrivals"],
+)
+def test_requests_that_stand_still_while_nothing_comes_or_goes_are_not_load(
+    before: Scrape, after: Scrape, ongoing: float | None
+) -> None:
+    """A gauge that froze and work that hangs look alike, and no replica more would help either."""
+    assert traffic(before, after)[("a/D", "r1")].ongoing == ongoing
+
+
+def test_a_replica_that_comes_back_into_the_metrics_has_no_rate_until_a_window_has_passed() -> None:
+    """What it counted while nobody could read it would look like a burst."""
+    gone = unbroken(looked(0.0, 100, 1.0), Scrape(10.0), keep_s=3600.0)
+    back, later = (unbroken(gone, looked(at_s, 100 + at_s * 10, 1.0), keep_s=3600.0) for at_s in (20.0, 30.0))
+    assert traffic(gone, back) == {}
+    assert traffic(back, later)[("a/D", "r1")].requests == 100
+
+
+def test_a_replica_that_was_never_read_counts_from_nothing_only_where_all_was_read_before() -> None:
+    """Behind an endpoint that was away it may have counted for days."""
+    after = looked(10.0, 900, 1.0)
+    assert traffic(Scrape(0.0), after)[("a/D", "r1")].requests == 900
+    assert traffic(Scrape(0.0, whole=False), after) == {}
+
+
+def test_a_replica_that_is_gone_was_measured_when_it_was_last_there() -> None:
+    """Not now: its counts stand still because nobody reads them. After a window there is nothing left to say."""
+    first, second = looked(0.0, 100, 1.0), looked(4.0, 140, 1.0)
+    gone = unbroken(second, Scrape(8.0), keep_s=3600.0)
+    (last,) = traffic(first, gone).values()
+    assert (last.measured_at_s, last.window_s, last.requests, last.ongoing) == (4.0, 4.0, 40, None)
+    assert traffic(second, gone) == {}
+
+
+def test_a_counter_that_began_anew_is_shifted_once() -> None:
+    """Not again at each look, as if it began anew for ever."""
+    looks = [counted(10.0, 100, 1000.0)]
+    for at_s, requests in ((11.0, 8), (12.0, 10), (13.0, 13)):
+        looks.append(unbroken(looks[-1], counted(at_s, requests, requests * 10.0), keep_s=60.0))
+    assert [each.requests[("a/D", "r1")] for each in looks] == [100, 108, 110, 113]
+    assert [each.latency_sum_ms[("a/D", "r1")] for each in looks] == [1000.0, 1080.0, 1100.0, 1130.0]
 
 
 def test_counts_go_on_where_a_replica_goes_and_where_a_counter_begins_anew() -> None:

@@ -1,0 +1,85 @@
+"""Ray's Prometheus endpoints: one that does not answer is named, and what it would have said is not known."""
+
+import httpx
+import pytest
+
+from policies.observation import Traffic
+from ray_cluster.prometheus import MetricsAway, ServeMetrics
+
+REPLICA = '{application="shop",deployment="Model",replica="%s"}'
+
+
+class Nodes:
+    """Two nodes with a replica each, 10 requests/s and one request in it; `away` do not answer, `broken` answer nonsense."""
+
+    def __init__(self) -> None:
+        self.at_s = 0.0
+        self.away: set[str] = set()
+        self.broken: set[str] = set()
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        node = request.url.host
+        if node in self.away:
+            raise httpx.ConnectTimeout("timed out", request=request)
+        if node in self.broken:
+            return httpx.Response(200, text="ray_serve_deployment_replica_starts_total{ 1 1 1")
+        replica = REPLICA % f"r-{node}"
+        lines = [
+            f"ray_serve_deployment_request_counter_total{replica} {10 * self.at_s}",
+            f"ray_serve_deployment_processing_latency_ms_sum{replica} {1000 * self.at_s}",
+            f"ray_serve_replica_processing_queries{replica} 1.0",
+            "ray_something_else 1.0",
+        ]
+        return httpx.Response(200, text="\n".join(lines))
+
+
+def metrics(nodes: Nodes) -> ServeMetrics:
+    made = ServeMetrics(lambda: ("one:80", "two:80"))
+    made._client = httpx.Client(transport=httpx.MockTransport(nodes))
+    return made
+
+
+def read(made: ServeMetrics, nodes: Nodes, at_s: float) -> dict[str, Traffic]:
+    nodes.at_s = at_s
+    return {replica: row for (_, replica), row in made.read(at_s)[0].items()}
+
+
+def steady(at_s: float, window_s: float = 10.0) -> Traffic:
+    return Traffic(
+        measured_at_s=at_s, window_s=window_s, requests=round(10 * window_s), ongoing=1.0, latency_mean_s=0.1
+    )
+
+
+@pytest.mark.parametrize(
+    ("fault", "why"), [("away", "two:80: timed out"), ("broken", "two:80: ")], ids=["no answer", "no metrics"]
+)
+def test_an_endpoint_that_can_not_be_read_is_named_and_its_replicas_grow_old(fault: str, why: str) -> None:
+    """They are not said to be idle, nor to have answered a burst when it is back."""
+    nodes = Nodes()
+    made = metrics(nodes)
+    assert read(made, nodes, 0.0) == {}
+    assert read(made, nodes, 10.0) == {"r-one": steady(10.0), "r-two": steady(10.0)}
+    assert made.away == ()
+    getattr(nodes, fault).add("two")
+    found = read(made, nodes, 15.0)
+    assert found["r-one"] == steady(15.0, window_s=15.0)
+    assert (found["r-two"].measured_at_s, found["r-two"].requests, found["r-two"].ongoing) == (10.0, 100, None)
+    assert [each.startswith(why) for each in made.away] == [True]
+    assert read(made, nodes, 25.0) == {"r-one": steady(25.0, window_s=10.0)}
+    getattr(nodes, fault).clear()
+    assert read(made, nodes, 35.0) == {"r-one": steady(35.0)}
+    assert made.away == ()
+    assert read(made, nodes, 45.0) == {"r-one": steady(45.0), "r-two": steady(45.0)}
+
+
+def test_where_no_endpoint_answers_nothing_is_read() -> None:
+    """Each is named with its reason."""
+    nodes = Nodes()
+    nodes.away = {"one", "two"}
+    with pytest.raises(MetricsAway, match="one:80: timed out; two:80: timed out"):
+        metrics(nodes).read(0.0)
+
+
+def test_a_cluster_without_nodes_exports_nothing() -> None:
+    """Which is not the same as being away."""
+    assert ServeMetrics(tuple).read(0.0) == ({}, {})
