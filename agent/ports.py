@@ -53,6 +53,7 @@ class Journal(Protocol):
     def append(self, entries: Iterable[tuple[str, float, Mapping[str, Any]]], *, durable: bool = False) -> None:
         """Write (kind, at_s, payload) in order, all or none; `durable` waits until they would survive a power cut.
 
-        Raises JournalUnavailable, in which case nothing was written.
+        Raises JournalUnavailable: then nothing was written, or it is not known; whoever gives the same entries again, first of all
+        and in the same order, has them written once.
         """
         ...

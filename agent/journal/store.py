@@ -1,14 +1,20 @@
 """The journal in a database: SQLite by default, PostgreSQL by URL. Every fault of the database is JournalUnavailable.
 
+A database that is silent is away, too: connecting, locks, statements and their answers have time-outs, so no tick waits for longer.
+Where the answer to a commit is lost it is not known whether the entries are there; the same entries given again are looked for first,
+so that they are there once.
+
 Appending is serialised between processes (the agent and the command line write to one chain): SQLite takes the write lock when the
 transaction begins, PostgreSQL an advisory lock. An agent of an earlier epoch can not append any more once a later one has begun.
 """
 
 import json
 import os
+import socket
+import threading
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +30,11 @@ from policies.observation import Controls
 
 PASSWORD_VARIABLE = "HOMEOSTAT_JOURNAL_PASSWORD"  # noqa: S105 - the name of a variable, not a password
 COMPRESSED_FROM_BYTES = 512
-BUSY_TIMEOUT_S = 5
+CONNECT_TIMEOUT_S = 5
+LOCK_TIMEOUT_S = 5.0
+"""For the write lock: the command line and the agent write to one chain."""
+ANSWER_TIMEOUT_S = 10.0
+"""For one use of the database from its beginning to its end, a page read or a tick written."""
 ADVISORY_LOCK = 0x686F6D656F
 """Names our lock among all advisory locks of a PostgreSQL server."""
 PAGE_ROWS = 500
@@ -40,6 +50,8 @@ class SqlJournal:
         self.name = self._url.render_as_string(hide_password=True)
         self._epoch: int | None = None
         self._fold = ControlFold()
+        self._sent: list[dict[str, Any]] = []
+        """Rows whose commit was not answered, as they would be in the database."""
         with self._faults():
             self._engine = _engine(self._url)
             upgrade(self._engine)
@@ -56,15 +68,35 @@ class SqlJournal:
         return last + 1
 
     def append(self, lines: Iterable[Line], *, durable: bool = False) -> None:
-        """Chain and write `lines`, all or none. Raises JournalUnavailable, also where a later epoch has begun."""
+        """Chain and write `lines`, all or none. Raises JournalUnavailable, also where a later epoch has begun.
+
+        Then it may be that they were written and the answer was lost: given again, perhaps with more behind them, they are there once.
+        """
+        wanted = list(lines)
         with self._faults(), self._writing(durable=durable) as connection:
             self._fence(connection)
+            there = self._already_there(connection, wanted)
             head = connection.execute(
                 sa.select(entries.c.seq, entries.c.hash).order_by(entries.c.seq.desc()).limit(1)
             ).first()
-            rows = _chain(lines, *(head or (0, GENESIS)))
+            rows = _chain(wanted[len(there) :], *(head or (0, GENESIS)))
+            self._sent = [*there, *rows]
             if rows:
                 connection.execute(sa.insert(entries), rows)
+        self._sent = []
+
+    def _already_there(self, connection: sa.Connection, wanted: Sequence[Line]) -> list[dict[str, Any]]:
+        """The rows of the first of `wanted` that an append wrote whose answer was lost."""
+        if not self._sent:
+            return []
+        query = sa.select(entries.c.seq, entries.c.hash).where(entries.c.seq.in_([row["seq"] for row in self._sent]))
+        hashes = {row.seq: row.hash for row in connection.execute(query)}
+        there = []
+        for row, line in zip(self._sent, wanted, strict=False):
+            if hashes.get(row["seq"]) != row["hash"] or _chain([line], row["seq"] - 1, row["previous_hash"]) != [row]:
+                break
+            there.append(row)
+        return there
 
     def entries(
         self, *, since_seq: int = 0, since_s: float | None = None, kinds: Sequence[Kind] | None = None
@@ -155,13 +187,48 @@ def _with_password(url: str) -> sa.URL:
 
 def _engine(url: sa.URL) -> sa.Engine:
     if url.get_backend_name() != "sqlite":
-        return sa.create_engine(url, pool_pre_ping=True)
+        # A connection for each use: one that is kept can fall silent between two, and to ask whether it has takes as long.
+        engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args={"connect_timeout": CONNECT_TIMEOUT_S})
+        sa.event.listen(engine, "connect", _prepare_postgres, insert=True)
+        sa.event.listen(engine, "close", _unwatch)
+        return engine
     if url.database and url.database != ":memory:":
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = sa.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
+    engine = sa.create_engine(url, connect_args={"timeout": LOCK_TIMEOUT_S})
     sa.event.listen(engine, "connect", _prepare_sqlite)
     sa.event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _prepare_postgres(connection: Any, record: Any) -> None:
+    """Whoever waits for a server that has fallen silent is let go: the connection is cut under it.
+
+    The server's own part: a statement or a lock that takes too long ends, and so does a transaction that its client has left.
+    """
+    record.info["watch"] = watch = threading.Timer(ANSWER_TIMEOUT_S, _cut, [connection])
+    watch.daemon = True
+    watch.start()
+    limits = {
+        "statement_timeout": ANSWER_TIMEOUT_S,
+        "lock_timeout": LOCK_TIMEOUT_S,
+        "idle_in_transaction_session_timeout": ANSWER_TIMEOUT_S,
+    }
+    with connection.cursor() as cursor:
+        for name, seconds in limits.items():
+            cursor.execute(f"SET {name} = {round(seconds * 1000)}")
+    connection.commit()
+
+
+def _cut(connection: Any) -> None:
+    # Where it has just been closed there is nothing to cut.
+    with suppress(Exception), socket.socket(fileno=os.dup(connection.fileno())) as under:
+        under.shutdown(socket.SHUT_RDWR)
+
+
+def _unwatch(_: Any, record: Any) -> None:
+    watch = record.info.pop("watch", None)
+    if watch is not None:
+        watch.cancel()
 
 
 def _prepare_sqlite(connection: Any, _: Any) -> None:

@@ -1,0 +1,217 @@
+"""A database that falls silent, is locked, or whose answer is lost: a tick waits for no longer than it must, and nothing is there twice."""
+
+import socket
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from agent.codec import to_json
+from agent.journal import store
+from agent.journal.record import verify
+from agent.journal.replay import replay
+from agent.journal.store import SqlJournal
+from agent.loop import Agent
+from agent.ports import JournalUnavailable
+from agent.testing import RecordingNotifier, ScriptedWorld
+from tests.agent.test_loop import agent_over  # the loop's own agent, over a journal of a database
+
+SHORT_S = 0.3
+PATIENCE_S = 5.0
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LOCK_TIMEOUT_S", "ANSWER_TIMEOUT_S"):
+        monkeypatch.setattr(store, name, SHORT_S)
+    monkeypatch.setattr(store, "CONNECT_TIMEOUT_S", 2)  # libpq knows no less
+
+
+def took_s(act: Any) -> float:
+    """How long `act` took to find the journal away."""
+    began_s = time.monotonic()
+    with pytest.raises(JournalUnavailable):
+        act()
+    return time.monotonic() - began_s
+
+
+def test_a_server_that_takes_the_connection_and_says_nothing_is_away(impatient: None) -> None:
+    """Behind a dead network, or stopped: it would never be found out by waiting."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        assert took_s(lambda: SqlJournal(f"postgresql://homeostat@127.0.0.1:{port}/none")) < PATIENCE_S
+
+
+def test_a_lock_that_somebody_else_holds_is_waited_for_so_long_only(impatient: None, tmp_path: Path) -> None:
+    """SQLite: a backup tool, or a person at a prompt, that holds the write lock. Reading goes on, and so does writing afterwards."""
+    file = tmp_path / "journal.db"
+    journal = SqlJournal(f"sqlite:///{file}")
+    holder = sqlite3.connect(file, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    assert took_s(lambda: journal.append([("note", 1.0, {"n": 1})])) < PATIENCE_S
+    assert list(journal.entries()) == []
+    holder.execute("ROLLBACK")
+    journal.append([("note", 1.0, {"n": 1})])
+    assert [entry.payload for entry in journal.entries()] == [{"n": 1}]
+
+
+class Wire:
+    """A way to a server that can fall silent, or lose the answer to the next commit after the server has done it."""
+
+    def __init__(self, port: int) -> None:
+        self._server = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.silent = self.loses_commits = False
+        self._ends: list[socket.socket] = []
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        with suppress(OSError):
+            while True:
+                client = self._listener.accept()[0]
+                server = socket.create_connection(("127.0.0.1", self._server))
+                self._ends += [client, server]
+                threading.Thread(target=self._pump, args=(client, server, True), daemon=True).start()
+                threading.Thread(target=self._pump, args=(server, client, False), daemon=True).start()
+
+    def _pump(self, source: socket.socket, target: socket.socket, asks: bool) -> None:
+        with suppress(OSError):
+            while heard := source.recv(65536):
+                if self.silent:
+                    continue
+                target.sendall(heard)
+                if asks and self.loses_commits and b"COMMIT" in heard:
+                    self.loses_commits = False
+                    time.sleep(SHORT_S / 2)  # the server does it meanwhile
+                    source.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError):
+            target.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        for each in (self._listener, *self._ends):
+            with suppress(OSError):
+                each.close()
+
+
+@pytest.fixture
+def wire(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Wire, str]]:
+    """A wire to a new database of a real server, and the address at its near end."""
+    direct = sa.make_url(new_database(request.getfixturevalue("postgres_server"), tmp_path.name))
+    assert direct.port is not None
+    made = Wire(direct.port)
+    yield made, direct.set(port=made.port).render_as_string()
+    made.close()
+
+
+def new_database(server: str, name: str) -> str:
+    engine = sa.create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f'CREATE DATABASE "{name}"')
+    engine.dispose()
+    return sa.make_url(server).set(database=name).render_as_string()
+
+
+@pytest.mark.postgres
+def test_a_server_that_falls_silent_lets_go_whoever_asked(impatient: None, wire: tuple[Wire, str]) -> None:
+    """Reading and writing, and when it is back the journal goes on as before."""
+    way, url = wire
+    journal = SqlJournal(url)
+    journal.append([("note", 1.0, {"n": 1})])
+    way.silent = True
+    assert took_s(lambda: journal.append([("note", 2.0, {"n": 2})])) < PATIENCE_S
+    assert took_s(lambda: list(journal.entries())) < PATIENCE_S
+    way.silent = False
+    journal.append([("note", 2.0, {"n": 2})])
+    assert [entry.payload for entry in journal.entries()] == [{"n": 1}, {"n": 2}]
+
+
+@pytest.mark.postgres
+def test_a_lock_that_a_hanging_writer_holds_is_waited_for_so_long_only(impatient: None, wire: tuple[Wire, str]) -> None:
+    """PostgreSQL: it ends for the one who waits, and for the one who has left its transaction open."""
+    _, url = wire
+    journal = SqlJournal(url)
+    hanging = sa.create_engine(sa.make_url(url).set(drivername="postgresql+psycopg"), poolclass=sa.NullPool)
+    left = hanging.connect()
+    left.execute(sa.select(sa.func.pg_advisory_xact_lock(store.ADVISORY_LOCK)))
+    assert took_s(lambda: journal.append([("note", 1.0, {"n": 1})])) < PATIENCE_S
+    left.close()
+    journal.append([("note", 1.0, {"n": 1})])
+    assert [entry.payload for entry in journal.entries()] == [{"n": 1}]
+
+
+@pytest.mark.postgres
+def test_a_tick_whose_commit_was_not_answered_is_in_the_journal_once(impatient: None, wire: tuple[Wire, str]) -> None:
+    """The agent halts and writes it again with what came since; what is there verifies and replays."""
+    way, url = wire
+    journal = SqlJournal(url)
+
+    def lose() -> None:
+        way.loses_commits = True
+
+    tick_three_times(journal, lose)
+
+
+@pytest.fixture
+def loses_answers(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """SQLite does what it is told, and says that it failed: as many times as the number in the list."""
+    left, commit = [0], sa.engine.default.DefaultDialect.do_commit
+
+    def lost(dialect: Any, connection: Any) -> None:
+        commit(dialect, connection)
+        if left[0]:
+            left[0] -= 1
+            raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(sa.engine.default.DefaultDialect, "do_commit", lost)
+    return left
+
+
+def test_a_tick_whose_commit_failed_after_all_is_in_the_journal_once(loses_answers: list[int], tmp_path: Path) -> None:
+    """On SQLite, where the answer is lost twice: the second time to what came since."""
+    tick_three_times(SqlJournal(f"sqlite:///{tmp_path / 'journal.db'}"), lambda: loses_answers.__setitem__(0, 2))
+
+
+def tick_three_times(journal: SqlJournal, lose: Any) -> None:
+    """Six ticks, in the second of which an order's intent is written and the answer lost."""
+    world = ScriptedWorld.with_deployment("app/model", 2)
+    agent: Agent = agent_over(world, journal, RecordingNotifier())  # type: ignore[arg-type]
+    for at_s, ongoing in ((1.0, 1.0), (2.0, 2.0), (3.0, 2.0), (4.0, 2.0), (5.0, 2.0), (6.0, 2.0)):
+        if at_s == 2.0:
+            lose()
+        world.give_traffic("app/model", ongoing=ongoing, latency_mean_s=0.2, measured_at_s=at_s)
+        agent.tick(at_s)
+    entries = list(journal.entries())
+    observed = [entry.at_s for entry in entries if entry.kind == "observed"]
+    assert observed == sorted(set(observed))
+    assert 2.0 in observed
+    assert [entry.payload["number"] for entry in entries if entry.kind == "intent"] == [1, 2]
+    assert [entry.payload["number"] for entry in entries if entry.kind == "refused"] == [1]
+    assert len(world.effects) == 1
+    assert verify(entries).ok
+    assert replay(entries).identical
+
+
+def test_what_somebody_else_wrote_in_between_stands_between(loses_answers: list[int], tmp_path: Path) -> None:
+    """A kill between the lost answer and the second try: both are there, in the order in which they came."""
+    journal, other = (SqlJournal(f"sqlite:///{tmp_path / 'journal.db'}") for _ in range(2))
+    first, more = ("note", 1.0, {"n": 1}), ("note", 2.0, {"n": 2})
+    loses_answers[0] = 1
+    with pytest.raises(JournalUnavailable):
+        journal.append([first])
+    other.append([("control", 1.5, {"word": "kill"})])
+    journal.append([first, more])
+    journal.append([first])  # the same again, but not because an answer was lost
+    assert [to_json(entry)["payload"] for entry in journal.entries()] == [
+        {"n": 1},
+        {"word": "kill"},
+        {"n": 2},
+        {"n": 1},
+    ]
+    assert verify(journal.entries()).ok
