@@ -7,6 +7,7 @@ way to a later order for the same model, so that a challenger that does not come
 
 import threading
 import time
+import uuid
 from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +18,6 @@ import ray
 import structlog
 from ray import serve
 from ray.exceptions import RayError
-from ray.experimental.internal_kv import _internal_kv_get, _internal_kv_put
 
 from agent.order import Order
 from agent.ports import Refused
@@ -26,6 +26,7 @@ from agent.traffic import TrafficTable
 from policies.action import Action, Promote, Quarantine, Restart, RollBack, Scale, SetTraffic, StartRollout
 from policies.observation import Quarantined, Version
 from ray_cluster import names
+from ray_cluster.epochs import admit
 from ray_cluster.managed import KEEPER_TIMEOUT_S, application_name, deploy
 from ray_cluster.quarantine import quarantine
 from ray_cluster.registry import MlflowRegistry
@@ -49,7 +50,7 @@ class _Overtaken(Exception):
 
 
 class ClusterActuator:
-    """Acts in `epoch`; refuses when a later one has acted on this cluster."""
+    """Acts in `epoch`; refuses when a later one has acted on this cluster. Raises Refused where it is over, or another's, already."""
 
     def __init__(self, settings: Settings, *, rest: ServeRest, registry: MlflowRegistry, epoch: int) -> None:
         self._settings = settings
@@ -69,13 +70,12 @@ class ClusterActuator:
             for name, model in settings.models.items()
             for suffix in ("", names.CHALLENGER_SUFFIX)
         }
-        _claim_epoch(settings.name, epoch)
+        self._holder = uuid.uuid4().hex
+        admit(settings.name, epoch, self._holder)
 
     def start(self, order: Order) -> None:
         """See `agent.ports.Actuator.start`."""
-        highest = _claim_epoch(self._settings.name, order.epoch)
-        if order.epoch < highest:
-            raise Refused(f"epoch {order.epoch} is over; epoch {highest} acts on this cluster")
+        admit(self._settings.name, order.epoch, self._holder)
         if order.key in self._started:
             return
         self._dispatch(order)
@@ -280,21 +280,3 @@ class ClusterActuator:
             put.remote(replace(table, epoch=self._epoch, revision=table.revision + 1, expires_at_s=expires_s)),
             timeout=KEEPER_TIMEOUT_S,
         )
-
-
-def highest_epoch(name: str) -> int:
-    """The highest epoch of the agent `name` that has acted on this cluster, 0 where none has."""
-    raw = _internal_kv_get(_epoch_key(name), namespace=names.NAMESPACE.encode())
-    return int(raw) if raw else 0
-
-
-def _claim_epoch(name: str, epoch: int) -> int:
-    """The highest epoch that has acted on this cluster, raised to `epoch` where that is higher."""
-    highest = highest_epoch(name)
-    if epoch > highest:
-        _internal_kv_put(_epoch_key(name), str(epoch).encode(), overwrite=True, namespace=names.NAMESPACE.encode())
-    return max(highest, epoch)
-
-
-def _epoch_key(name: str) -> bytes:
-    return f"epoch:{name}".encode()

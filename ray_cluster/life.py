@@ -13,7 +13,8 @@ from agent.loop import Agent
 from agent.ports import Notifier
 from agent.schedules import Schedules, taken
 from agent.settings import Settings
-from ray_cluster.actuator import ClusterActuator, highest_epoch
+from ray_cluster.actuator import ClusterActuator
+from ray_cluster.epochs import highest_epoch
 from ray_cluster.managed import Upkeep
 from ray_cluster.prometheus import ServeMetrics, metrics_addresses, window_s
 from ray_cluster.quarantine import quarantined
