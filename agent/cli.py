@@ -23,6 +23,7 @@ from agent.journal.replay import replay as replay_entries
 from agent.journal.warm_start import BeginsTooLate
 from agent.logs import configure
 from agent.ports import JournalUnavailable
+from agent.redaction import redacted_url
 from agent.settings import Settings
 from agent.settings_file import SettingsError, load, schema
 from agent.tables import alerts_table, evidence_table, orders_table, plan_table
@@ -34,7 +35,10 @@ if TYPE_CHECKING:
     from agent.journal.store import SqlJournal
 
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, help="An autonomous control-loop agent for models on Ray."
+    no_args_is_help=True,
+    add_completion=False,
+    help="An autonomous control-loop agent for models on Ray.",
+    pretty_exceptions_show_locals=False,  # a URL with a password may be among them
 )
 config_app = typer.Typer(no_args_is_help=True, help="Check a configuration, or print its schema.")
 journal_app = typer.Typer(no_args_is_help=True, help="Check the record, or write it out.")
@@ -82,7 +86,10 @@ def journal_at(place: str | None) -> "SqlJournal":
         place = place.removeprefix(SQLITE)
     if "://" not in place:
         if not Path(place).exists():
-            errors.print(f"{place}: there is no such journal; give --journal or set {JOURNAL_VARIABLE}", style="red")
+            errors.print(
+                f"{redacted_url(place)}: there is no such journal; give --journal or set {JOURNAL_VARIABLE}",
+                style="red",
+            )
             raise typer.Exit(2)
         place = f"{SQLITE}{Path(place).absolute()}"
     return SqlJournal(place)

@@ -6,6 +6,8 @@ import sys
 
 import structlog
 
+from agent.redaction import redacted
+
 FORMAT_VARIABLE = "HOMEOSTAT_LOG_FORMAT"
 LEVEL_VARIABLE = "HOMEOSTAT_LOG_LEVEL"
 
@@ -25,10 +27,16 @@ def configure() -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *([] if for_person else [structlog.processors.format_exc_info]),
+            structlog.processors.format_exc_info,
+            without_secrets,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
+
+
+def without_secrets(_: object, __: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
+    """Every text of a log line, tracebacks too, without the secrets of the URLs in it."""
+    return {key: redacted(value) if isinstance(value, str) else value for key, value in event.items()}

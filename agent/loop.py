@@ -16,6 +16,7 @@ from agent.core import Core, Decision
 from agent.notices import Notices
 from agent.order import Order
 from agent.ports import Actuator, Journal, JournalUnavailable, Notifier, Refused, Sensor, Trainer
+from agent.redaction import redacted, redacted_seen
 from agent.settings import AutonomySettings
 from policies.action import Alert, Retrain, StopTraining
 from policies.observation import Observation
@@ -80,7 +81,7 @@ class Agent:
         if not self._catch_up(at_s):
             return Decision(at_s=at_s)
         try:
-            seen = self._sensor.observe(at_s)
+            seen = redacted_seen(self._sensor.observe(at_s))
         except JournalUnavailable as error:  # what people want stands there, too
             self._halt(error)
             return Decision(at_s=at_s)
@@ -150,6 +151,7 @@ class Agent:
 
     def _refuse(self, order: Order, reason: str, at_s: float) -> None:
         """Tell the core, and the journal so that a replay tells it too."""
+        reason = redacted(reason)
         log.warning("order_refused", order=order.number, reason=reason)
         self.core.refused(order.number, reason)
         self._add(("refused", at_s, {"number": order.number, "reason": reason}))

@@ -9,13 +9,18 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from agent.redaction import redacted
+
 Keys = tuple[str | int, ...]
 Fault = tuple[Keys, str]
 M = TypeVar("M", bound=BaseModel)
 
 
 class FileFault(ValueError):
-    """What is wrong with a file, one line per fault: `file:line: key: what was found; what was expected`."""
+    """What is wrong with a file, one line per fault: `file:line: key: what was found; what was expected`. Without secrets."""
+
+    def __init__(self, told: str) -> None:
+        super().__init__(redacted(told))
 
 
 @dataclass(frozen=True)

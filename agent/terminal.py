@@ -11,6 +11,8 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from agent.redaction import redacted
+
 KEPT = {"\n", "\t"}
 HIDDEN = {"Cc", "Cs"}
 """Unicode categories that a terminal obeys (control characters) or that no encoding has (lone surrogates)."""
@@ -32,14 +34,14 @@ def _escaped(character: str) -> str:
 
 
 class Terminal(Console):
-    """A console that prints every text as it is, in cells and titles of tables as well."""
+    """A console that prints every text as it is, in cells and titles of tables as well, but for the secrets of URLs."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"markup": False, "emoji": False, "highlight": False} | options)
 
     def render_str(self, text: str, **options: Any) -> Text:
         """As rich's own, without any markup whatever the options say."""
-        return super().render_str(readable(text), **{**options, "markup": False, "emoji": False})
+        return super().render_str(readable(redacted(text)), **{**options, "markup": False, "emoji": False})
 
 
 def styled(text: str, style: str) -> Text:

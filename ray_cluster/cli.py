@@ -165,12 +165,8 @@ def _checks(settings: Settings, folder: str) -> Iterator[Check]:
         return
     yield "ray", True, "connected"
     yield from _serve_checks(settings)
-    if settings.models:
-        from ray_cluster.registry import MlflowRegistry  # noqa: PLC0415
-
-        registry = MlflowRegistry(settings.registry.tracking_uri, settings.registry.artifact_location)
-        for name in settings.models:
-            yield _checked(f"registry: {name}", lambda name=name: _champion_words(registry.view(name).champion))
+    for name in settings.models:
+        yield _checked(f"registry: {name}", lambda name=name: _champion_words(settings, name))
 
 
 def _serve_checks(settings: Settings) -> Iterator[Check]:
@@ -203,7 +199,10 @@ def _serve_checks(settings: Settings) -> Iterator[Check]:
         yield "metrics", False, str(error)
 
 
-def _champion_words(champion: Any) -> str:
+def _champion_words(settings: Settings, name: str) -> str:
+    from ray_cluster.registry import MlflowRegistry  # noqa: PLC0415
+
+    champion = MlflowRegistry(settings.registry.tracking_uri, settings.registry.artifact_location).view(name).champion
     return f"champion is version {champion.number}" if champion else "no champion yet: register a first version"
 
 

@@ -19,6 +19,7 @@ from agent.journal.store import SqlJournal
 from agent.logs import configure
 from agent.loop import Agent, said
 from agent.ports import JournalUnavailable, Notifier
+from agent.redaction import redacted
 from agent.settings import Settings
 from policies.action import Alert
 from policies.observation import Observation
@@ -86,6 +87,7 @@ class AgentHost:
 
     def _wait_for(self, what: str) -> None:
         """Nothing is done meanwhile; people are told once of each reason."""
+        what = redacted(what)
         if what != self._waiting:
             self._notifier.notify(
                 Alert(subject=self._settings.name, text=f"the agent waits for {what}", severity="critical")

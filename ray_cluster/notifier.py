@@ -3,14 +3,17 @@
 The URLs carry secrets, so they come from environment variables of the agent's own process and are written nowhere.
 """
 
+import logging
 import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import structlog
 
 from agent.ports import Notifier
+from agent.redaction import redacted
 from policies.action import Alert
 
 log = structlog.get_logger()
@@ -38,7 +41,7 @@ class AppriseNotifier:
 
     def notify(self, alert: Alert) -> None:
         self._log.notify(alert)
-        self._sender.submit(self._send, alert)
+        self._sender.submit(self._send, replace(alert, text=redacted(alert.text)))
 
     def _send(self, alert: Alert) -> None:
         try:
@@ -61,6 +64,8 @@ def build(variables: Iterable[str]) -> Notifier:
         import apprise  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise NotifierError("notify: needs the extra, `pip install homeostat[notify]`") from error
+    # It would log a URL that it can not read, and what stands in one is a secret.
+    logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
     services = apprise.Apprise()
     for name in named:
         url = os.environ.get(name)

@@ -156,11 +156,9 @@ def _recorded(journal: str, recording: "Recording", trace: str, bin_s: float | N
 
 def _shown(journal: str) -> str:
     """Without a password that somebody has put into a URL."""
-    if "://" not in journal:
-        return journal
-    from sqlalchemy import make_url  # noqa: PLC0415
+    from agent.redaction import redacted_url  # noqa: PLC0415
 
-    return make_url(journal).render_as_string(hide_password=True)
+    return redacted_url(journal)
 
 
 def _seconds(moment: datetime | None) -> float | None:

@@ -1,6 +1,7 @@
 """A journal as JSON lines, one entry a line, and back; what was exported can be verified without a database."""
 
 import json
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -10,10 +11,11 @@ from agent.journal.record import Entry
 
 
 def export(entries: Iterable[Entry], target: Path) -> int:
-    """Write `entries` to `target`, which appears only when it is whole; how many there were. Raises OSError."""
+    """Write `entries` to `target`, which appears only when it is whole, for its owner only; how many there were. Raises OSError."""
     hidden = target.with_name(f".{target.name}.part")
     count = 0
-    with hidden.open("wb") as file:
+    hidden.unlink(missing_ok=True)
+    with open(hidden, "wb", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
         for entry in entries:
             file.write(canonical(asdict(entry)) + b"\n")
             count += 1

@@ -11,6 +11,7 @@ from agent.journal.record import Entry, Kind
 from agent.journal.warm_start import Readable, first_seen_again
 from agent.order import Order
 from agent.ports import Journal
+from agent.redaction import redacted_settings
 from agent.settings import Settings
 from policies.action import Action, Promote, Retrain, RollBack, StartRollout, target
 
@@ -60,8 +61,8 @@ def begin(journal: Lived, settings: Settings, at_s: float, *, above: int = 0) ->
 
 
 def started(beginning: Beginning, settings: Settings) -> dict[str, Any]:
-    """The payload from which a replay builds the same core again."""
-    return {**to_json(beginning), "settings": settings.model_dump(mode="json")}
+    """The payload from which a replay builds the same core again: settings without secrets, which decide nothing."""
+    return {**to_json(beginning), "settings": redacted_settings(settings.model_dump(mode="json"))}
 
 
 @dataclass

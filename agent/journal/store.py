@@ -26,6 +26,7 @@ from agent.journal.controls import KINDS, ControlFold
 from agent.journal.record import GENESIS, Entry, Kind, body, chained
 from agent.journal.schema import entries, epochs, upgrade
 from agent.ports import JournalUnavailable
+from agent.redaction import redacted, redacted_url
 from policies.observation import Controls
 
 PASSWORD_VARIABLE = "HOMEOSTAT_JOURNAL_PASSWORD"  # noqa: S105 - the name of a variable, not a password
@@ -46,8 +47,9 @@ class SqlJournal:
     """The journal behind `url`. Opening it creates or migrates the tables; raises JournalUnavailable."""
 
     def __init__(self, url: str) -> None:
+        self._given = url
         self._url = _with_password(url)
-        self.name = self._url.render_as_string(hide_password=True)
+        self.name = redacted_url(self._url.render_as_string(hide_password=True))
         self._epoch: int | None = None
         self._fold = ControlFold()
         self._sent: list[dict[str, Any]] = []
@@ -167,18 +169,27 @@ class SqlJournal:
     def _faults(self) -> Iterator[None]:
         try:
             yield
-        except (SQLAlchemyError, OSError) as error:
+        except (
+            SQLAlchemyError,
+            OSError,
+            ImportError,
+        ) as error:  # ImportError: the driver of a database is not installed
             cause = getattr(error, "orig", None) or error
-            raise JournalUnavailable(f"{self.name}: {cause}") from error
+            reason = redacted(str(cause), self._given, self._url.render_as_string(hide_password=False))
+            raise JournalUnavailable(f"{self.name}: {reason}") from None
 
 
 def _with_password(url: str) -> sa.URL:
     try:
         parsed = sa.make_url(url)
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, ValueError):  # ValueError: a port that is no number
         raise JournalUnavailable(
-            f"{url!r} is no database URL; expected sqlite:///FILE or postgresql://HOST/NAME"
-        ) from error
+            f"{redacted_url(url)!r} is no database URL; expected sqlite:///FILE or postgresql://HOST/NAME"
+        ) from None
+    if url.partition("?")[0].count("@") > 1:
+        raise JournalUnavailable(
+            f"{redacted_url(url)!r} holds more than one @; expected a password with %40 for @, %3A for : and %2F for /"
+        )
     if parsed.drivername == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
     password = os.environ.get(PASSWORD_VARIABLE)
@@ -192,12 +203,20 @@ def _engine(url: sa.URL) -> sa.Engine:
         sa.event.listen(engine, "connect", _prepare_postgres, insert=True)
         sa.event.listen(engine, "close", _unwatch)
         return engine
-    if url.database and url.database != ":memory:":
+    if url.database and url.database != ":memory:" and not url.database.startswith("file:"):
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        _private(Path(url.database))
     engine = sa.create_engine(url, connect_args={"timeout": LOCK_TIMEOUT_S})
     sa.event.listen(engine, "connect", _prepare_sqlite)
     sa.event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _private(file: Path) -> None:
+    """Make `file` where there is none, for its owner only. SQLite gives its write-ahead log the same rights."""
+    if not file.exists():
+        with suppress(FileExistsError):
+            os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def _prepare_postgres(connection: Any, record: Any) -> None:

@@ -57,8 +57,10 @@ def test_a_service_that_is_away_is_in_the_log_and_nowhere_else(monkeypatch: pyte
     }  # fmt: skip
 
 
-def test_what_can_not_be_sent_to_is_said_without_what_it_holds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The variable's name, never its value."""
+def test_what_can_not_be_sent_to_is_said_without_what_it_holds(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The variable's name, never its value; nor does the library that could not read it print what it holds."""
     pytest.importorskip("apprise", reason="needs the extra [notify]")
     with pytest.raises(NotifierError, match="the environment variable NOT_THERE is not set"):
         build(["NOT_THERE"])
@@ -66,6 +68,16 @@ def test_what_can_not_be_sent_to_is_said_without_what_it_holds(monkeypatch: pyte
     with pytest.raises(NotifierError) as error:
         build(["PAGER"])
     assert str(error.value) == "notify: what PAGER holds is not a URL that Apprise knows"
+    assert "secret" not in caplog.text + "".join(capfd.readouterr())
+
+
+def test_an_alert_is_sent_without_the_secrets_of_urls(service: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error of somebody else's is often an alert's text."""
+    pytest.importorskip("apprise", reason="needs the extra [notify]")
+    monkeypatch.setenv("PAGER", service)
+    text = "can not reach postgresql://agent:hidden-word@db/journal"
+    build(["PAGER"]).notify(Alert(subject="m", text=text, severity="critical"))
+    assert RECEIVED.get(timeout=20)["message"] == "can not reach postgresql://agent:***@db/journal"
 
 
 def test_without_services_alerts_go_to_the_log() -> None:
