@@ -7,7 +7,7 @@ import getpass
 import json
 import os
 import time
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -47,6 +47,8 @@ app.add_typer(journal_app, name="journal")
 console = Terminal()
 errors = Terminal(stderr=True)
 
+_installed: list[EntryPoint] = []
+"""Worlds whose commands were added."""
 LOG_WIDTH = 200
 HERE = Path("homeostat.yaml")
 SQLITE = "sqlite:///"
@@ -68,13 +70,20 @@ def main() -> None:
     """Entry point of the command."""
     forgiving()
     configure()
-    for entry in entry_points(group="homeostat.commands"):
-        entry.load()(app)
     try:
-        app()
+        whole()()
     except JournalUnavailable as error:
         errors.print(f"the journal can not be used: {error}", style="red")
         raise SystemExit(2) from error
+
+
+def whole() -> typer.Typer:
+    """The command line with the commands of every world that is installed."""
+    if not _installed:
+        _installed.extend(entry_points(group="homeostat.commands"))
+        for entry in _installed:
+            entry.load()(app)
+    return app
 
 
 def journal_at(place: str | None) -> "SqlJournal":
@@ -99,10 +108,11 @@ def journal_of(settings: Settings, folder: str | Path) -> "SqlJournal":
     """The journal as the agent sees it: relative paths begin in `folder`, that of the configuration. Raises JournalUnavailable."""
     from agent.journal.store import SqlJournal  # noqa: PLC0415
 
-    return SqlJournal(_absolute(settings.journal.url, folder))
+    return SqlJournal(absolute(settings.journal.url, folder))
 
 
-def _absolute(url: str, folder: str | Path) -> str:
+def absolute(url: str, folder: str | Path) -> str:
+    """The URL of a journal whose relative path begins in `folder`."""
     path = url.removeprefix(SQLITE)
     return f"{SQLITE}{Path(folder) / path}" if path != url else url
 
@@ -111,7 +121,7 @@ def _named_here() -> str:
     """The journal of the configuration in this folder, or homeostat.db where there is no configuration."""
     if not HERE.exists():
         return "homeostat.db"
-    return _absolute(loaded(HERE).journal.url, HERE.absolute().parent)
+    return absolute(loaded(HERE).journal.url, HERE.absolute().parent)
 
 
 def loaded(file: Path) -> Settings:
@@ -159,7 +169,11 @@ def journal_verify(journal: JournalOption = None, as_json: JsonOption = False) -
 @journal_app.command("export")
 def journal_export(target: Path, journal: JournalOption = None) -> None:
     """Write every entry to TARGET as JSON lines, which can be verified without a database."""
-    count = export(journal_at(journal).entries(), target)
+    try:
+        count = export(journal_at(journal).entries(), target)
+    except OSError as error:
+        errors.print(f"{target}: can not be written: {error.strerror}", style="red", soft_wrap=True)
+        raise typer.Exit(2) from error
     console.print(f"{count} entries written to {target}")
 
 
@@ -190,7 +204,7 @@ def orders(since: SinceOption = "1d", journal: JournalOption = None, as_json: Js
     if as_json:
         typer.echo(json.dumps([each.plain() for each in found], indent=2))
     elif found:
-        _wide().print(orders_table(found, f"orders since {moment(since_s)} UTC"))
+        wide().print(orders_table(found, f"orders since {moment(since_s)} UTC"))
     else:
         console.print(f"no order since {moment(since_s)} UTC; --since looks further back")
 
@@ -203,7 +217,7 @@ def alerts(since: SinceOption = "1d", journal: JournalOption = None, as_json: Js
     if as_json:
         typer.echo(json.dumps(found, indent=2))
     elif found:
-        _wide().print(alerts_table(found, f"alerts since {moment(since_s)} UTC"))
+        wide().print(alerts_table(found, f"alerts since {moment(since_s)} UTC"))
     else:
         console.print(f"no alert since {moment(since_s)} UTC; --since looks further back")
 
@@ -254,7 +268,7 @@ def _since(text: str) -> float:
         raise typer.Exit(2) from error
 
 
-def _wide() -> Terminal:
+def wide() -> Terminal:
     """The terminal; where nobody watches one, as wide as a log may be, so that nothing is cut off."""
     return console if console.is_terminal else Terminal(width=max(console.width, LOG_WIDTH))
 

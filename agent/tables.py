@@ -4,19 +4,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
+from rich.console import Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from agent.history import UNDER_WAY, WAITS, Story
 from agent.terminal import styled
-from agent.units import moment
+from agent.units import UNKNOWN, duration, moment, number, share
 from agent.words import (
     action_words,
     evidence_term,
+    listed,
     one_line,
     order_words,
     plain_name,
     reasons,
     sample,
+    symptom_words,
     told_value,
     veto_words,
 )
@@ -59,6 +63,123 @@ def alerts_table(alerts: Sequence[Row], title: str = "") -> Table:
     for each in alerts:
         severity = styled(each["severity"], STYLES.get(each["severity"], ""))
         table.add_row(moment(each["at_s"]), severity, one_line(each["subject"]), one_line(each["text"]))
+    return table
+
+
+def standing_page(standing: Row, now_s: float) -> Group:
+    """How things stand, for a person: controls, deployments, models, budget, orders, and what can not be seen."""
+    parts: list[RenderableType] = [*_controls(standing["controls"], now_s)]
+    if standing["deployments"]:
+        parts.append(_deployments(standing["deployments"]))
+    if standing["models"]:
+        parts.append(_models(standing["models"]))
+    parts.append(styled(f"budget: {'; '.join(_budgets(standing['budget'])) or 'nothing is used or limited'}", ""))
+    parts += [_orders("under way", standing["open_orders"]), _orders("waiting for approval", standing["awaiting"])]
+    parts += [
+        styled(f"answer with `homeostat approve {row['number']}` or `deny`", "yellow")
+        for row in standing["awaiting"][:1]
+    ]
+    parts += [styled(f"can not be seen: {one_line(problem)}", "yellow") for problem in standing["problems"]]
+    return Group(*parts)
+
+
+def _controls(controls: Row, now_s: float) -> Iterator[Text]:
+    for name, said in controls.items():
+        if said is not None:
+            since = (
+                f" since {moment(said['since_s'])} UTC ({duration(now_s - said['since_s'])})" if said["since_s"] else ""
+            )
+            by = f" by {said['by']}" if said["by"] else ""
+            yield styled(one_line(f"{name}{since}{by}{': ' + said['reason'] if said['reason'] else ''}"), "bold red")
+
+
+def _deployments(rows: Sequence[Row]) -> Table:
+    table = Table(
+        "deployment", "replicas", "latency (SLO)", "rate", "errors", "status", box=SIMPLE_HEAD, pad_edge=False
+    )
+    for row in rows:
+        counts = f"{row['replicas_running']} of {_or_unknown(row['replicas_wanted'])}"
+        healthy = row["replicas_running"] == row["replicas_wanted"]
+        table.add_row(
+            row["name"],
+            styled(counts, "" if healthy else "yellow"),
+            _latency(row),
+            f"{number(row['rate_rps'])} requests/s" if row["rate_rps"] is not None else UNKNOWN,
+            share(row["error_rate"]) or UNKNOWN,
+            ": ".join(filter(None, [row["status"] or UNKNOWN, one_line(row["message"])])),
+        )
+    return table
+
+
+def _latency(row: Row) -> Text:
+    name, latency_s = (
+        ("p95", row["latency_p95_s"]) if row["latency_p95_s"] is not None else ("mean", row["latency_mean_s"])
+    )
+    slo_s = row["slo_latency_s"]
+    told = f"{name} {duration(latency_s)}" if latency_s is not None else UNKNOWN
+    late = latency_s is not None and slo_s is not None and latency_s > slo_s
+    return styled(f"{told} ({duration(slo_s) or 'none'})", "red" if late else "")
+
+
+def _models(rows: Sequence[Row]) -> Table:
+    heads = ("model", "champion", "rows", "loss (reference)", "drift", "not taken", "training", "rollout")
+    table = Table(*heads, box=SIMPLE_HEAD, pad_edge=False)
+    for row in rows:
+        loss = f"{row['loss_name'] or ''} {number(row['loss']) or UNKNOWN} ({number(row['loss_reference']) or UNKNOWN})"
+        table.add_row(
+            row["name"],
+            f"version {row['champion']}" if row["champion"] else "none" if row["managed"] else "",
+            _rows(row),
+            loss.strip() if row["rows"] is not None else "",
+            _symptoms(row["symptoms"]),
+            "; ".join(f"{count:,} {one_line(reason)}" for reason, count in row["refused"].items()) or "",
+            _training(row["training"]),
+            _rollout(row["rollout"]),
+        )
+    return table
+
+
+def _rows(row: Row) -> str:
+    if row["rows"] is None:
+        return "no report"
+    return f"{row['rows']:,} ({row['labelled_rows'] or 0:,} labelled)"
+
+
+def _symptoms(symptoms: Sequence[Row]) -> str:
+    return listed(list(dict.fromkeys(map(symptom_words, symptoms))), most=3)
+
+
+def _training(job: Row | None) -> str:
+    if not job:
+        return ""
+    tried = f", {job.get('trials_done', 0)} of {job['trials_wanted']} trials" if job.get("trials_wanted") else ""
+    return f"{job.get('state', '')}{tried}"
+
+
+def _rollout(rollout: Row | None) -> str:
+    if not rollout:
+        return ""
+    return f"version {rollout.get('version')}: {share(rollout.get('share'))} of the keys, {share(rollout.get('shadow'))} in shadow"
+
+
+def _budgets(budget: Row) -> Iterator[str]:
+    for name, row in budget.items():
+        if row["limit"] is not None:
+            yield f"{name} {_or_unknown(row['used'])} of {number(row['limit'])} used, {_or_unknown(row['left'])} left"
+        elif row["used"]:
+            yield f"{name} {number(row['used'])} used, no limit"
+
+
+def _or_unknown(value: float | None) -> str:
+    return UNKNOWN if value is None else number(value)
+
+
+def _orders(what: str, orders: Sequence[Row]) -> RenderableType:
+    if not orders:
+        return styled(f"orders {what}: none", "")
+    table = Table("order", "what", "why", title=f"orders {what}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    for order in orders:
+        table.add_row(str(order["number"]), order_words(order), reasons(order))
     return table
 
 

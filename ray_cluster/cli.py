@@ -1,5 +1,6 @@
 """Commands that need a cluster: run, stop, status, doctor."""
 
+import json
 import os
 import shutil
 import socket
@@ -11,15 +12,20 @@ from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import typer
+from rich.console import Group
+from rich.live import Live
 from rich.table import Table
 
-from agent.cli import HERE, journal_of, loaded
+from agent.cli import HERE, JournalOption, JsonOption, absolute, journal_at, journal_of, loaded, wide
 from agent.journal.controls import said as control
 from agent.journal.record import Kind
 from agent.ports import JournalUnavailable
 from agent.settings import Settings
+from agent.standing import from_journal
+from agent.tables import standing_page
 from agent.terminal import Terminal, styled
-from agent.words import order_words
+from agent.units import duration, moment
+from agent.words import counted
 from ray_cluster import notifier
 
 console = Terminal()
@@ -68,28 +74,95 @@ def stop(file: File = HERE) -> None:
         journal.append([(Kind.CONTROL, time.time(), control("stop", by="stop"))], durable=True)
 
 
-def status(file: File = HERE) -> None:
-    """What the agent is doing now."""
+def status(
+    file: File = HERE,
+    journal: JournalOption = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Look again at every tick, until Ctrl-C.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """What the agent and its models are doing now: from the agent, or where it can not be asked (or with --journal) from the journal."""
+    if watch:
+        _watch(file, journal, as_json=as_json)
+        return
+    told = _looked(file, journal)
+    _show(told, as_json=as_json)
+    raise typer.Exit(0 if told["running"] or journal else 1)
+
+
+def _watch(file: Path, journal: str | None, *, as_json: bool) -> None:
+    every_s = 5.0 if journal else loaded(file).tick_s
+    try:
+        if as_json:
+            while True:
+                _show(_looked(file, journal), as_json=True)
+                time.sleep(every_s)
+        with Live(console=console, auto_refresh=False) as live:
+            while True:
+                live.update(_page(_looked(file, journal)), refresh=True)
+                time.sleep(every_s)
+    except KeyboardInterrupt:
+        return
+
+
+def _show(told: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(told))
+    else:
+        wide().print(_page(told))
+
+
+def _page(told: dict[str, Any]) -> Group:
+    now_s = time.time()
+    state = "running" if told["running"] else "not running"
+    if told["waiting_for"]:
+        state = f"waits for {told['waiting_for']}, since {moment(told['waiting_since_s'])} UTC"
+    if told["source"] == "journal":
+        state = "as its journal says"
+    head = f"{told['name']}: {state}"
+    if told["ticks"] is not None:
+        head += f", {counted(told['ticks'], 'tick')}"
+    if told.get("seen_at_s") is not None:
+        head += f", last tick {moment(told['seen_at_s'])} UTC ({duration(max(0.0, now_s - told['seen_at_s']))} ago)"
+    notes = [styled(told["note"], "yellow")] if told["note"] else []
+    return Group(styled(head, "bold"), *notes, *([standing_page(told, now_s)] if "deployments" in told else []))
+
+
+def _looked(file: Path, journal: str | None) -> dict[str, Any]:
+    """How things stand and who says so. Exits with 2 where neither an agent nor a journal can be asked."""
+    if journal is not None:
+        return _by_journal(journal, "")
     settings = loaded(file)
-    _connect(settings)
+    away = _joined(settings)
+    told, note = (None, away) if away else _by_agent(settings)
+    if told is None:
+        errors.print(note, style="red", soft_wrap=True)
+        place = absolute(settings.journal.url, file.absolute().parent)
+        try:
+            return _by_journal(place, "it can not be asked; this is what it wrote down last")
+        except typer.Exit as error:
+            raise typer.Exit(2 if away else 1) from error
+    found = told["standing"] or {"name": told["name"]}
+    head = {name: told[name] for name in ("running", "waiting_for", "waiting_since_s", "ticks")}
+    return {"source": "agent", **head, "note": "", **found}
+
+
+def _by_agent(settings: Settings) -> tuple[dict[str, Any] | None, str]:
+    """What the agent says of itself; None, and why, where it says nothing."""
     from ray_cluster.agents import find_agent  # noqa: PLC0415
 
     actor = find_agent(settings.name)
     if actor is None:
-        console.print(f"the agent {settings.name!r} is not running; `homeostat plan` reads its journal")
-        raise typer.Exit(1)
+        return None, f"the agent {settings.name!r} is not running; `homeostat run` starts it"
     told = _told(actor)
-    if told is None:
-        errors.print(f"the agent {settings.name!r} does not answer; Ray may be restarting it", style="red")
-        raise typer.Exit(1)
-    table = Table(
-        "order", "action", "policy", title=f"{told['name']}: {told['waiting_for'] or 'running'}, {told['ticks']} ticks"
-    )
-    for order in told["open_orders"]:
-        table.add_row(str(order["number"]), order_words(order), order["policy"])
-    console.print(table)
-    for problem in told["problems"]:
-        console.print(f"can not be seen: {problem}", style="yellow", soft_wrap=True)
+    return told, f"the agent {settings.name!r} does not answer; Ray may be restarting it"
+
+
+def _by_journal(place: str, note: str) -> dict[str, Any]:
+    found = from_journal(journal_at(place), time.time())
+    head = {"running": False, "waiting_for": "", "waiting_since_s": None, "ticks": None}
+    if found is None:
+        return {"source": "journal", **head, "note": "no agent has begun with this journal yet", "name": "homeostat"}
+    return {"source": "journal", **head, "note": note, **found}
 
 
 def _told(actor: Any) -> dict[str, Any] | None:
@@ -134,21 +207,25 @@ def _knock(address: str) -> None:
 
 def _connect(settings: Settings) -> None:
     """Join the cluster. Exits with 2 where there is none."""
+    away = _joined(settings)
+    if away:
+        errors.print(away, style="red", soft_wrap=True)
+        raise typer.Exit(2)
+
+
+def _joined(settings: Settings) -> str:
+    """Join the cluster; why that can not be and what to do, where it can not."""
     import ray  # noqa: PLC0415
 
     if ray.is_initialized():
-        return
+        return ""
     address = os.environ.get("RAY_ADDRESS") or settings.cluster.address
     try:
         _knock(address)
         ray.init(address=address, namespace="homeostat", log_to_driver=False, configure_logging=False)
     except (OSError, RuntimeError, ValueError) as error:
-        errors.print(
-            f"there is no Ray at {address!r} ({error}). Start one with `ray start --head`, or set RAY_ADDRESS.",
-            style="red",
-            soft_wrap=True,
-        )
-        raise typer.Exit(2) from error
+        return f"there is no Ray at {address!r} ({error}). Start one with `ray start --head`, or set RAY_ADDRESS."
+    return ""
 
 
 def _checks(settings: Settings, folder: str) -> Iterator[Check]:

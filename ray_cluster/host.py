@@ -15,12 +15,14 @@ import structlog
 from agent.clock import told
 from agent.codec import to_json
 from agent.core import Decision
+from agent.journal.record import Kind
 from agent.journal.store import SqlJournal
 from agent.logs import configure
 from agent.loop import Agent, said
 from agent.ports import JournalUnavailable, Notifier
 from agent.redaction import redacted
 from agent.settings import Settings
+from agent.standing import standing
 from policies.action import Alert
 from policies.observation import Observation
 from ray_cluster import notifier
@@ -49,6 +51,7 @@ class AgentHost:
         self._notifier = _notifier(self._settings.notify)
         self._figures = Figures()
         self._waiting = "starting"
+        self._waiting_since_s = time.time()
         self._ticks = 0
         self._last: Decision | None = None
         self._reporting: asyncio.Task[None] | None = None
@@ -61,11 +64,32 @@ class AgentHost:
             "name": self._settings.name,
             "running": agent is not None,
             "waiting_for": self._waiting,
+            "waiting_since_s": self._waiting_since_s,
             "ticks": self._ticks,
             "open_orders": [to_json(order) for order in agent.core.open_orders] if agent else [],
             "problems": list(agent.last_seen.problems) if agent and agent.last_seen else [],
             "last": {} if self._last is None else {"at_s": self._last.at_s, **said(self._last)},
+            "standing": await asyncio.to_thread(self._standing),
         }
+
+    def _standing(self) -> dict[str, Any] | None:
+        """What it sees and does, for people; None before its first look."""
+        life, decided = self._life, self._last
+        if life is None or decided is None or life.agent.last_seen is None:
+            return None
+        seen = to_json(life.agent.last_seen)
+        try:
+            said_by_people = list(life.journal.entries(kinds=(Kind.CONTROL,)))
+        except JournalUnavailable:  # who froze it is not known then; that it is frozen was seen
+            said_by_people = []
+        return standing(
+            self._settings.model_dump(mode="json"),
+            seen,
+            open_orders=[to_json(order) for order in life.agent.core.open_orders],
+            awaiting=[to_json(order) for order in decided.awaiting],
+            controls=seen["controls"],
+            said=said_by_people,
+        )
 
     async def stop(self) -> None:
         """No tick after this one; then the caller may kill the actor."""
@@ -92,6 +116,12 @@ class AgentHost:
             self._notifier.notify(
                 Alert(subject=self._settings.name, text=f"the agent waits for {what}", severity="critical")
             )
+        self._is_waiting(what)
+
+    def _is_waiting(self, what: str) -> None:
+        """What it waits for from now on; empty where it goes on."""
+        if what != self._waiting:
+            self._waiting_since_s = time.time()
         self._waiting = what
 
     def _tick_once(self, lag_s: float) -> Observation | None:
@@ -104,7 +134,7 @@ class AgentHost:
         for step in life.clock.steps():
             agent.remark(told(step), {"note": "clock_step", **to_json(step)}, at_s)
         self._last = agent.tick(at_s)
-        self._waiting = "" if agent.halted is None else f"the journal: {agent.halted}"
+        self._is_waiting("" if agent.halted is None else f"the journal: {agent.halted}")
         if _may_act(agent):
             life.actuator.renew(time.time())  # a table goes by the clocks of those who hold it
             life.upkeep.look(at_s)

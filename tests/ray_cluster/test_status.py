@@ -1,0 +1,95 @@
+"""`homeostat status` without a cluster: what a person reads, what a machine reads, and exit codes. With one: test_agent_on_cluster."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from agent.journal.controls import said as control
+from agent.journal.life import Beginning, started
+from agent.journal.store import SqlJournal
+from ray_cluster import cli
+from tests.agent.test_standing import NOTHING, SETTINGS, order, seen
+
+NOBODY = "127.0.0.1:1"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RAY_ADDRESS", NOBODY)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.delenv("HOMEOSTAT_JOURNAL", raising=False)
+    (tmp_path / "homeostat.yaml").write_text("name: shop\nbudget: {replicas: 6}\n")
+    return tmp_path
+
+
+@pytest.fixture
+def journal(folder: Path) -> SqlJournal:
+    kept = SqlJournal(f"sqlite:///{folder}/homeostat.db")
+    now_s = time.time()
+    kept.append(
+        [
+            ("started", now_s - 100, started(Beginning(), SETTINGS)),
+            ("observed", now_s - 65, seen(now_s - 65) | {"problems": ["the registry: it is away"]}),
+            ("intent", now_s - 65, order(1)),
+            ("decided", now_s - 65, NOTHING | {"awaiting": [order(2)]}),
+            ("control", now_s - 3600, control("freeze", by="ann", reason="peak")),
+        ]
+    )
+    return kept
+
+
+def status(*words: str) -> Result:
+    app = typer.Typer()
+    app.command()(cli.stop)
+    app.command()(cli.status)
+    return CliRunner().invoke(app, ["status", *words])
+
+
+def test_all_that_there_is_to_know_is_on_one_page(journal: SqlJournal, folder: Path) -> None:
+    """Replicas, latency beside its SLO, rate, budget, drift, rows not taken, orders, controls with since and by whom, the last tick."""
+    result = status("--journal", str(folder / "homeostat.db"))
+    parts = [
+        "shop: as its journal says", "(1 min 5 s ago)", "frozen since", "(1 h) by ann: peak", "fraud/Fraud", "1 of 2",
+        "p95 300 ms (200 ms)", "12 requests/s", "5 %", "healthy", "version 3", "feature drift in amount",
+        "4 rows with values that are missing or no numbers", "running", "replicas 2 of 6 used, 4 left", "cpus 4 used, no limit",
+        "scale fraud/Fraud to 3 replicas", "answer with `homeostat approve 2` or `deny`", "can not be seen: the registry: it is away",
+    ]  # fmt: skip
+    assert [part for part in parts if part not in result.stdout] == []
+    assert (result.exit_code, result.stderr) == (0, "")
+
+
+def test_a_machine_reads_the_same(journal: SqlJournal, folder: Path) -> None:
+    """JSON, with who says so."""
+    told = json.loads(status("--journal", str(folder / "homeostat.db"), "--json").stdout)
+    assert (told["source"], told["running"], told["name"]) == ("journal", False, "shop")
+    assert told["controls"]["frozen"]["by"] == "ann"
+    assert [row["replicas_wanted"] for row in told["deployments"]] == [2]
+
+
+def test_without_a_cluster_the_journal_is_told_and_said_to_be_all(journal: SqlJournal) -> None:
+    """Exit 1: whether the agent runs is not known. What to do is said."""
+    result = status()
+    assert result.exit_code == 1
+    assert f"there is no Ray at '{NOBODY}'" in result.stderr
+    assert "it can not be asked; this is what it wrote down last" in result.stdout
+    assert "fraud/Fraud" in result.stdout
+
+
+def test_without_a_cluster_and_a_journal_there_is_nothing_to_tell(folder: Path) -> None:
+    """Exit 2, and both are named."""
+    result = status()
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert f"there is no Ray at '{NOBODY}'" in result.stderr
+    assert "homeostat.db: there is no such journal" in result.stderr.replace("\n", "")
+
+
+def test_a_journal_that_no_agent_began_with_says_so(folder: Path) -> None:
+    """It was made by a freeze, say."""
+    SqlJournal(f"sqlite:///{folder}/new.db").append([("control", 1.0, control("freeze", by="ann"))])
+    result = status("--journal", "new.db")
+    assert (result.exit_code, "no agent has begun with this journal yet" in result.stdout) == (0, True)
