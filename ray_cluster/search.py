@@ -23,7 +23,7 @@ from ray.tune.search.optuna import OptunaSearch
 from agent.recipes import registry as recipes
 from agent.recipes.recipe import Fitted
 from agent.recipes.scoring import evaluate, fit, split
-from agent.recipes.search import chosen, suggest
+from agent.recipes.search import chosen, middle, suggest
 from agent.settings import TrainingSettings
 
 MESSAGES_SHOWN = 3
@@ -152,7 +152,7 @@ def _asker(spec: SearchSpec) -> OptunaSearch:
         mode="min",
         sampler=TPESampler(seed=settings.seed, n_startup_trials=max(4, 2 * len(names))),
         # Each recipe is tried before chance decides, so that a search cut short by its time has still seen them all.
-        points_to_evaluate=[{"recipe": recipes.build(use).name} for use in names],
+        points_to_evaluate=[middle(recipes.build(use)) for use in names],
         study_name=spec.study,
         storage=RDBStorage(settings.study_url),
     )

@@ -1,8 +1,9 @@
-"""The client of the demo, a process of its own: plays the stream over HTTP, open loop, and posts labels when they are known.
+"""The client of the demo, a process of its own: plays the stream over HTTP, and posts labels when they are known.
 
-Reads commands as JSON lines from standard input ({"burst": true}, {"pace": 0.5}), writes one JSON line a second to standard output,
-and at the end the predictions that it was given to PREDICTIONS. A request is tried once more after a 5xx or a broken connection, as
-production clients do.
+Reads commands as JSON lines from standard input ({"burst": true}, {"rows_per_s": 100.0, "until": 5000}), writes one JSON line a second to
+standard output, and at the end the predictions that it was given to PREDICTIONS. The stream stands still at row `until`, and while too
+many of its requests wait for their answers: a slow machine makes the stream slow, not late. A request is tried once more after a 5xx or a
+broken connection, as production clients do.
 """
 
 import asyncio
@@ -19,7 +20,9 @@ import numpy as np
 import pandas as pd
 
 SLOW_S = 0.5
-TIMEOUT_S = 10.0
+TIMEOUT_S = 30.0
+WAITING_MAX = 16
+"""While so many of its requests have no answer yet the stream stands still: two seconds of them."""
 BURST_CALLERS = 20
 """In a burst so many callers ask again as soon as they are answered: a load that a slow machine and a fast one feel alike."""
 BURST_ROWS = 8
@@ -53,19 +56,20 @@ class Tally:
 
 
 class Client:
-    """Plays `frame` in `play_s` seconds at `requests_per_s`; at a pace below 1 the rows come slower."""
+    """Plays `frame` in `requests_per_s` requests a second, as many rows in each as the pace wants that it was told."""
 
-    def __init__(
-        self, url: str, frame: pd.DataFrame, columns: list[str], *, play_s: float, requests_per_s: float
-    ) -> None:
+    def __init__(self, url: str, frame: pd.DataFrame, columns: list[str], *, requests_per_s: float) -> None:
         self._url = url
         self._frame = frame
-        self._play_s = play_s
         self._every_s = 1.0 / requests_per_s
         self._tally = Tally()
         self._burst = False
-        self._pace = 1.0
+        self._rows_per_s = 0.0
+        self._until = 0
+        self._played = 0.0
+        """Rows that are due by now, with the part of the next one."""
         self._row = 0
+        self._waiting = 0
         # JSON has no NaN: a value that is missing is null on the wire.
         self._records = frame[columns].astype(object).where(frame[columns].notna(), None).to_dict(orient="records")
         self._keys = frame["key"].tolist()
@@ -86,12 +90,13 @@ class Client:
         async with httpx.AsyncClient(timeout=TIMEOUT_S, limits=limits) as http:
             began = time.monotonic()
             tasks: set[asyncio.Task[None]] = set()
-            said, number, bursting, part, looked = began, 0, False, 0.0, began
-            while part < 1.0:
+            said, number, bursting, looked = began, 0, False, began
+            while self._row < len(self._keys):
                 now = time.monotonic()
-                part, looked = part + self._pace * (now - looked) / self._play_s, now
-                upto = min(len(self._keys), int(len(self._keys) * part) + 1)
-                self._spawn(tasks, self._ask(http, self._row, upto))
+                self._advance(now - looked)
+                looked = now
+                upto = int(self._played)
+                self._spawn(tasks, self._play_rows(http, self._row, upto))
                 self._row = upto
                 if self._burst and not bursting:
                     for caller in range(BURST_CALLERS):
@@ -115,13 +120,27 @@ class Client:
         while line := await reader.readline():
             told = json.loads(line)
             self._burst = bool(told.get("burst", self._burst))
-            self._pace = float(told.get("pace", self._pace))
+            self._rows_per_s = float(told.get("rows_per_s", self._rows_per_s))
+            self._until = min(len(self._keys), int(told.get("until", self._until)))
+
+    def _advance(self, passed_s: float) -> None:
+        """The rows that are due after `passed_s` more, as far as the stream may go by now. What was missed is not made up for."""
+        if self._waiting < WAITING_MAX:
+            due = self._played + self._rows_per_s * min(passed_s, 2.0 * self._every_s)
+            self._played = max(self._played, min(float(self._until), due))
 
     @staticmethod
     def _spawn(tasks: set[asyncio.Task[None]], work: Any) -> None:
         task = asyncio.create_task(work)
         tasks.add(task)
         task.add_done_callback(tasks.discard)
+
+    async def _play_rows(self, http: httpx.AsyncClient, start: int, end: int) -> None:
+        self._waiting += 1
+        try:
+            await self._ask(http, start, end)
+        finally:
+            self._waiting -= 1
 
     async def _storm(self, http: httpx.AsyncClient, caller: str) -> None:
         asked = 0
@@ -193,9 +212,7 @@ class Client:
 
 async def _main(config: dict[str, Any]) -> None:
     frame = pd.read_parquet(config["frame"])
-    client = Client(
-        config["url"], frame, config["columns"], play_s=config["play_s"], requests_per_s=config["requests_per_s"]
-    )
+    client = Client(config["url"], frame, config["columns"], requests_per_s=config["requests_per_s"])
     listening = asyncio.create_task(client.listen())
     await client.play()
     listening.cancel()

@@ -1,7 +1,11 @@
-"""What a person sees while the demo plays: progress, figures and the newest decisions; plain lines where nobody watches a terminal."""
+"""What a person sees while the demo plays: progress, figures and the newest decisions; plain lines where nobody watches a terminal.
+
+Times are seconds since the stream began to play.
+"""
 
 import time
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +17,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from agent.terminal import styled
+from ray_cluster.demo.standing import Standing
 
 LINES_SHOWN = 14
 PLAIN_EVERY_S = 10.0
@@ -44,8 +49,9 @@ class Timeline:
     def tell(self, at_s: float, who: str, what: str) -> None:
         self.events.append((at_s, who, what))
 
-    def show(self, line: dict[str, Any] | None, replicas: str) -> None:
-        """Draw the state of things; `line` is the client's newest."""
+    def show(self, line: dict[str, Any] | None, standing: Standing | None) -> None:
+        """Draw the state of things; `line` is the client's newest, `standing` of the agent's newest look."""
+        replicas = _replicas(standing)
         if self._live is not None:
             self._live.update(Group(self._head(line, replicas), self._body(self.events[-LINES_SHOWN:])))
             return
@@ -55,12 +61,13 @@ class Timeline:
         if line is not None and time.time() - self._plain_s > PLAIN_EVERY_S:
             self._plain_s = time.time()
             self.console.print(
-                f"{self._plain_s - self.began_s:6.1f} s  {_figures(line)}, replicas {replicas}", markup=False
-            )
+                f"{self._plain_s - self.began_s:6.1f} s  {_date(line)}: {_figures(line)}, replicas {replicas}",
+                markup=False, soft_wrap=True,
+            )  # fmt: skip
 
     def _head(self, line: dict[str, Any] | None, replicas: str) -> Panel:
         done = line["row"] if line else 0
-        when = datetime.fromtimestamp(line["stream_at_s"], tz=UTC).strftime("%d %B %Y") if line else "..."
+        when = _date(line) if line else "..."
         table = Table.grid(expand=True)
         table.add_row(styled(when, "bold"), f"{_figures(line) if line else ''}", f"replicas {replicas}")
         return Panel(Group(table, ProgressBar(total=self.rows, completed=done)), title=f"the stream {self.stream}")
@@ -70,6 +77,21 @@ class Timeline:
         for at_s, who, what in events:
             table.add_row(f"{at_s - self.began_s:.1f}", who, what)
         return table
+
+
+def stream_day(lines: Sequence[Mapping[str, Any]], at_s: float) -> str:
+    """Where the stream was at a moment of the agent's time, by the lines that the client has said."""
+    after = bisect_right(lines, at_s, key=lambda line: float(line["at_s"]))
+    return _date(lines[after - 1]) if after else "before the play"
+
+
+def _date(line: Mapping[str, Any]) -> str:
+    when = datetime.fromtimestamp(line["stream_at_s"], tz=UTC)
+    return f"{when.day} {when.strftime('%B %Y')}"
+
+
+def _replicas(standing: Standing | None) -> str:
+    return "-" if standing is None or standing.wanted is None else f"{len(standing.running)} of {standing.wanted}"
 
 
 def _figures(line: dict[str, Any]) -> str:

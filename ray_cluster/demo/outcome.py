@@ -7,14 +7,13 @@ from typing import Any
 
 from agent.journal.record import Entry, Kind
 from agent.words import order_words, reasons
-from ray_cluster.demo.plan import MODEL
+from ray_cluster.demo.standing import CHAMPION, MODEL
 
 FAULT_WINDOW_S = 15.0
 """A request that failed within so long after the demo killed a replica counts as taken down by it."""
 BURST_WINDOW_S = 15.0
 """What is ordered so long after the end of the burst may still be its doing."""
 RIVER = {"adwin", "page_hinkley", "kswin"}
-CHAMPION = f"{MODEL}/ModelServer"
 
 
 @dataclass(frozen=True, kw_only=True)

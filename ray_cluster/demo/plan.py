@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 
 from agent.settings import Settings
+from ray_cluster.demo.standing import MODEL, WATCHED_S, Standing
 
-MODEL = "demo"
 REPLICAS_MIN = 2
 MONITORS = [
     {"kind": "error_drift", "use": "adwin", "signal": "loss", "parameters": {"delta": 1e-6}},
@@ -22,80 +22,89 @@ ROWS_QUICK = 80_000
 """The first so many rows are played in a quick run; a stream that has no more is played whole."""
 TRAINING_ROWS = 400_000
 """More than any of the streams has: a year's seasons come back, and a model of the newest months has forgotten the others."""
-JUDGED_ROWS = 500
-JUDGED_WITHIN_S = 8.0
-"""A loss is judged on JUDGED_ROWS, or on as many as come within so long in a slow ending: a thin stream would not show more before a
-stage times out."""
-ENDING = 0.25
-"""The part of the rows that may come slower."""
-HASTE = 2.0
-"""They begin so many times faster than evenly: a story is over early more often than late, and then they need not last."""
+FAST, JUDGING, SLOW = 2000.0, 300.0, 100.0
+"""Rows per second of the flights: four months, twenty days and a week of the year per minute."""
+THIN_S, JUDGING_THIN, SLOW_THIN = 90.0, 75.0, 16.0
+"""A stream of fewer rows is fast where all of it takes THIN_S. It goes through fewer rows while it waits, two in a request."""
+TICK_S = 1.0
+LEAD_TICKS = 3.0
+"""The stream may run ahead of the agent's newest look by so many of its ticks; then it waits for the next one."""
+REQUESTS_PER_S = 8.0
+HELD_BACK = 0.15
+"""The last part of the rows is played fast only when the story is over, so that what is left to happen has rows to happen on."""
+ENDING_S = 30.0
+"""While the story is not over the rows that are left last so long at any moment, so they never run out."""
+LAST = 0.1
+"""What begins with so few rows left does not end before them; nobody waits for it."""
+LATEST_S = 1080.0
+"""After so long the stream waits for nothing more, so that the whole ends within 20 minutes on any machine."""
+TRIALS = 6
+ROWS_MANY = 100_000
 NOT_FEATURES = ("key", "at_s", "label", "label_at_s")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """`rows_trained` rows make the first model; the rest, up to `rows_until`, is played in `play_s` seconds."""
+    """`rows_trained` rows make the first model; the rest, up to `rows_until`, is played in a time-lapse. Rates are rows per second."""
 
     stream: str
     rows_trained: int
     rows_until: int
-    play_s: float
-    play_max_s: float
-    """On a slow machine the last rows come slower, so that what is left to happen has until then."""
-    requests_per_s: float
+    fast: float
+    """While nothing is under way."""
+    judging: float
+    """While a rollout waits for evidence, which is rows."""
+    slow: float
+    """While anything else is under way that takes a machine its time: a training, a healing, an act of the demo's own."""
+    judged_rows: int
+    """Labelled rows before the loss of a challenger is judged."""
     window_rows: int
-    pause_s: float
-    """Between two acts of the demo's own."""
-    burst_s: float
-    trials: int
-    settle_s: float
-    """What a new champion is given before the next training."""
+    rows_between_trainings: int
+    """In rows, not in seconds: so the trainings of a run come at the same places of the stream on any machine."""
     quick: bool
 
     @property
     def rows_played(self) -> int:
         return self.rows_until - self.rows_trained
 
-    @property
-    def judged_rows(self) -> int:
-        """Labelled rows before the loss of a challenger is judged: as many as even a slow ending shows in time."""
-        before = 1.0 - ENDING
-        slow = min(1.0, self._even_pace(self.rows_played * before, self.play_s * before))
-        return min(JUDGED_ROWS, int(self.rows_played / self.play_s * slow * JUDGED_WITHIN_S))
+    def pace(self, row: int, passed_s: float, now: Standing, *, acting: bool, over: bool) -> float:
+        """How fast rows shall come now that `row` of them were played in `passed_s`.
 
-    def pace(self, row: int, passed_s: float, *, over: bool) -> float:
-        """How fast rows shall come now that `row` of them were played in `passed_s`: 1, but for the end of a story that is not over."""
-        if over or row < self.rows_played * (1.0 - ENDING):
-            return 1.0
-        return min(1.0, HASTE * self._even_pace(row, passed_s))
+        `acting`: the demo waits for what its own act does to the agent. `over`: it has no act left.
+        """
+        if passed_s >= LATEST_S:
+            return self.fast
+        pace = self.judging if now.judging else self.slow if acting or now.under_way else self.fast
+        left = self.rows_played - row
+        if over:
+            return self.fast if left < LAST * self.rows_played else pace
+        if left < HELD_BACK * self.rows_played:
+            pace = min(pace, self.judging)
+        return min(pace, left / ENDING_S)
 
-    def _even_pace(self, row: float, passed_s: float) -> float:
-        """That at which the rows that are left last until the latest end."""
-        left = 1.0 - row / self.rows_played
-        return left * self.play_s / max(1.0, self.play_max_s - passed_s)
+    def reach(self, row: int, pace: float) -> int:
+        """How far the stream may run before the agent looks again."""
+        return min(self.rows_played, row + max(1, round(pace * TICK_S * LEAD_TICKS)))
 
 
 def plan(stream: str, rows: int, *, quick: bool) -> Plan:
     """The plan for a stream of `rows` rows."""
     # About a tenth of a year: a first model that has never seen a spring or a summer. A quick run sees less of the year, and its first
     # model the first two weeks, so that there is as much to learn.
-    trained = (12_000 if quick else 36_000) if stream == "flights" else rows // 8
-    # The others are shorter, and change more often in the same time.
-    settle_s = (40.0 if quick else 90.0) / (1.0 if stream == "flights" else 2.0)
+    long = stream == "flights"
+    trained = (12_000 if quick else 36_000) if long else rows // 8
     until = min(rows, trained + ROWS_QUICK) if quick else rows
+    played = until - trained
     return Plan(
         stream=stream,
         rows_trained=trained,
         rows_until=until,
-        play_s=(120.0 if stream == "flights" else 200.0) if quick else 400.0,
-        play_max_s=300.0 if quick else 500.0,
-        requests_per_s=8.0,
-        window_rows=min(4_000 if quick else 15_000, (until - trained) // 12),
-        pause_s=2.0 if quick else 8.0,
-        burst_s=20.0 if quick else 30.0,
-        trials=6 if quick else 12,
-        settle_s=settle_s,
+        fast=FAST if long else played / THIN_S,
+        judging=JUDGING if long else JUDGING_THIN,
+        slow=SLOW if long else SLOW_THIN,
+        judged_rows=500 if long else 300,
+        window_rows=min(4_000 if quick else 15_000, played // 12),
+        rows_between_trainings=(20_000 if quick else 64_000) if long else played // 8,
         quick=quick,
     )
 
@@ -109,10 +118,11 @@ def settings(played: Plan, folder: Path) -> dict[str, Any]:
     """The agent's configuration for the demo, as it is written to homeostat.yaml."""
     return {
         "name": "demo",
-        "tick_s": 1.0,
+        "tick_s": TICK_S,
         "autonomy": {"default": "act"},
         "budget": {"replicas": 6},
-        "deadlines": {"retrain_s": 240.0, "rollout_s": 120.0, "scale_s": 60.0, "restart_s": 60.0},
+        # Long enough for a machine that has other work to do.
+        "deadlines": {"retrain_s": 600.0, "rollout_s": 240.0, "scale_s": 120.0, "restart_s": 120.0},
         "journal": {"url": f"sqlite:///{folder}/journal.db"},
         "registry": {"tracking_uri": f"sqlite:///{folder}/mlflow.db", "artifact_location": f"{folder}/artifacts"},
         "data_log": {"url": f"{folder}/data", "flush_s": 2.0},
@@ -125,11 +135,11 @@ def _model(played: Plan, folder: Path) -> dict[str, Any]:
     return {
         "deployment": {"min_replicas": REPLICAS_MIN, "max_replicas": 4, "slo_latency_s": 0.5},
         "server": {"replica_cpus": 0.5, "max_ongoing_requests": 30, "fault_injection": True},
-        "drift": {"loss": "brier", "window_rows": played.window_rows, "label_wait_s": 600.0, "monitors": MONITORS},
+        "drift": {"loss": "brier", "window_rows": played.window_rows, "label_wait_s": 1200.0, "monitors": MONITORS},
         "training": {
             "recipes": ["hist_gradient_boosting", "river_logistic", "logistic"],
-            "trials": played.trials,
-            "time_budget_s": 45.0 if played.quick else 90.0,
+            "trials": TRIALS,
+            "time_budget_s": 240.0,
             "rows_max": TRAINING_ROWS,
             "concurrent_trials": 2,
             "study_url": f"sqlite:///{folder}/studies.db",
@@ -153,19 +163,19 @@ def _policies(played: Plan) -> list[dict[str, Any]]:
             "use": "staged",
             "steps": [0.1, 0.5],
             "stage_min_s": 4,
-            "stage_timeout_s": 60,
+            "stage_timeout_s": 120,
             "min_rows": played.judged_rows,
-            # In a quick run, what fewer rows can show within a minute.
-            "margin": 0.005 if played.quick else 0.002,
-            "error_margin": 0.05 if played.quick else 0.02,
+            # Where there are fewer rows, what fewer rows can show.
+            "margin": 0.002 if played.rows_played > ROWS_MANY else 0.005,
+            "error_margin": 0.02 if played.rows_played > ROWS_MANY else 0.05,
             "latency_factor": 4.0,
             "latency_floor_s": 0.1,
-            "watch_s": 10,
+            "watch_s": WATCHED_S,
         },
         {
             "use": "on_drift",
-            "settle_s": played.settle_s,
-            "min_rows": played.window_rows // 3,
+            "settle_s": 15,
+            "min_rows": played.rows_between_trainings,
             "retry_after_s": 20,
             "margin_s": 3600,
             "rows_max": TRAINING_ROWS,

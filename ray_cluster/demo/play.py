@@ -8,50 +8,58 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from agent.journal.record import Entry, Kind, verify
+from agent.journal.record import verify
 from agent.journal.replay import replay
 from agent.journal.store import SqlJournal
 from agent.monitoring.losses import LOSSES
 from agent.terminal import Terminal
-from agent.words import order_words, reasons
 from ray_cluster.demo import outcome
-from ray_cluster.demo.live import Timeline
-from ray_cluster.demo.plan import MODEL, Plan, features, plan, settings, validated
+from ray_cluster.demo.clock import Clock
+from ray_cluster.demo.follower import Follower
+from ray_cluster.demo.live import Timeline, stream_day
+from ray_cluster.demo.plan import REQUESTS_PER_S, Plan, features, plan, settings, validated
 from ray_cluster.demo.report import write_report
+from ray_cluster.demo.standing import MODEL
 from ray_cluster.demo.summary import tell
+from ray_cluster.demo.terminal import kept_clean
 from ray_cluster.streams import stream
 
 HTTP_PORT = 8199
 CPUS = 10
-POLL_S = 1.0
+POLL_S = 0.5
+LOG = "ray.log"
 CHUNK_ROWS = 20_000
 
 
 def perform(stream_name: str, quick: bool, out: Path | None) -> bool:
     """Play it all and write everything under `out`; whether all that is promised happened. Raises StreamUnavailable."""
-    console = Terminal()
     began = time.monotonic()
     folder = (out or Path("runs") / time.strftime("demo-%Y%m%d-%H%M%S")).absolute()
     frame = stream(stream_name)
     folder.mkdir(parents=True, exist_ok=True)
     played = plan(stream_name, len(frame), quick=quick)
-    console.print(f"everything is written to {folder}", markup=False, soft_wrap=True)
+    with kept_clean(folder / LOG) as console:
+        console.print(f"everything is written to {folder}; what Ray says, to {LOG} there", markup=False, soft_wrap=True)
+        raw = _on_a_ray_of_its_own(console, played, frame, folder)
+        with console.status("reading the journal, and judging the first model on the same rows"):
+            result = _result(played, frame, folder, raw, began)
+            (folder / "result.json").write_text(json.dumps(result, indent=2))
+            write_report(folder / "report.html", result, raw["lines"], raw["events"], raw["entries"])
+        tell(console, result, folder)
+        for claim in result["missing"]:
+            console.print(f"did not happen: {claim}", style="red")
+    return not result["missing"]
+
+
+def _on_a_ray_of_its_own(console: Terminal, played: Plan, frame: pd.DataFrame, folder: Path) -> dict[str, Any]:
     from ray_cluster.local import LocalRay  # noqa: PLC0415 - what Ray reads from the environment comes first
 
     with console.status("starting Ray and Serve"):
         local = LocalRay.start(num_cpus=CPUS, http_port=HTTP_PORT)
     try:
-        raw = _play(console, played, frame, folder, local)
+        return _play(console, played, frame, folder, local)
     finally:
         local.stop()
-    result = _result(played, frame, folder, raw, began)
-    (folder / "result.json").write_text(json.dumps(result, indent=2))
-    write_report(folder / "report.html", result, raw["lines"], raw["events"], raw["entries"])
-    tell(console, result, folder)
-    lacking = outcome.missing(result, bad_version=raw["bad"], burst=raw["burst"])
-    for claim in lacking:
-        console.print(f"did not happen: {claim}", style="red")
-    return not lacking
 
 
 def _play(console: Terminal, played: Plan, frame: pd.DataFrame, folder: Path, local: Any) -> dict[str, Any]:
@@ -78,19 +86,19 @@ def _play(console: Terminal, played: Plan, frame: pd.DataFrame, folder: Path, lo
     player = Player(
         {
             "url": f"{local.http_url}/{MODEL}", "frame": str(folder / "played.parquet"), "columns": columns,
-            "play_s": played.play_s, "requests_per_s": played.requests_per_s,
-            "predictions": str(folder / "predictions.parquet"),
+            "requests_per_s": REQUESTS_PER_S, "predictions": str(folder / "predictions.parquet"),
         },
         folder,
     )  # fmt: skip
+    follower = Follower(SqlJournal(chosen.journal.url), lambda at_s: stream_day(player.lines, at_s))
     story = Story(
         registry=registry, rest=ServeRest(local.dashboard_url), player=player, columns=columns,
-        sample=frame.iloc[max(0, played.rows_trained - 8000) : played.rows_trained], pause_s=played.pause_s,
-        burst_s=played.burst_s,
+        look=lambda: follower.standing, treated=lambda: follower.treated,
+        sample=frame.iloc[max(0, played.rows_trained - 8000) : played.rows_trained],
     )  # fmt: skip
     story.start()
     try:
-        timeline, retrainings = _watch(console, played, folder, player, story)
+        timeline, retrainings = _watch(console, played, follower, player, story)
     finally:
         player.stop()
     player.end()
@@ -102,57 +110,40 @@ def _play(console: Terminal, played: Plan, frame: pd.DataFrame, folder: Path, lo
 
 
 def _watch(
-    console: Terminal, played: Plan, folder: Path, player: Any, story: Any
+    console: Terminal, played: Plan, follower: Follower, player: Any, story: Any
 ) -> tuple[Timeline, dict[str, dict[str, Any]]]:
-    """Follow the journal and the story until the client has played all."""
+    """Follow the journal and the story until the client has played all, and wind the stream's clock."""
     from ray_cluster.training import details  # noqa: PLC0415
 
     retrainings: dict[str, dict[str, Any]] = {}
-    journal = SqlJournal(f"sqlite:///{folder}/journal.db")
-    seq, told, replicas, began = 0, 0, "-", time.monotonic()
+    clock = Clock(played)
+    told, began = 0, time.monotonic()
     with Timeline(console, played.stream, played.rows_played) as timeline:
         while player.playing:
-            for entry in journal.entries(since_seq=seq):
-                seq = entry.seq
-                replicas = _follow(entry, timeline) or replicas
+            for event in follower.news():
+                timeline.tell(*event)
             for at_s, what in story.said[told:]:
                 timeline.tell(at_s, "demo", what)
             told = len(story.said)
             record = details(MODEL)
             if record:
                 retrainings[record["job"]["id"]] = record
-            if player.lines:
-                passed_s = time.monotonic() - began
-                player.pace(played.pace(player.lines[-1]["row"], passed_s, over=not story.is_alive()))
-            timeline.show(player.lines[-1] if player.lines else None, replicas)
+            row = player.lines[-1]["row"] if player.lines else 0
+            wound = clock.wound(
+                follower.standing, row, time.monotonic() - began, acting=story.acting, over=not story.is_alive()
+            )
+            if wound is not None:
+                player.pace(*wound)
+            timeline.show(player.lines[-1] if player.lines else None, follower.standing)
             time.sleep(POLL_S)
     return timeline, retrainings
-
-
-def _follow(entry: Entry, timeline: Timeline) -> str | None:
-    """Put what is worth telling on the timeline; the replicas, where the entry shows them."""
-    payload = entry.payload
-    match entry.kind:
-        case Kind.OBSERVED:
-            row = payload["deployments"].get(outcome.CHAMPION)
-            running = sum(r["state"] == "running" for r in row["replicas"]) if row else 0
-            return f"{running} of {row['replicas_wanted']}" if row else None
-        case Kind.INTENT:
-            told = f"order {payload['number']}: {order_words(payload)}, because of {reasons(payload)}"
-            timeline.tell(entry.at_s, "agent", told)
-        case Kind.OUTCOME:
-            timeline.tell(entry.at_s, "agent", f"order {payload['number']}: {payload['status']}, {payload['detail']}")
-        case Kind.DECIDED:
-            for alert in payload["alerts"]:
-                timeline.tell(entry.at_s, "agent", f"alert: {alert['text']}")
-    return None
 
 
 def _result(played: Plan, frame: pd.DataFrame, folder: Path, raw: dict[str, Any], began: float) -> dict[str, Any]:
     entries, last = raw["entries"], raw["lines"][-1] if raw["lines"] else {}
     failures = [failure for line in raw["lines"] for failure in line["failures"]]
     replayed = replay(entries)
-    return {
+    result = {
         "requests": {
             "sent": last.get("sent", 0), "failed": last.get("failed", 0),
             "lost_by_agent": outcome.lost_by_agent(failures, raw["faults"]),
@@ -169,8 +160,9 @@ def _result(played: Plan, frame: pd.DataFrame, folder: Path, raw: dict[str, Any]
             "entries": len(entries), "verified": verify(entries).ok, "replayed_identically": replayed.identical,
             "ticks": replayed.ticks,
         },
-        "stream": played.stream, "rows": played.rows_played, "wall_s": time.monotonic() - began,
+        "stream": played.stream, "quick": played.quick, "rows": played.rows_played, "wall_s": time.monotonic() - began,
     }  # fmt: skip
+    return result | {"missing": outcome.missing(result, bad_version=raw["bad"], burst=raw["burst"])}
 
 
 def _retraining(record: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, select_autoescape
 
 from agent.journal.record import Entry, Kind
 from agent.words import order_words, reasons
-from ray_cluster.demo.outcome import CHAMPION
+from ray_cluster.demo.standing import CHAMPION
 
 WIDTH, HEIGHT = 1000.0, 110.0
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,11 @@ from agent.monitoring.rows import Labelled, Served
 from agent.recipes import registry as recipes
 from agent.recipes.scoring import fit
 from ray_cluster.datalog import DataLog
-from ray_cluster.demo.outcome import CHAMPION, Fault
-from ray_cluster.demo.plan import MODEL, REPLICAS_MIN
+from ray_cluster.demo.outcome import Fault
+from ray_cluster.demo.plan import REPLICAS_MIN
+from ray_cluster.demo.standing import CHAMPION, MODEL, Standing
 from ray_cluster.registry import MlflowRegistry
 from ray_cluster.serve_rest import ServeRest
-from ray_cluster.table import keeper
 
 log = structlog.get_logger()
 
@@ -37,8 +37,10 @@ SLOW_S = 1.0
 HISTORY_EVERY_S = 0.001
 HISTORY_ENDS_S = 60.0
 AGENT_STARTS_S = 90.0
-ROOM_S = 20.0
-"""So long the bad challenger waits for what the slow replica made the agent add to leave."""
+LOOK_EVERY_S = 0.25
+BURST_MAX_S = 240.0
+"""A burst that has added no replica by then adds none."""
+SLOW_TRIES = 4
 
 
 class Player:
@@ -64,9 +66,9 @@ class Player:
     def burst(self, on: bool) -> None:
         self._tell({"burst": on})
 
-    def pace(self, pace: float) -> None:
-        """Rows come at `pace` times the speed that was planned."""
-        self._tell({"pace": pace})
+    def pace(self, rows_per_s: float, until: int) -> None:
+        """The stream goes on at `rows_per_s`, and stands still at row `until`."""
+        self._tell({"rows_per_s": rows_per_s, "until": until})
 
     def _tell(self, command: dict[str, Any]) -> None:
         with self._telling, suppress(BrokenPipeError):  # it may have ended just now
@@ -132,7 +134,11 @@ def bad_version(registry: MlflowRegistry, frame: pd.DataFrame, columns: list[str
 
 
 class Story(threading.Thread):
-    """Does its acts in order, each when what was before is over. `said` is what it did, for the timeline."""
+    """Does its acts in order, each when what was before is over. What it waits for is what the agent sees, never a time.
+
+    `look` gives the newest look of the agent, None before the first; `treated` the replicas that the agent has ordered to be replaced.
+    `said` is what the story did, for the timeline.
+    """
 
     def __init__(
         self,
@@ -140,19 +146,21 @@ class Story(threading.Thread):
         registry: MlflowRegistry,
         rest: ServeRest,
         player: Player,
+        look: Callable[[], Standing | None],
+        treated: Callable[[], Collection[str]],
         sample: pd.DataFrame,
         columns: list[str],
-        pause_s: float,
-        burst_s: float,
     ) -> None:
         super().__init__(name="story", daemon=True)
         self._registry = registry
         self._rest = rest
         self._player = player
+        self._look = look
+        self._treated = treated
         self._sample = sample
         self._columns = columns
-        self._pause_s = pause_s
-        self._burst_s = burst_s
+        self.acting = False
+        """Whether it waits for what an act of its own does, or needs calm for the next one: not for what the stream brings."""
         self.faults: list[Fault] = []
         self.bad: str | None = None
         self.burst: tuple[float, float] | None = None
@@ -163,90 +171,83 @@ class Story(threading.Thread):
 
         The burst comes early: a cheaper version would bear it as it is, and a training beside it would have few cores left.
         """
-        acts: list[Callable[[], None]] = [self._kill, self._burst, self._slow, self._bad_challenger]
-        for act in acts:
-            time.sleep(self._pause_s)
-            if act == self._bad_challenger:
-                self._until(self._promoted_once)
-                self._until(self._smallest, within_s=ROOM_S)  # beside many replicas its one would be shown few rows
-            if act == self._burst:
-                self._until(self._smallest)  # where there are all that there may be, it would add none
-            self._until(self._calm)
-            if self._player.playing:
-                self._do(act)
+        for act in (self._kill, self._burst, self._slow):
+            self._do(act)
+        self._until(lambda now: now.previous is not None)
+        self._do(self._bad_challenger)
 
     def _do(self, act: Callable[[], None]) -> None:
-        """One act; where it fails the next one is tried all the same, and people read why."""
+        """One act, and what comes of it; where it fails the next one is tried all the same, and people read why."""
+        self.acting = True
         try:
-            act()
+            self._until(lambda now: now.under_way is None and now.wanted == REPLICAS_MIN)
+            if self._player.playing:
+                act()
         except Exception as error:
             log.exception("act_failed", act=act.__name__)
             self._say(f"could not finish its act {act.__name__.strip('_')}: {type(error).__name__}: {error}")
+        self.acting = False
 
     def _say(self, text: str) -> None:
         self.said.append((time.time(), text))
 
-    def _until(self, claim: Callable[[], bool], within_s: float = math.inf) -> None:
-        end_s = time.monotonic() + within_s
-        while self._player.playing and not self._holds(claim) and time.monotonic() < end_s:
-            time.sleep(0.5)
-
-    def _holds(self, claim: Callable[[], bool]) -> bool:
-        """Whether the claim is true now. What can not be read under load is not yet true."""
-        try:
-            return claim()
-        except Exception as error:
-            log.warning("could_not_look", claim=claim.__name__, reason=f"{type(error).__name__}: {error}")
-            return False
-
-    def _promoted_once(self) -> bool:
-        return self._registry.view(MODEL).previous is not None
-
-    def _calm(self) -> bool:
-        """No rollout, and all replicas that are wanted run."""
-        table = ray.get(keeper(MODEL).get.remote(), timeout=10)
-        row = self._champion()
-        running = [r for r in row["replicas"] if r["state"] == "RUNNING"]
-        rolling = table is not None and table.challenger is not None
-        return not rolling and len(running) == row["target_num_replicas"] == len(row["replicas"])
-
-    def _smallest(self) -> bool:
-        """As few replicas as there may be."""
-        return bool(self._champion()["target_num_replicas"] <= REPLICAS_MIN)
+    def _until(self, claim: Callable[[Standing], bool], within_s: float = math.inf) -> bool:
+        """Wait until a look that the agent took from now on bears the claim out; whether one did."""
+        began_s = time.time()
+        while self._player.playing and time.time() - began_s < within_s:
+            now = self._look()
+            if now is not None and now.at_s > began_s and claim(now):
+                return True
+            time.sleep(LOOK_EVERY_S)
+        return False
 
     def _champion(self) -> dict[str, Any]:
         application, deployment = CHAMPION.split("/")
         row: dict[str, Any] = self._rest.details()["applications"][application]["deployments"][deployment]
         return row
 
-    def _bad_challenger(self) -> None:
-        self.bad = bad_version(self._registry, self._sample, self._columns)
-        self._say(f"registers version {self.bad}, fitted on shuffled labels")
-        self._until(lambda: all(v.number != self.bad for v in self._registry.view(MODEL).candidates))
+    def _kill(self) -> None:
+        replica = self._champion()["replicas"][0]
+        name = replica["replica_id"]
+        self.faults.append(Fault(fault="killed", replica=name, at_s=time.time()))
+        os.kill(replica["pid"], signal.SIGKILL)
+        self._say(f"kills replica {name}")
+        self._replaced(name)
 
     def _burst(self) -> None:
-        self._say("sends many times the requests")
-        before = self._champion()["target_num_replicas"]
         began_s = time.time()
+        self._say("sends many times the requests")
         self._player.burst(True)
-        time.sleep(self._burst_s)
+        self._until(lambda now: now.whole and len(now.running) > REPLICAS_MIN, within_s=BURST_MAX_S)
         self._player.burst(False)
         self.burst = (began_s, time.time())
         self._say("ends the burst")
-        self._until(lambda: self._champion()["target_num_replicas"] <= before)
-
-    def _kill(self) -> None:
-        replica = self._champion()["replicas"][0]
-        self.faults.append(Fault(fault="killed", replica=replica["replica_id"], at_s=time.time()))
-        os.kill(replica["pid"], signal.SIGKILL)
-        self._say(f"kills replica {replica['replica_id']}")
-        self._until(lambda: all(r["replica_id"] != replica["replica_id"] for r in self._champion()["replicas"]))
+        self._until(lambda now: now.whole and now.wanted == REPLICAS_MIN)
 
     def _slow(self) -> None:
+        """A slow replica that a scale-down takes away before the agent found it out shows nothing: then another one is made slow."""
+        for _ in range(SLOW_TRIES):
+            fault = self._make_slow()
+            self._replaced(fault.replica)
+            if fault.replica in self._treated() or not self._player.playing:
+                return
+            self.faults.remove(fault)
+            self._say(f"sees replica {fault.replica} leave before it was found to be slow, and tries again")
+
+    def _replaced(self, replica: str) -> None:
+        self._until(lambda now: replica not in now.replicas and now.whole)
+
+    def _make_slow(self) -> Fault:
         replica = self._champion()["replicas"][0]["replica_id"]
         handle = serve.get_deployment_handle("ModelServer", MODEL)
-        self.faults.append(Fault(fault="slow", replica=replica, at_s=time.time()))
-        for answer in handle.broadcast("inject_delay", replica, SLOW_S).results(timeout_s=20):
+        fault = Fault(fault="slow", replica=replica, at_s=time.time())
+        self.faults.append(fault)
+        for answer in handle.broadcast("inject_delay", replica, SLOW_S).results(timeout_s=60):
             assert answer  # noqa: S101 - the server was started with fault injection
         self._say(f"makes replica {replica} {SLOW_S:g} s slow")
-        self._until(lambda: all(r["replica_id"] != replica for r in self._champion()["replicas"]))
+        return fault
+
+    def _bad_challenger(self) -> None:
+        bad = self.bad = bad_version(self._registry, self._sample, self._columns)
+        self._say(f"registers version {bad}, fitted on shuffled labels")
+        self._until(lambda now: bad not in now.candidates and now.rollout != bad)

@@ -11,7 +11,7 @@ from agent.recipes import registry
 from agent.recipes.columns import Columns
 from agent.recipes.registry import UnknownRecipe
 from agent.recipes.scoring import RecipeFailed, evaluate, fit, split
-from agent.recipes.search import chosen, suggest
+from agent.recipes.search import chosen, middle, suggest
 
 PARAMETERS = {
     "hist_gradient_boosting": {"learning_rate": 0.1, "max_iter": 50, "max_leaf_nodes": 15, "l2_regularization": 1.0},
@@ -153,3 +153,24 @@ def test_columns_read_live_rows_as_they_read_a_frame() -> None:
     live = columns.of_rows([{str(k): v for k, v in row.items()} for row in rows.to_dict(orient="records")])
     np.testing.assert_array_equal(live, columns.matrix(rows))
     assert np.isnan(columns.of_rows([{"x": True and "1", "kind": "c"}])).all()
+
+
+@pytest.mark.parametrize("use", sorted(registry.RECIPES))
+def test_the_middle_of_a_recipe_is_a_point_of_its_space(use: str) -> None:
+    """Optuna takes it as it is, so the first trial of each recipe is of that point and of no other."""
+    recipe = registry.build(use)
+    first = middle(recipe)
+    study = optuna.create_study()
+    study.enqueue_trial(first)
+    trial = study.ask()
+    suggest(trial, [recipe])
+    assert trial.params == first
+
+
+def test_the_middle_of_a_logarithmic_range_is_the_geometric_one() -> None:
+    """Of a plain one it is half way, on a step; of choices the first."""
+    boosting, tree = (middle(registry.build(use)) for use in ("hist_gradient_boosting", "hoeffding_tree"))
+    assert boosting["hist_gradient_boosting.learning_rate"] == pytest.approx(math.sqrt(0.02 * 0.3))
+    assert boosting["hist_gradient_boosting.max_iter"] == 100
+    assert boosting["hist_gradient_boosting.max_leaf_nodes"] == 21
+    assert tree["hoeffding_tree.leaf_prediction"] == "mc"
