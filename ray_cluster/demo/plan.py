@@ -22,8 +22,8 @@ ROWS_QUICK = 80_000
 """The first so many rows are played in a quick run; a stream that has no more is played whole."""
 TRAINING_ROWS = 400_000
 """More than any of the streams has: a year's seasons come back, and a model of the newest months has forgotten the others."""
-FAST, JUDGING, SLOW = 2000.0, 300.0, 100.0
-"""Rows per second of the flights: four months, twenty days and a week of the year per minute."""
+FAST, JUDGING, SLOW = 2000.0, 300.0, 50.0
+"""Rows per second of the flights: four months, twenty days and three days of the year per minute."""
 THIN_S, JUDGING_THIN, SLOW_THIN = 90.0, 75.0, 16.0
 """A stream of fewer rows is fast where all of it takes THIN_S. It goes through fewer rows while it waits, two in a request."""
 TICK_S = 1.0

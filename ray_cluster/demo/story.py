@@ -250,4 +250,5 @@ class Story(threading.Thread):
     def _bad_challenger(self) -> None:
         bad = self.bad = bad_version(self._registry, self._sample, self._columns)
         self._say(f"registers version {bad}, fitted on shuffled labels")
+        self._until(lambda now: bad in now.candidates or now.rollout == bad)
         self._until(lambda now: bad not in now.candidates and now.rollout != bad)
