@@ -82,7 +82,7 @@ class Timeline:
 def stream_day(lines: Sequence[Mapping[str, Any]], at_s: float) -> str:
     """Where the stream was at a moment of the agent's time, by the lines that the client has said."""
     after = bisect_right(lines, at_s, key=lambda line: float(line["at_s"]))
-    return _date(lines[after - 1]) if after else "before the play"
+    return _date(lines[after - 1]) if after else "the beginning"
 
 
 def _date(line: Mapping[str, Any]) -> str:
