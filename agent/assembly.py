@@ -12,6 +12,7 @@ from agent.notices import Notices
 from agent.ports import Actuator, Notifier, Sensor, Trainer
 from agent.settings import Settings
 from policies import registry
+from policies.imports import Packages
 from policies.observation import Observation, Resources
 from policies.policy import Policy
 from policies.wrappers import Scoped
@@ -23,12 +24,15 @@ class AssemblyError(ValueError):
     """The settings name something that can not be built; says which key and what was expected."""
 
 
-def build_policies(settings: Settings) -> Sequence[tuple[str, Policy]]:
-    """The policies of `settings` in order of priority, each seeing its targets only. Raises AssemblyError."""
+def build_policies(settings: Settings, allowed: Packages = ()) -> Sequence[tuple[str, Policy]]:
+    """The policies of `settings` in order of priority, each seeing its targets only.
+
+    `allowed` are the packages whose classes may be named by import path. Raises AssemblyError.
+    """
     policies: list[tuple[str, Policy]] = []
     for index, entry in enumerate(settings.policies):
         try:
-            policy = registry.build(entry.use, entry.parameters)
+            policy = registry.build(entry.use, entry.parameters, allowed)
         except ValueError as error:
             raise AssemblyError(f"policies[{index}] (use: {entry.use}): {error}") from error
         scoped = policy if entry.targets == ("*",) else Scoped(policy=policy, targets=entry.targets)
@@ -53,14 +57,22 @@ def rules(settings: Settings) -> Rules:
     )
 
 
-def build_core(settings: Settings, beginning: Beginning = FIRST_LIFE, again: Iterable[Observation] = ()) -> Core:
-    """A core for `settings`, going on from what earlier lives left and saw: `again`, oldest first. Raises AssemblyError."""
+def build_core(
+    settings: Settings,
+    beginning: Beginning = FIRST_LIFE,
+    again: Iterable[Observation] = (),
+    allowed: Packages = (),
+) -> Core:
+    """A core for `settings`, going on from what earlier lives left and saw: `again`, oldest first. Raises AssemblyError.
+
+    `allowed` are the packages whose classes may be named by import path.
+    """
     try:
         calendar = FreezeCalendar(settings.guards.freeze_windows)
     except ValueError as error:
         raise AssemblyError(f"guards.freeze_windows: {error}; expected a cron expression of five fields") from error
     core = Core(
-        build_policies(settings),
+        build_policies(settings, allowed),
         rules(settings),
         calendar,
         epoch=beginning.epoch,
@@ -83,10 +95,11 @@ def assemble(
     notifier: Notifier,
     journal: Lived,
     beginning: Beginning = FIRST_LIFE,
+    allowed: Packages = (),
 ) -> Agent:
     """An agent over the world behind the ports, which remembers what earlier lives saw last. Raises AssemblyError, JournalUnavailable."""
     return Agent(
-        build_core(settings, beginning, seen_again(journal, beginning.seen_again_from)),
+        build_core(settings, beginning, seen_again(journal, beginning.seen_again_from), allowed),
         sensor=sensor,
         actuator=actuator,
         trainer=trainer,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from agent import history
+from agent.assembly import AssemblyError
 from agent.history import Story
 from agent.journal.controls import Word
 from agent.journal.controls import said as control
@@ -30,6 +31,7 @@ from agent.tables import alerts_table, evidence_table, orders_table, plan_table
 from agent.terminal import Terminal, forgiving
 from agent.units import before, moment
 from agent.words import action_words, one_line, order_words
+from policies.imports import OPTION, Packages, packages
 
 if TYPE_CHECKING:
     from agent.journal.store import SqlJournal
@@ -63,6 +65,15 @@ JournalOption = Annotated[
 SinceOption = Annotated[
     str, typer.Option("--since", help="So long ago (30min, 2h, 3d), or a date in UTC (2026-02-12, 2026-02-12T08:33).")
 ]
+AllowImports = Annotated[
+    list[str] | None,
+    typer.Option(
+        OPTION,
+        metavar="PACKAGE",
+        help="Let files name classes of this package by import path (package.module:Class), which runs its code. Given again: of several.",
+    ),
+]
+"""On every command that builds what a file names; see `packages_allowed`."""
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")]
 
 
@@ -121,22 +132,35 @@ def _named_here() -> str:
     """The journal of the configuration in this folder, or homeostat.db where there is no configuration."""
     if not HERE.exists():
         return "homeostat.db"
-    return absolute(loaded(HERE).journal.url, HERE.absolute().parent)
+    return absolute(loaded(HERE, built=False).journal.url, HERE.absolute().parent)
 
 
-def loaded(file: Path) -> Settings:
-    """The settings in `file`; exits with 2 and says everything that is wrong with them."""
+def packages_allowed(names: list[str] | None) -> Packages:
+    """What `--allow-imports` says; exits with 2 where that can not be the name of a package."""
     try:
-        return load(file)
+        return packages(names or ())
+    except ValueError as error:
+        errors.print(str(error), style="red", soft_wrap=True)
+        raise typer.Exit(2) from error
+
+
+def loaded(file: Path, allowed: Packages = (), *, built: bool = True) -> Settings:
+    """The settings in `file`; exits with 2 and says everything that is wrong with them.
+
+    `allowed` are the packages whose classes may be named by import path. What they name is not looked up without `built`, for commands
+    that need none of it: nobody is kept from stopping an agent by a policy that can not be built here.
+    """
+    try:
+        return load(file, allowed=allowed, built=built)
     except SettingsError as error:
         errors.print(str(error), style="red", soft_wrap=True)
         raise typer.Exit(2) from error
 
 
 @config_app.command("validate")
-def config_validate(file: Path) -> None:
+def config_validate(file: Path, allow_imports: AllowImports = None) -> None:
     """Say everything that is wrong with FILE, or that nothing is."""
-    settings = loaded(file)
+    settings = loaded(file, packages_allowed(allow_imports))
     counted = (
         f"{len(settings.deployments)} deployments, {len(settings.models)} models, {len(settings.policies)} policies"
     )
@@ -178,11 +202,15 @@ def journal_export(target: Path, journal: JournalOption = None) -> None:
 
 
 @app.command()
-def replay(journal: Annotated[str, typer.Argument(help="Journal to replay.")], as_json: JsonOption = False) -> None:
+def replay(
+    journal: Annotated[str, typer.Argument(help="Journal to replay.")],
+    allow_imports: AllowImports = None,
+    as_json: JsonOption = False,
+) -> None:
     """Feed a journal's observations to a fresh agent and check that it decides the same, byte for byte."""
     try:
-        result = replay_entries(journal_at(journal).entries())
-    except BeginsTooLate as error:
+        result = replay_entries(journal_at(journal).entries(), packages_allowed(allow_imports))
+    except (AssemblyError, BeginsTooLate) as error:
         errors.print(f"{journal} can not be replayed: {error}", style="red", soft_wrap=True)
         raise typer.Exit(2) from error
     if as_json:

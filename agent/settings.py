@@ -143,7 +143,7 @@ class MonitorSettings(Strict):
     kind: Literal["error_drift", "prediction_drift", "feature_drift", "data_quality", "performance"]
     """What an alarm stands for; `error_drift` and `performance` count as harm."""
     use: str
-    """Registered detector name, or an import path."""
+    """Registered detector name, or an import path into a package that `--allow-imports` names."""
     signal: str = "loss"
     """"loss", "prediction", a feature's name, or "*" for every feature."""
     parameters: dict[str, Any] = {}
@@ -165,7 +165,7 @@ class TrainingSettings(Strict):
     """How a managed model (level L2) is retrained."""
 
     recipes: Annotated[tuple[str, ...], Field(min_length=1)]
-    """Registered recipe names or import paths; the search chooses among them."""
+    """Registered recipe names, or import paths into packages that `--allow-imports` names; the search chooses among them."""
     trials: Annotated[int, Field(ge=1)] = 16
     """Parameter sets that one search tries at most."""
     time_budget_s: Seconds = 1800.0
@@ -233,7 +233,7 @@ class PolicySettings(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True, use_attribute_docstrings=True)
     use: str
-    """Registered policy name, or "package.module:Class"."""
+    """Registered policy name, or "package.module:Class" of a package that `--allow-imports` names."""
     targets: tuple[str, ...] = ("*",)
     """Globs over deployment and model names; the policy sees nothing else."""
 

@@ -15,6 +15,7 @@ from agent.calendar import cron
 from agent.monitoring import detectors
 from agent.settings import PolicySettings, Settings
 from agent.strict_yaml import FileFault, Keys, validated
+from policies.imports import Packages
 
 ENVIRONMENT_PREFIX = "HOMEOSTAT__"
 
@@ -23,20 +24,40 @@ class SettingsError(FileFault):
     """What is wrong with a configuration; see FileFault."""
 
 
-def load(path: str | Path, environment: Mapping[str, str] = os.environ) -> Settings:
-    """The settings in `path` with the environment's overrides. Raises SettingsError with all that is wrong."""
+def load(
+    path: str | Path,
+    environment: Mapping[str, str] = os.environ,
+    *,
+    allowed: Packages = (),
+    built: bool = True,
+) -> Settings:
+    """The settings in `path` with the environment's overrides. Raises SettingsError with all that is wrong.
+
+    `allowed` are the packages whose classes may be named by import path; without `built` no name of a class is looked up at all.
+    """
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: can not be read: {error}") from error
-    return parse(text, str(path), environment)
+    return parse(text, str(path), environment, allowed=allowed, built=built)
 
 
-def parse(text: str, name: str, environment: Mapping[str, str] = os.environ) -> Settings:
-    """The settings in `text`, called `name` in messages. Raises SettingsError."""
+def parse(
+    text: str,
+    name: str,
+    environment: Mapping[str, str] = os.environ,
+    *,
+    allowed: Packages = (),
+    built: bool = True,
+) -> Settings:
+    """The settings in `text`, called `name` in messages; see `load`. Raises SettingsError."""
     try:
         return validated(
-            text, name, Settings, change=lambda values: _override(values, environment), impossible=_impossible
+            text,
+            name,
+            Settings,
+            change=lambda values: _override(values, environment),
+            impossible=lambda settings: _impossible(settings, allowed, built),
         )
     except FileFault as fault:
         raise SettingsError(str(fault)) from fault
@@ -67,16 +88,17 @@ def _override(values: dict[str, Any], environment: Mapping[str, str]) -> dict[Ke
     return overrides
 
 
-def _impossible(settings: Settings) -> Iterator[tuple[Keys, str]]:
+def _impossible(settings: Settings, allowed: Packages, built: bool) -> Iterator[tuple[Keys, str]]:
     """Combinations that no type can forbid."""
-    for index, entry in enumerate(settings.policies):
-        yield from _policy_faults(settings, index, entry)
+    for index, entry in enumerate(settings.policies if built else ()):
+        yield from _policy_faults(settings, index, entry, allowed)
     for name, expression in settings.schedules.items():
         try:
             cron(expression)
         except ValueError as error:
             yield ("schedules", name), f"found {expression!r}; expected a cron expression of five fields: {error}"
-    yield from _model_faults(settings)
+    if built:
+        yield from _model_faults(settings, allowed)
     replicas = settings.budget.replicas
     least = sum(d.min_replicas for d in settings.deployments.values())
     least += sum(m.deployment.min_replicas for m in settings.models.values())
@@ -87,7 +109,7 @@ def _impossible(settings: Settings) -> Iterator[tuple[Keys, str]]:
             yield ("deployments", name), 'expected "application/deployment", as Ray Serve names them'
 
 
-def _model_faults(settings: Settings) -> Iterator[tuple[Keys, str]]:
+def _model_faults(settings: Settings, allowed: Packages) -> Iterator[tuple[Keys, str]]:
     if not settings.models:
         return
     from agent.recipes import registry as recipes  # noqa: PLC0415 - pandas takes long to import, and few commands need it
@@ -95,20 +117,22 @@ def _model_faults(settings: Settings) -> Iterator[tuple[Keys, str]]:
     for name, model in settings.models.items():
         for index, use in enumerate(model.training.recipes if model.training else ()):
             try:
-                recipes.build(use)
+                recipes.build(use, allowed)
             except ValueError as error:
                 yield ("models", name, "training", "recipes", index), str(error)
         for index, monitor in enumerate(model.drift.monitors or ()):
             try:
-                detectors.build(monitor.use, monitor.parameters)
+                detectors.build(monitor.use, monitor.parameters, allowed=allowed)
             except ValueError as error:
                 yield ("models", name, "drift", "monitors", index), str(error)
 
 
-def _policy_faults(settings: Settings, index: int, entry: PolicySettings) -> Iterator[tuple[Keys, str]]:
+def _policy_faults(
+    settings: Settings, index: int, entry: PolicySettings, allowed: Packages
+) -> Iterator[tuple[Keys, str]]:
     alone = settings.model_copy(update={"policies": (entry,)})
     try:
-        build_core(alone)
+        build_core(alone, allowed=allowed)
     except AssemblyError as error:
         yield ("policies", index), str(error.__cause__ or error)
         return

@@ -129,7 +129,7 @@ def contenders(budget: int) -> dict[str, Contender]:
         "faro_sum": Contender("faro_sum", told),
         "faro_fair_sum": Contender("faro_fair_sum", told),
         "joint": Contender("joint", {**own, "objective": "sum"}),
-        "oracle": Contender("simulators.oracle:Oracle", {**own, "objective": "sum"}),
+        "oracle": Contender("oracle", {**own, "objective": "sum"}),
         "joint_fair": Contender("joint", {**own, "objective": "fair"}),
     }
     known = set(names())
@@ -191,7 +191,7 @@ def _model(column: int, replicas: int) -> dict[str, Any]:
 def _parameters(contender: Contender, budget: int, setting: Setting) -> dict[str, Any]:
     """A static split is that which served the ten days before best; those who forecast remember the last days and their length."""
     past = history()
-    if contender.use.endswith(":Oracle"):
+    if contender.use == "oracle":
         return {**contender.parameters, "future": future(setting)}
     if contender.use in FORECASTING:
         rates = {

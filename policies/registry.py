@@ -1,4 +1,4 @@
-"""From a name, or an import path "package.module:Class", and parameters to a policy.
+"""From a name and parameters to a policy; from an import path too, where the caller allows its package (see `policies.imports`).
 
 A plain dict of import paths: nothing registers itself, and a policy's module is imported only when it is built. Packages
 of others offer theirs through the entry-point group `homeostat.policies`; a name of ours always wins over theirs.
@@ -9,13 +9,16 @@ import importlib
 import inspect
 import typing
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.metadata import entry_points
 from typing import Any
 
-from policies.parameters import fit
+from policies.imports import ImportRefused, Packages, found
+from policies.parameters import BuildNested, fit
 from policies.policy import Policy
 
 ENTRY_POINT_GROUP = "homeostat.policies"
+METHODS = ("propose",)
 
 POLICIES: dict[str, str] = {
     "idle": "policies.idle:Idle",
@@ -45,7 +48,7 @@ POLICIES: dict[str, str] = {
 
 
 class UnknownPolicy(ValueError):
-    """There is no policy of that name, or at that import path. The message lists the names there are."""
+    """There is no policy of that name, or none that may be taken from that import path. The message lists the names there are."""
 
 
 class BadParameter(ValueError):
@@ -57,18 +60,20 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(_import_paths()))
 
 
-def build(use: str, parameters: Mapping[str, Any]) -> Policy:
-    """The policy `use` with `parameters`, fresh.
+def build(use: str, parameters: Mapping[str, Any], allowed: Packages = ()) -> Policy:
+    """The policy `use` with `parameters`, fresh; an import path, here or below, has to lead into a package of `allowed`.
 
     A parameter that is itself a policy is a mapping with `use` and its own parameters, as in
     `use: patient, patience_s: 30, policy: {use: target_utilization}`. Raises UnknownPolicy and BadParameter.
     """
-    make = _find(use)
-    arguments = _arguments(use, make, parameters)
+    make = _find(use, allowed)
+    arguments = _arguments(use, make, parameters, partial(build, allowed=allowed))
     try:
         policy = make(**arguments)
     except (TypeError, ValueError) as error:
         raise BadParameter(f"policy {use!r}: {error}") from error
+    except Exception as error:  # whatever a constructor of somebody's raises is a fault of the file that names it
+        raise BadParameter(f"policy {use!r}: {type(error).__name__}: {error}") from error
     if not isinstance(policy, Policy):
         raise UnknownPolicy(f"{use!r} is not a policy: what it makes has no method propose(seen)")
     return policy
@@ -78,9 +83,14 @@ def _import_paths() -> dict[str, str]:
     return {point.name: point.value for point in entry_points(group=ENTRY_POINT_GROUP)} | POLICIES
 
 
-def _find(use: str) -> Callable[..., Any]:
+def _find(use: str, allowed: Packages) -> Callable[..., Any]:
+    if ":" in use:
+        try:
+            return found(use, allowed, METHODS)
+        except ImportRefused as error:
+            raise UnknownPolicy(f"policy {error}") from error
     paths = _import_paths()
-    path = use if ":" in use else paths.get(use)
+    path = paths.get(use)
     if path is None:
         raise UnknownPolicy(f"unknown policy {use!r};{_nearest(use, paths)} known are {', '.join(sorted(paths))}")
     module_name, _, attribute = path.partition(":")
@@ -90,13 +100,13 @@ def _find(use: str) -> Callable[..., Any]:
         raise UnknownPolicy(f"policy {use!r}: can not import {module_name!r}: {error}") from error
     make = getattr(module, attribute, None)
     if not callable(make):
-        raise UnknownPolicy(
-            f"policy {use!r}: {module_name!r} has no class {attribute!r};{_nearest(attribute, vars(module))}"
-        )
+        raise UnknownPolicy(f"policy {use!r}: {module_name!r} has no class {attribute!r}")
     return typing.cast(Callable[..., Any], make)
 
 
-def _arguments(use: str, make: Callable[..., Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
+def _arguments(
+    use: str, make: Callable[..., Any], parameters: Mapping[str, Any], nested: BuildNested
+) -> dict[str, Any]:
     accepted = inspect.signature(make).parameters
     if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in accepted.values()):
         return dict(parameters)
@@ -108,12 +118,12 @@ def _arguments(use: str, make: Callable[..., Any], parameters: Mapping[str, Any]
         if each.default is inspect.Parameter.empty and name not in parameters:
             raise BadParameter(f"policy {use!r} needs the parameter {name!r}")
     hints = typing.get_type_hints(make.__init__ if inspect.isclass(make) else make)
-    return {name: _fitted(use, name, value, hints.get(name, Any)) for name, value in parameters.items()}
+    return {name: _fitted(use, name, value, hints.get(name, Any), nested) for name, value in parameters.items()}
 
 
-def _fitted(use: str, name: str, value: Any, hint: Any) -> Any:
+def _fitted(use: str, name: str, value: Any, hint: Any, nested: BuildNested) -> Any:
     try:
-        return fit(value, hint, build)
+        return fit(value, hint, nested)
     except (UnknownPolicy, BadParameter):
         raise
     except ValueError as error:

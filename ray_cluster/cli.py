@@ -16,7 +16,18 @@ from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 
-from agent.cli import HERE, JournalOption, JsonOption, absolute, journal_at, journal_of, loaded, wide
+from agent.cli import (
+    HERE,
+    AllowImports,
+    JournalOption,
+    JsonOption,
+    absolute,
+    journal_at,
+    journal_of,
+    loaded,
+    packages_allowed,
+    wide,
+)
 from agent.journal.controls import said as control
 from agent.journal.record import Kind
 from agent.ports import JournalUnavailable
@@ -44,16 +55,17 @@ def register(app: typer.Typer) -> None:
     app.command()(doctor)
 
 
-def run(file: File = HERE) -> None:
+def run(file: File = HERE, allow_imports: AllowImports = None) -> None:
     """Start the agent on the cluster at RAY_ADDRESS, as a detached actor, and return."""
-    settings = loaded(file)
+    allowed = packages_allowed(allow_imports)
+    settings = loaded(file, allowed)
     _connect(settings)
     from ray_cluster.agents import start_agent  # noqa: PLC0415 - Ray takes seconds to import
 
     folder = str(file.absolute().parent)
     journal = journal_of(settings, folder)
     journal.append([(Kind.CONTROL, time.time(), control("start", by="run"))], durable=True)
-    actor = start_agent(settings, dashboard_url(settings), folder)
+    actor = start_agent(settings, dashboard_url(settings), folder, allowed)
     if _told(actor) is None:
         errors.print(f"the agent {settings.name!r} does not come up; see the logs of Ray", style="red")
         raise typer.Exit(1)
@@ -62,7 +74,7 @@ def run(file: File = HERE) -> None:
 
 def stop(file: File = HERE) -> None:
     """End the agent. The models serve on, and open canaries go back to the champion."""
-    settings = loaded(file)
+    settings = loaded(file, built=False)
     _connect(settings)
     from ray_cluster.agents import stop_agent  # noqa: PLC0415
 
@@ -90,7 +102,7 @@ def status(
 
 
 def _watch(file: Path, journal: str | None, *, as_json: bool) -> None:
-    every_s = 5.0 if journal else loaded(file).tick_s
+    every_s = 5.0 if journal else loaded(file, built=False).tick_s
     try:
         if as_json:
             while True:
@@ -131,7 +143,7 @@ def _looked(file: Path, journal: str | None) -> dict[str, Any]:
     """How things stand and who says so. Exits with 2 where neither an agent nor a journal can be asked."""
     if journal is not None:
         return _by_journal(journal, "")
-    settings = loaded(file)
+    settings = loaded(file, built=False)
     away = _joined(settings)
     told, note = (None, away) if away else _by_agent(settings)
     if told is None:
@@ -176,9 +188,9 @@ def _told(actor: Any) -> dict[str, Any] | None:
     return told
 
 
-def doctor(file: File = HERE) -> None:
+def doctor(file: File = HERE, allow_imports: AllowImports = None) -> None:
     """Check everything that the agent needs, and say how to mend what is broken."""
-    settings = loaded(file)
+    settings = loaded(file, packages_allowed(allow_imports))
     checks = list(_checks(settings, str(file.absolute().parent)))
     table = Table("check", "", "detail")
     for name, good, detail in checks:

@@ -24,6 +24,7 @@ from agent.redaction import redacted
 from agent.settings import Settings
 from agent.standing import standing
 from policies.action import Alert
+from policies.imports import Packages
 from policies.observation import Observation
 from ray_cluster import notifier
 from ray_cluster.figures import Figures
@@ -39,14 +40,15 @@ REPORT_SCHEDULE = "report"
 
 @ray.remote(num_cpus=0, max_restarts=-1)
 class AgentHost:
-    """One agent. `folder` is where relative paths of the settings begin."""
+    """One agent. `folder` is where relative paths of the settings begin; `allowed` are the packages that `run` may take classes from."""
 
-    def __init__(self, settings: dict[str, Any], dashboard_url: str, folder: str) -> None:
+    def __init__(self, settings: dict[str, Any], dashboard_url: str, folder: str, allowed: Packages = ()) -> None:
         configure()
         os.makedirs(folder, exist_ok=True)
         os.chdir(folder)
         self._settings = Settings.model_validate(settings)
         self._dashboard_url = dashboard_url
+        self._allowed = allowed
         self._life: Life | None = None
         self._notifier = _notifier(self._settings.notify)
         self._figures = Figures()
@@ -156,7 +158,7 @@ class AgentHost:
         # Whoever looks at an actor imports its class: with all that an agent works with, `status` and `stop` would take seconds more.
         from ray_cluster.life import begun  # noqa: PLC0415
 
-        self._life = begun(self._settings, self._dashboard_url, self._notifier)
+        self._life = begun(self._settings, self._dashboard_url, self._notifier, self._allowed)
 
 
 def _may_act(agent: Agent) -> bool:

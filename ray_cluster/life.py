@@ -13,6 +13,7 @@ from agent.loop import Agent
 from agent.ports import Notifier
 from agent.schedules import Schedules, taken
 from agent.settings import Settings
+from policies.imports import Packages
 from ray_cluster.actuator import ClusterActuator
 from ray_cluster.epochs import highest_epoch
 from ray_cluster.managed import Upkeep
@@ -37,15 +38,18 @@ class Life:
     journal: SqlJournal
 
 
-def begun(settings: Settings, dashboard_url: str, notifier: Notifier) -> Life:
-    """A life in a new epoch, with the orders that the last one left open and what it saw last. Raises JournalUnavailable."""
+def begun(settings: Settings, dashboard_url: str, notifier: Notifier, allowed: Packages = ()) -> Life:
+    """A life in a new epoch, with the orders that the last one left open and what it saw last. Raises JournalUnavailable.
+
+    `allowed` are the packages whose classes may be named by import path.
+    """
     journal = SqlJournal(settings.journal.url)
     clock = AgentClock(time.time, steady_s, not_before_s=last_moment(journal))
     schedules = Schedules(settings.schedules, taken(journal, settings.schedules, clock.civil_s(clock.now())))
     beginning = begin(journal, settings, clock.now(), above=highest_epoch(settings.name))
     registry = MlflowRegistry(settings.registry.tracking_uri, settings.registry.artifact_location)
     rest = ServeRest(dashboard_url)
-    trainer = TuneTrainer(settings, quarantined)
+    trainer = TuneTrainer(settings, quarantined, allowed)
     actuator = ClusterActuator(settings, rest=rest, registry=registry, epoch=beginning.epoch)
     sensor = ClusterSensor(
         settings,
@@ -65,8 +69,9 @@ def begun(settings: Settings, dashboard_url: str, notifier: Notifier) -> Life:
         notifier=notifier,
         journal=journal,
         beginning=beginning,
+        allowed=allowed,
     )
-    upkeep = Upkeep(settings, registry, beginning.epoch, notifier)
+    upkeep = Upkeep(settings, registry, beginning.epoch, notifier, allowed)
     log.info("agent_started", name=settings.name, epoch=beginning.epoch, open_orders=len(beginning.open_orders))
     return Life(clock, agent, actuator, upkeep, journal)
 

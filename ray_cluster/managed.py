@@ -12,6 +12,7 @@ from agent.ports import Notifier
 from agent.settings import ModelSettings, Settings
 from agent.traffic import TrafficTable
 from policies.action import Alert
+from policies.imports import Packages
 from policies.observation import Version
 from ray_cluster import names
 from ray_cluster.monitor_shard import ensure_shard
@@ -63,10 +64,11 @@ def deploy(settings: Settings, name: str, slot: str, version: Version, *, replic
     return target.name
 
 
-def ensure_served(settings: Settings, name: str, registry: MlflowRegistry, epoch: int) -> bool:
+def ensure_served(settings: Settings, name: str, registry: MlflowRegistry, epoch: int, allowed: Packages = ()) -> bool:
     """Shard, table and champion application of `name`. False where the registry has no champion yet, so nothing can be served."""
     model = settings.models[name]
-    ensure_shard(name, model.drift, data_url=settings.data_log.url, flush_s=settings.data_log.flush_s)
+    log = settings.data_log
+    ensure_shard(name, model.drift, data_url=log.url, flush_s=log.flush_s, allowed=allowed)
     champion = registry.view(name).champion
     if champion is None:
         return False
@@ -97,8 +99,16 @@ def wait_until_served(settings: Settings, name: str, timeout_s: float = START_TI
 class Upkeep:
     """Has every managed model served, in threads of its own: while the registry is away, or a model has no champion yet, others go on."""
 
-    def __init__(self, settings: Settings, registry: MlflowRegistry, epoch: int, notifier: Notifier) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        registry: MlflowRegistry,
+        epoch: int,
+        notifier: Notifier,
+        allowed: Packages = (),
+    ) -> None:
         self._settings = settings
+        self._allowed = allowed
         self._registry = registry
         self._epoch = epoch
         self._notifier = notifier
@@ -115,7 +125,9 @@ class Upkeep:
                 self._note(name, last)
             if (last is None or (last.done() and not self._good(last))) and now_s >= self._again_s.get(name, now_s):
                 self._again_s[name] = now_s + RETRY_S
-                self._tries[name] = self._pool.submit(ensure_served, self._settings, name, self._registry, self._epoch)
+                self._tries[name] = self._pool.submit(
+                    ensure_served, self._settings, name, self._registry, self._epoch, self._allowed
+                )
 
     @staticmethod
     def _good(tried: Future[bool]) -> bool:

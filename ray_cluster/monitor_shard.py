@@ -17,6 +17,7 @@ from agent.monitoring.model_monitor import ModelMonitor
 from agent.monitoring.rows import Answered, Labelled, Served
 from agent.settings import DriftSettings
 from agent.traffic import TrafficTable
+from policies.imports import Packages
 from policies.observation import Comparison, Report, Traffic
 from ray_cluster import names
 from ray_cluster.datalog import DataLog
@@ -32,10 +33,19 @@ WAITING_MAX = 500_000
 class MonitorShard:
     """Takes in what probes send, and answers the sensor."""
 
-    def __init__(self, model: str, drift: DriftSettings, data_url: str | None, flush_s: float, follow: bool) -> None:
+    def __init__(
+        self,
+        model: str,
+        drift: DriftSettings,
+        data_url: str | None,
+        flush_s: float,
+        follow: bool,
+        *,
+        allowed: Packages = (),
+    ) -> None:
         configure()
         self._model = model
-        self._monitor = ModelMonitor(drift)
+        self._monitor = ModelMonitor(drift, allowed)
         self._log = DataLog(data_url, model) if data_url is not None else None
         self._dropped = 0
         self._unlogged = 0
@@ -125,11 +135,15 @@ def ensure_shard(
     data_url: str | None = None,
     flush_s: float = 5.0,
     follow: bool = True,
+    allowed: Packages = (),
 ) -> Any:
-    """The shard of `model`, made if there is none. `follow` where the model has a traffic table (level L2)."""
+    """The shard of `model`, made if there is none. `follow` where the model has a traffic table (level L2).
+
+    `allowed` are the packages whose detectors may be named by import path.
+    """
     return MonitorShard.options(  # type: ignore[attr-defined]
         name=names.shard_actor(model), namespace=names.NAMESPACE, lifetime="detached", get_if_exists=True
-    ).remote(model, drift, data_url, flush_s, follow)
+    ).remote(model, drift, data_url, flush_s, follow, allowed=allowed)
 
 
 def label(model: str, key: str, truth: float) -> None:

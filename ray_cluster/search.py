@@ -3,7 +3,7 @@
 import os
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,11 +20,12 @@ from ray.tune import ResultGrid, Stopper
 from ray.tune.search import ConcurrencyLimiter
 from ray.tune.search.optuna import OptunaSearch
 
-from agent.recipes import registry as recipes
-from agent.recipes.recipe import Fitted
+from agent.recipes import registry
+from agent.recipes.recipe import Fitted, Recipe
 from agent.recipes.scoring import evaluate, fit, split
 from agent.recipes.search import chosen, middle, suggest
 from agent.settings import TrainingSettings
+from policies.imports import Packages
 
 MESSAGES_SHOWN = 3
 
@@ -42,6 +43,11 @@ class SearchSpec:
     loss: str
     concurrent_trials: int
     trials: int
+    allowed: Packages = ()
+    """Packages whose recipes may be named by import path."""
+
+    def recipes(self) -> list[Recipe]:
+        return [registry.build(use, self.allowed) for use in self.settings.recipes]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +96,7 @@ def search(
 ) -> Found:
     """Search, then fit the best on all rows. Raises SearchFailed where no trial succeeded."""
     settings = spec.settings
-    asked = [recipes.build(use) for use in settings.recipes]
+    asked = spec.recipes()
     watcher = Watcher(stopped, progress, time.monotonic() + settings.time_budget_s)
     finished = _finished(_run(spec, rows, labels, watcher), stopped)
     best = min(finished, key=lambda result: result.metrics["loss"])
@@ -116,10 +122,7 @@ def _run(spec: SearchSpec, rows: pd.DataFrame, labels: pd.Series, watcher: Watch
             _trial,
             rows=rows,
             labels=labels,
-            names=settings.recipes,
-            seed=settings.seed,
-            validation_share=settings.validation_share,
-            loss=spec.loss,
+            spec=spec,
         ),
         {"cpu": settings.trial_cpus, "gpu": settings.trial_gpus},
     )
@@ -142,39 +145,32 @@ def _run(spec: SearchSpec, rows: pd.DataFrame, labels: pd.Series, watcher: Watch
 
 def _asker(spec: SearchSpec) -> OptunaSearch:
     settings = spec.settings
-    names = settings.recipes
     if settings.study_url.startswith("sqlite:///"):
         Path(settings.study_url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return OptunaSearch(
-        space=partial(_space, names=names),
+        space=partial(_space, spec=spec),
         metric="loss",
         mode="min",
-        sampler=TPESampler(seed=settings.seed, n_startup_trials=max(4, 2 * len(names))),
+        sampler=TPESampler(seed=settings.seed, n_startup_trials=max(4, 2 * len(settings.recipes))),
         # Each recipe is tried before chance decides, so that a search cut short by its time has still seen them all.
-        points_to_evaluate=[middle(recipes.build(use)) for use in names],
+        points_to_evaluate=[middle(recipe) for recipe in spec.recipes()],
         study_name=spec.study,
         storage=RDBStorage(settings.study_url),
     )
 
 
-def _space(trial: optuna.Trial, names: Sequence[str]) -> None:
-    suggest(trial, [recipes.build(use) for use in names])
+def _space(trial: optuna.Trial, spec: SearchSpec) -> None:
+    suggest(trial, spec.recipes())
 
 
-def _trial(
-    config: dict[str, Any],
-    *,
-    rows: pd.DataFrame,
-    labels: pd.Series,
-    names: Sequence[str],
-    seed: int,
-    validation_share: float,
-    loss: str,
-) -> None:
+def _trial(config: dict[str, Any], *, rows: pd.DataFrame, labels: pd.Series, spec: SearchSpec) -> None:
     os.nice(19)  # what is left over by serving is enough for a trial
-    recipe, parameters = chosen(config, [recipes.build(use) for use in names])
-    value = evaluate(recipe, rows, labels, parameters, seed=seed, validation_share=validation_share, loss=loss)
+    recipe, parameters = chosen(config, spec.recipes())
+    value = evaluate(
+        recipe, rows, labels, parameters,
+        seed=spec.settings.seed, validation_share=spec.settings.validation_share, loss=spec.loss,
+    )  # fmt: skip
     tune.report({"loss": value})
 
 

@@ -7,12 +7,15 @@ from pydantic import Field, ValidationError, field_validator
 
 from agent.settings import PolicySettings, Seconds, Strict
 from policies import registry
+from policies.imports import packages
 from policies.policy import Policy
 
 
 class Options(Strict):
     policy: PolicySettings
     """Which policy, as in a list of policies in the settings of an agent: `use` and its parameters; or its name alone."""
+    allow_imports: tuple[str, ...] = ()
+    """Packages whose classes may be named by import path. Serve's own configuration names code that it runs, so it may allow ours too."""
     decide_every_s: Seconds = 1.0
     """The policy is asked at most so often; between two decisions the last one stands."""
     budget: Annotated[int, Field(ge=1)] | None = None
@@ -29,7 +32,7 @@ class Options(Strict):
 
     def build(self) -> Policy:
         """The policy, fresh. Raises ValueError."""
-        return registry.build(self.policy.use, self.policy.parameters)
+        return registry.build(self.policy.use, self.policy.parameters, packages(self.allow_imports))
 
     def slo_of(self, deployment: str) -> float | None:
         return self.slo_latency_s.get(deployment) if isinstance(self.slo_latency_s, dict) else self.slo_latency_s

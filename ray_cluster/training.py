@@ -26,6 +26,7 @@ from agent.order import Order
 from agent.ports import Refused
 from agent.settings import ModelSettings, Settings
 from policies.action import Retrain, StopTraining
+from policies.imports import Packages
 from policies.observation import JobState, Quarantined, Resources, TrainingJob
 from ray_cluster import names
 from ray_cluster.search import SearchFailed, SearchSpec, search
@@ -54,6 +55,8 @@ class JobSpec:
     """After so long the job ends itself, so that one that hangs does not hold its resources for ever."""
     grace_s: float
     """So long after that it is ended by force."""
+    allowed: Packages = ()
+    """Packages whose recipes may be named by import path."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +90,8 @@ def _kv_key(model: str) -> bytes:
 class TuneTrainer:
     """Starts and stops training jobs. `quarantined` says which rows of a model must not be used."""
 
-    def __init__(self, settings: Settings, quarantined: Any = None) -> None:
+    def __init__(self, settings: Settings, quarantined: Any = None, allowed: Packages = ()) -> None:
+        self._allowed = allowed
         self._settings = settings
         self._quarantined = quarantined or (lambda model: ())
 
@@ -155,6 +159,7 @@ class TuneTrainer:
             concurrent_trials=action.concurrent_trials or model.training.concurrent_trials,
             limit_s=self._settings.deadlines.retrain_s,
             grace_s=min(STOP_GRACE_S, self._settings.deadlines.retrain_s),
+            allowed=self._allowed,
         )
 
     def _stop(self, model: str) -> None:
@@ -248,6 +253,7 @@ class TrainingRunner:
                 loss=spec.settings.drift.loss,
                 concurrent_trials=spec.concurrent_trials,
                 trials=max(1, training.trials - self._done_before),
+                allowed=spec.allowed,
             ),
             features,
             labels,

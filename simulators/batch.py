@@ -83,8 +83,8 @@ class Batch:
 
     tasks: Sequence[Task]
     jobs: int = 1
-    folder: Path = field(default_factory=Path.cwd)
-    """Where policies of one's own lie."""
+    folder: Path | None = None
+    """Where policies of one's own lie, if any are allowed."""
     drawn: bool = False
     watch: Callable[[Sequence[float]], None] = lambda reached_s: None
     done: Callable[[int, Outcome], None] = lambda place, outcome: None
@@ -127,7 +127,7 @@ class Batch:
 
     def _apart(self, board: Board, context: Any) -> None:
         workers = min(self.jobs, len(self.tasks))
-        with ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(board, str(self.folder))) as pool:
+        with ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(board, self.folder)) as pool:
             with _deaf():
                 places = {pool.submit(_play, n, task, self.drawn): n for n, task in enumerate(self.tasks)}
                 # The pool sees the death of those processes only that were there when it was last asked for something.
@@ -256,11 +256,12 @@ def _plain(broken: Broken) -> dict[str, Any]:
 _board: list[Board] = []
 
 
-def _begin(board: Board, folder: str) -> None:
+def _begin(board: Board, folder: Path | None) -> None:
     from simulators.quiet import silence  # noqa: PLC0415
 
     silence()
-    sys.path.append(folder)
+    if folder is not None:
+        sys.path.append(str(folder))
     _board[:] = [board]
 
 

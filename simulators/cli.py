@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from agent.cli import AllowImports, packages_allowed
+
 sim_app = typer.Typer(no_args_is_help=True, help="Try policies in simulated time.")
 
 FURTHER = ("simulators.tuning_command", "simulators.record_command")
@@ -58,6 +60,7 @@ def sim_run(
     report: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write HTML pages that need no network into DIR.")
     ] = None,
+    allow_imports: AllowImports = None,
     shrink: Annotated[
         bool, typer.Option(help="After a broken rule, look up to 50 s for the smallest scenario that breaks it.")
     ] = True,
@@ -70,4 +73,5 @@ def sim_run(
 
     files = Files(json=json_file, junit=junit_file, report=report)
     numbers = [*(seed or []), *(text.strip() for text in seeds.split(",") if seeds)]
-    raise typer.Exit(perform(scenarios, policy or [], numbers, jobs=jobs, files=files, shrunk=shrink))
+    allowed = packages_allowed(allow_imports)
+    raise typer.Exit(perform(scenarios, policy or [], numbers, jobs=jobs, files=files, shrunk=shrink, allowed=allowed))

@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from policies.imports import Packages
 from policies.observation import Resources
 from simulators.changes import Change
 from simulators.learning import Learning
@@ -11,12 +12,15 @@ from simulators.learning_settings import AnyLearningSettings, ChangeSettings, Mo
 from simulators.modelled_learning import ModelledLearning
 
 
-def learning_of(settings: ModelledSettings | PlayedSettings, folder: Path) -> Learning:
-    """How a model of a scenario in `folder` learns. Raises DataMissing or StreamError where its rows can not be had."""
+def learning_of(settings: ModelledSettings | PlayedSettings, folder: Path, allowed: Packages = ()) -> Learning:
+    """How a model of a scenario in `folder` learns. Raises DataMissing or StreamError where its rows can not be had.
+
+    `allowed` are the packages whose recipes and detectors may be named by import path.
+    """
     if isinstance(settings, PlayedSettings):
         from simulators.played import played_learning  # noqa: PLC0415 - River, scikit-learn and pandas take seconds
 
-        return played_learning(settings, folder, **shared(settings))
+        return played_learning(settings, folder, allowed, **shared(settings))
     return ModelledLearning(
         **shared(settings),
         base_loss=settings.base_loss,

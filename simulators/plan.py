@@ -11,6 +11,7 @@ from pathlib import Path
 
 from agent.settings import PolicySettings
 from agent.strict_yaml import dotted, read
+from policies.imports import OPTION, Packages
 from simulators.data_files import DataMissing, data_path
 from simulators.learning_settings import PlayedSettings
 from simulators.scenario import Scenario, ScenarioError, load, load_policies
@@ -44,16 +45,20 @@ class Task:
     def command(self) -> str:
         """What plays this run again."""
         policy = f" --policy {self.policy}" if self.policy else ""
-        return f"homeostat sim run {self.scenario.file} --seed {self.seed}{policy}"
+        allowed = "".join(f" {OPTION} {each}" for each in self.scenario.allowed)
+        return f"homeostat sim run {self.scenario.file} --seed {self.seed}{policy}{allowed}"
 
 
 @contextmanager
-def importable(folder: Path) -> Iterator[None]:
-    """Meanwhile policies of one's own are found in `folder`, behind everything that is installed.
+def importable(folder: Path | None) -> Iterator[None]:
+    """Meanwhile policies of one's own are found in `folder`, behind everything that is installed; nothing is where it is None.
 
     Not while a process is spawned: with our packages installed for development, a folder of the user's that is called `agent` or
     `policies` would stand in for ours in the new process.
     """
+    if folder is None:
+        yield
+        return
     sys.path.append(str(folder))
     try:
         yield
@@ -61,14 +66,16 @@ def importable(folder: Path) -> Iterator[None]:
         sys.path.remove(str(folder))
 
 
-def plan(files: Iterable[Path], policies: Iterable[Path], seeds: Iterable[str]) -> list[Task]:
+def plan(files: Iterable[Path], policies: Iterable[Path], seeds: Iterable[str], allowed: Packages = ()) -> list[Task]:
     """The runs in the order of the arguments. A folder stands for its `*.scenario.yaml`; without seeds each scenario has its own.
 
-    Raises BadInput with all faults of all files.
+    `allowed` are the packages whose classes may be named by import path. Raises BadInput with all faults of all files.
     """
     faults: list[str] = []
-    scenarios = [found for file in _unfolded(files, faults) if (found := _scenario(file, faults)) is not None]
-    sets: dict[str | None, tuple[PolicySettings, ...]] = {str(file): _policies(file, faults) for file in policies}
+    scenarios = [found for file in _unfolded(files, faults) if (found := _scenario(file, faults, allowed)) is not None]
+    sets: dict[str | None, tuple[PolicySettings, ...]] = {
+        str(file): _policies(file, faults, allowed) for file in policies
+    }
     numbers = list(dict.fromkeys(_numbers(seeds, faults)))
     if faults:
         raise BadInput(faults)
@@ -91,9 +98,9 @@ def _unfolded(files: Iterable[Path], faults: list[str]) -> Iterator[Path]:
         yield from found
 
 
-def _scenario(file: Path, faults: list[str]) -> Scenario | None:
+def _scenario(file: Path, faults: list[str], allowed: Packages) -> Scenario | None:
     try:
-        scenario = load(file)
+        scenario = load(file, allowed)
     except ScenarioError as error:
         faults.append(str(error))
         return None
@@ -123,9 +130,9 @@ def _missing_data(scenario: Scenario) -> Iterator[str]:
             yield f"{scenario.file}:{located.line(keys)}: {dotted(keys)}: {error}"
 
 
-def _policies(file: Path, faults: list[str]) -> tuple[PolicySettings, ...]:
+def _policies(file: Path, faults: list[str], allowed: Packages) -> tuple[PolicySettings, ...]:
     try:
-        return load_policies(file)
+        return load_policies(file, allowed)
     except ScenarioError as error:
         faults.append(str(error))
         return ()

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from agent.monitoring import detectors
 from agent.recipes import registry
 from agent.recipes.registry import UnknownRecipe
 from agent.strict_yaml import Fault
+from policies.imports import Packages
 from simulators.changes import Change
 from simulators.data_files import DataMissing, data_path
 from simulators.learning import seed_of
@@ -32,7 +34,7 @@ class Generated:
         )
 
 
-def played_learning(settings: PlayedSettings, folder: Path, **shared: Any) -> PlayedLearning:
+def played_learning(settings: PlayedSettings, folder: Path, allowed: Packages, **shared: Any) -> PlayedLearning:
     """Raises DataMissing or StreamError where the rows of the stream can not be had."""
     source = Generated(settings.generate, shared["changes"]) if settings.generate is not None else None
     if source is None:
@@ -46,6 +48,7 @@ def played_learning(settings: PlayedSettings, folder: Path, **shared: Any) -> Pl
         rows_per_request=settings.rows_per_request,
         rows_max=settings.rows_max,
         validation_share=settings.validation_share,
+        allowed=allowed,
     )
 
 
@@ -60,13 +63,18 @@ def file_stream(settings: PlayedSettings, folder: Path, changes: tuple[Change, .
     return found
 
 
-def faults(settings: PlayedSettings, folder: Path) -> Iterator[Fault]:
+def faults(settings: PlayedSettings, folder: Path, allowed: Packages = ()) -> Iterator[Fault]:
     """What no type can forbid; keys begin below `learning`. That a file is not here is said where it is to be played."""
     for index, use in enumerate(settings.recipes):
         try:
-            registry.build(use)
+            registry.build(use, allowed)
         except UnknownRecipe as error:
             yield ("recipes", index), str(error)
+    for index, monitor in enumerate(settings.drift.monitors or ()):
+        try:
+            detectors.build(monitor.use, monitor.parameters, allowed=allowed)
+        except ValueError as error:
+            yield ("drift", "monitors", index), str(error)
     try:
         if settings.stream is not None:
             file_stream(settings, folder)

@@ -20,6 +20,7 @@ from agent.monitoring.model_monitor import ModelMonitor
 from agent.monitoring.rows import Labelled, Served
 from agent.recipes.recipe import Fitted
 from agent.settings import DriftSettings
+from policies.imports import Packages
 from policies.observation import Report
 from simulators.changes import Span
 from simulators.learning import FIRST, Answers, Learning, Losses, Made, NothingLearned, SimModel, seed_of
@@ -49,6 +50,8 @@ class PlayedLearning(Learning):
     rows_max: int = 20_000
     """The newest so many labelled rows are kept to train on."""
     validation_share: float = 0.25
+    allowed: Packages = ()
+    """Packages whose recipes and detectors may be named by import path."""
 
     def model(self, name: str, seed: np.random.SeedSequence) -> "PlayedModel":
         """Raises NothingLearned where no first version can be fitted."""
@@ -94,6 +97,7 @@ class PlayedModel(SimModel):
             trials=learning.trials,
             validation_share=learning.validation_share,
             seed=int(seed_of(seed, "search").generate_state(1)[0]),
+            allowed=learning.allowed,
         )
         self._fitted: dict[str, Fitted] = {}
         self._requests = self._given = 0
@@ -103,7 +107,7 @@ class PlayedModel(SimModel):
         self._unasked: list[tuple[dict[str, Any], float]] = []
         self._frozen_total = 0.0
         self._newest: deque[float] = deque(maxlen=NEWEST)
-        self._monitor = ModelMonitor(learning.drift)
+        self._monitor = ModelMonitor(learning.drift, learning.allowed)
         self._monitor.reset(FIRST)
         begun = self._stream.rows(0, np.zeros(learning.first_rows))
         self._fresh, made = self._found(begun.features, begun.labels)

@@ -18,6 +18,7 @@ from agent.recipes import registry
 from agent.recipes.recipe import Fitted
 from agent.recipes.scoring import RecipeFailed, evaluate, fit
 from agent.recipes.search import chosen, suggest
+from policies.imports import Packages
 from simulators.learning import NothingLearned
 
 MESSAGES_SHOWN = 3
@@ -41,12 +42,14 @@ class PlayedSearch:
     trials: int
     validation_share: float
     seed: int
+    allowed: Packages = ()
+    """Packages whose recipes may be named by import path."""
     _study: optuna.Study | None = field(default=None, init=False)
 
     def find(self, rows: Sequence[dict[str, Any]], labels: Sequence[float]) -> Found:
         """The best of `trials` trials on rows in time order. Raises NothingLearned where none succeeded."""
         table, truth = pd.DataFrame(list(rows)), pd.Series(list(labels), dtype=float)
-        asked = [registry.build(use) for use in self.recipes]
+        asked = [registry.build(use, self.allowed) for use in self.recipes]
         with threadpool_limits(limits=1), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a trial that does not converge scores badly; that is what trials are for
             trial = self._best(asked, table, truth)

@@ -30,8 +30,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="FILE",
         help="Play every scenario under the policies in FILE, not under its own. Given again: under each.",
     )
+    group.addoption(
+        "--homeostat-allow-imports",
+        action="append",
+        metavar="PACKAGE",
+        help="Let scenarios and policy files name classes of this package by import path. Given again: of several.",
+    )
     parser.addini("homeostat_seeds", "seeds of every scenario, such as 1,2,3; missing: its own", default="")
     parser.addini("homeostat_policy", "files with policies for every scenario, one a line", type="linelist", default=[])
+    parser.addini(
+        "homeostat_allow_imports",
+        "packages whose classes scenarios may name by import path, one a line",
+        type="linelist",
+        default=[],
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -51,8 +63,9 @@ class ScenarioFile(pytest.File):
         from simulators.scenario import ScenarioError, load, load_policies  # noqa: PLC0415
 
         try:
-            scenario = load(self.path)
-            policies = {file: load_policies(file) for file in self._policy_files()}
+            allowed = self._allowed()
+            scenario = load(self.path, allowed)
+            policies = {file: load_policies(file, allowed) for file in self._policy_files()}
         except ScenarioError as error:
             raise self.CollectError(str(error)) from error
         seeds = list(self._seeds()) or [scenario.settings.seed]
@@ -75,6 +88,16 @@ class ScenarioFile(pytest.File):
                 yield int(word)
             except ValueError as error:
                 raise self.CollectError(f"{named}: found {word!r}; expected whole numbers, such as 1,2,3") from error
+
+    def _allowed(self) -> tuple[str, ...]:
+        """Packages of the command line and of the ini file. Raises CollectError for what can not be one."""
+        from policies.imports import packages  # noqa: PLC0415
+
+        asked: Iterable[str] = self.config.getoption("homeostat_allow_imports") or ()
+        try:
+            return packages([*asked, *self.config.getini("homeostat_allow_imports")])
+        except ValueError as error:
+            raise self.CollectError(str(error)) from error
 
     def _policy_files(self) -> Iterator[Path]:
         """Those of the command line begin where pytest was called, those of an ini file beside it."""
@@ -149,12 +172,15 @@ class ScenarioItem(pytest.Item):
     def _again(self) -> Iterator[str]:
         policy = f" --policy {self.policy}" if self.policy is not None else ""
         yield f"alone:      pytest '{self.nodeid}'{self._options()}"
-        yield f"with plots: homeostat sim run {self.scenario.file} --seed {self.seed}{policy} --report report"
+        allowed = "".join(f" --allow-imports {each}" for each in self.scenario.allowed)
+        yield f"with plots: homeostat sim run {self.scenario.file} --seed {self.seed}{policy}{allowed} --report report"
 
     def _options(self) -> str:
         """Without them the test of this name would not be collected."""
         seeded = f" --homeostat-seeds {self.seed}" if self.seed != self.scenario.settings.seed else ""
-        return seeded + (f" --homeostat-policy {self.policy}" if self.policy is not None else "")
+        under = f" --homeostat-policy {self.policy}" if self.policy is not None else ""
+        asked = self.config.getoption("homeostat_allow_imports") or ()
+        return seeded + under + "".join(f" --homeostat-allow-imports {each}" for each in asked)
 
     def reportinfo(self) -> tuple[Path, int, str]:
         """Where its name is looked for by editors: the file."""

@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from agent.cli import AllowImports, packages_allowed
+
 if TYPE_CHECKING:
     from agent.journal.record import Entry
     from agent.settings import PolicySettings
+    from policies.imports import Packages
     from simulators.recorded.recording import Recording
     from simulators.recorded.scenario import Recorded
 
@@ -46,12 +49,14 @@ def sim_record(
         float | None, typer.Option(min=1.0, help="Width of the trace's bins; else what the telemetry can tell apart.")
     ] = None,
     force: Annotated[bool, typer.Option(help="Write over files that are there.")] = False,
+    allow_imports: AllowImports = None,
 ) -> None:
     """Turn the journal of a real run into a scenario: its traffic, its replicas, its faults, and the agent's settings.
 
     What is estimated, and what is not known, is said in comments of the file. Exit 2 where the journal holds too little.
     """
     trace = f"{out.name.removesuffix('.yaml').removesuffix('.scenario')}.csv.gz"
+    allowed = packages_allowed(allow_imports)
     there = [str(file) for file in (out, out.parent / trace) if file.exists()]
     if there and not force:
         _refuse(f"{' and '.join(there)}: there already; expected another --out, or --force")
@@ -62,9 +67,12 @@ def sim_record(
     except OSError as error:
         _refuse(f"{out}: can not be written: {error.strerror}")
     from simulators.recorded.told import told_recorded  # noqa: PLC0415
-    from simulators.scenario import load  # noqa: PLC0415
+    from simulators.scenario import ScenarioError, load  # noqa: PLC0415
 
-    load(out)
+    try:
+        load(out, allowed)
+    except ScenarioError as error:
+        _refuse(f"written, but it can not be played as it is: {error}")
     told_recorded(found, out)
 
 
@@ -80,6 +88,7 @@ def replay(
     ] = False,
     begin: FromOption = None,
     end: UntilOption = None,
+    allow_imports: AllowImports = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")] = False,
 ) -> None:
     """Feed a journal's observations to a fresh agent and check that it decides the same, byte for byte.
@@ -89,11 +98,13 @@ def replay(
     if policy is None:
         from agent import cli  # noqa: PLC0415
 
-        cli.replay(journal, as_json)
+        cli.replay(journal, allow_imports=allow_imports, as_json=as_json)
         return
+    allowed = packages_allowed(allow_imports)
     numbers = list(_numbers(seeds))
-    policies = _policies(policy)
+    policies = _policies(policy, allowed)
     recording = _recording(journal, begin, end)
+    from agent.assembly import AssemblyError  # noqa: PLC0415
     from agent.journal.warm_start import BeginsTooLate  # noqa: PLC0415
     from simulators.quiet import silenced  # noqa: PLC0415
     from simulators.recorded.counterfactual import play_both  # noqa: PLC0415
@@ -103,10 +114,10 @@ def replay(
     found = _recorded(journal, recording, "recorded.csv.gz", None)
     with silenced():
         try:
-            apart = divergence(_entries(journal), policies, act=act, until_s=recording.end_s)
-        except BeginsTooLate as error:
+            apart = divergence(_entries(journal), policies, act=act, until_s=recording.end_s, allowed=allowed)
+        except (AssemblyError, BeginsTooLate) as error:
             _refuse(f"{_shown(journal)}: {error}")
-        both = play_both(found, policies, numbers, act=act)
+        both = play_both(found, policies, numbers, act=act, allowed=allowed)
     told_counterfactual(found, apart, both, policy, as_json=as_json)
     raise typer.Exit(1 if both.own.broken or both.other.broken else 0)
 
@@ -119,11 +130,11 @@ def _numbers(seeds: str) -> Iterator[int]:
             _refuse(f"--seeds: found {text!r}; expected whole numbers, such as 1,2,3")
 
 
-def _policies(file: Path) -> "tuple[PolicySettings, ...]":
+def _policies(file: Path, allowed: "Packages") -> "tuple[PolicySettings, ...]":
     from simulators.scenario import ScenarioError, load_policies  # noqa: PLC0415
 
     try:
-        return load_policies(file)
+        return load_policies(file, allowed)
     except ScenarioError as error:
         _refuse(str(error))
 

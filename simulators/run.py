@@ -186,6 +186,7 @@ class Simulation:
             notifier=self.world,
             journal=self.journal,
             beginning=beginning,
+            allowed=self.scenario.allowed,
         )
 
     def _kill_agent(self, for_s: float) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.terminal import Terminal
+from policies.imports import Packages
 from simulators.batch import Batch, Outcome
 from simulators.plan import BadInput, Task, importable, plan
 from simulators.progress import Bars
@@ -64,21 +65,22 @@ def perform(
     jobs: int | None,
     files: Files,
     shrunk: bool,
+    allowed: Packages = (),
 ) -> int:
     """Play all of it, tell it, write it. Returns the exit code."""
     errors = Terminal(stderr=True)
     faults = [*files.unwritable()]
     tasks: list[Task] = []
     try:
-        with importable(Path.cwd()):
-            tasks = plan(scenarios, policies, seeds)
+        with importable(own_code(allowed)):
+            tasks = plan(scenarios, policies, seeds, allowed)
     except BadInput as error:
         faults += error.faults
     if faults:
         errors.print("\n".join(faults), style="red", markup=False, highlight=False, soft_wrap=True)
         return BAD_INPUT
     with silenced():
-        batch, outcomes = _played(tasks, jobs or free_cores(), files, errors)
+        batch, outcomes = _played(tasks, jobs or free_cores(), files, errors, own_code(allowed))
         _tell(batch, outcomes, errors)
         _write(batch, outcomes, files, errors)
         if batch.interrupted:
@@ -94,12 +96,19 @@ def free_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _played(tasks: Sequence[Task], jobs: int, files: Files, errors: Terminal) -> tuple[Batch, list[Outcome]]:
+def own_code(allowed: Packages) -> Path | None:
+    """Where classes of one's own are looked for beside what is installed: nowhere unless some are allowed, as a folder may be another's."""
+    return Path.cwd() if allowed else None
+
+
+def _played(
+    tasks: Sequence[Task], jobs: int, files: Files, errors: Terminal, folder: Path | None
+) -> tuple[Batch, list[Outcome]]:
     with Bars(tasks, errors) as bars:
         batch = Batch(
             tasks,
             jobs=jobs,
-            folder=Path.cwd(),
+            folder=folder,
             drawn=files.report is not None,
             watch=bars.watch,
             done=bars.done,

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from agent.assembly import AssemblyError, build_core
 from agent.settings import PolicySettings, Settings
 from agent.strict_yaml import Fault, FileFault, Keys, validated
+from policies.imports import Packages
 from simulators.arrival_traces import CountTrace, StampTrace, TraceError, load_trace
 from simulators.data_files import DataMissing, ScenarioError, data_path
 from simulators.expectations import ExpectationError, lookup, parse
@@ -27,6 +28,8 @@ class Scenario:
     settings: ScenarioSettings
     folder: Path
     file: str = "scenario"
+    allowed: Packages = ()
+    """Packages whose policies and recipes may be named by import path."""
 
     @property
     def name(self) -> str:
@@ -54,17 +57,20 @@ class Scenario:
         )
 
 
-def load(path: str | Path) -> Scenario:
-    """The scenario in `path`. Raises ScenarioError with all that is wrong with it, DataMissing where only a trace is lacking."""
+def load(path: str | Path, allowed: Packages = ()) -> Scenario:
+    """The scenario in `path`, whose import paths have to lead into the packages of `allowed`.
+
+    Raises ScenarioError with all that is wrong with it, DataMissing where only a trace is lacking.
+    """
     file = Path(path)
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ScenarioError(f"{file}: can not be read: {error}") from error
-    return parse_scenario(text, str(file), file.absolute().parent)
+    return parse_scenario(text, str(file), file.absolute().parent, allowed)
 
 
-def parse_scenario(text: str, name: str, folder: Path) -> Scenario:
+def parse_scenario(text: str, name: str, folder: Path, allowed: Packages = ()) -> Scenario:
     """The scenario in `text`, called `name` in messages. Raises ScenarioError."""
     try:
         settings = validated(
@@ -72,11 +78,11 @@ def parse_scenario(text: str, name: str, folder: Path) -> Scenario:
             name,
             ScenarioSettings,
             change=lambda values: values.pop(SCHEMA_KEY, None),
-            impossible=lambda value: _impossible(value, folder),
+            impossible=lambda value: _impossible(value, folder, allowed),
         )
     except FileFault as fault:
         raise ScenarioError(str(fault)) from fault
-    return Scenario(settings=settings, folder=folder, file=name)
+    return Scenario(settings=settings, folder=folder, file=name, allowed=allowed)
 
 
 class PolicyFile(BaseModel):
@@ -85,11 +91,13 @@ class PolicyFile(BaseModel):
     policies: tuple[PolicySettings, ...]
 
 
-def load_policies(path: str | Path) -> tuple[PolicySettings, ...]:
+def load_policies(path: str | Path, allowed: Packages = ()) -> tuple[PolicySettings, ...]:
     """The policies of a settings, scenario or policy file. Raises ScenarioError with all that is wrong with them."""
     try:
         text = Path(path).read_text(encoding="utf-8")
-        return validated(text, str(path), PolicyFile, impossible=_impossible_policies).policies
+        return validated(
+            text, str(path), PolicyFile, impossible=lambda value: _impossible_policies(value, allowed)
+        ).policies
     except (OSError, UnicodeDecodeError) as error:
         raise ScenarioError(f"{path}: can not be read: {error}") from error
     except FileFault as fault:
@@ -111,8 +119,8 @@ def trace_path(path: str, folder: Path) -> Path:
 # -- what no type can forbid -------------------------------------------------------------------------------------
 
 
-def _impossible(settings: ScenarioSettings, folder: Path) -> Iterator[Fault]:
-    yield from _impossible_policies(settings)
+def _impossible(settings: ScenarioSettings, folder: Path, allowed: Packages) -> Iterator[Fault]:
+    yield from _impossible_policies(settings, allowed)
     yield from _expectation_faults(settings)
     yield from _fault_faults(settings)
     yield from _people_faults(settings)
@@ -121,7 +129,7 @@ def _impossible(settings: ScenarioSettings, folder: Path) -> Iterator[Fault]:
             if isinstance(traffic, TraceSettings):
                 yield from _trace_faults(traffic, ("models", name, "traffic", index), folder)
         if isinstance(model.learning, PlayedSettings):
-            yield from _played_faults(model.learning, ("models", name, "learning"), folder)
+            yield from _played_faults(model.learning, ("models", name, "learning"), folder, allowed)
         tokens = isinstance(model.service, TokensSettings)
         if tokens and not all(isinstance(each, TraceSettings) for each in model.traffic):
             yield (
@@ -141,10 +149,10 @@ def _impossible(settings: ScenarioSettings, folder: Path) -> Iterator[Fault]:
         yield ("warm_up_s",), f"found {settings.warm_up_s:g}; expected less than duration_s, {settings.duration_s:g}"
 
 
-def _impossible_policies(settings: ScenarioSettings | PolicyFile) -> Iterator[Fault]:
+def _impossible_policies(settings: ScenarioSettings | PolicyFile, allowed: Packages) -> Iterator[Fault]:
     for index, entry in enumerate(settings.policies):
         try:
-            build_core(Settings(policies=(entry,)))
+            build_core(Settings(policies=(entry,)), allowed=allowed)
         except AssemblyError as error:
             yield ("policies", index), str(error.__cause__ or error)
 
@@ -167,10 +175,10 @@ def _trace_faults(traffic: TraceSettings, keys: Keys, folder: Path) -> Iterator[
         yield (*keys, "column"), f"found {traffic.column!r}; expected one of {_shown(trace)}"
 
 
-def _played_faults(learning: PlayedSettings, keys: Keys, folder: Path) -> Iterator[Fault]:
+def _played_faults(learning: PlayedSettings, keys: Keys, folder: Path, allowed: Packages) -> Iterator[Fault]:
     from simulators.played import faults  # noqa: PLC0415 - scikit-learn and River take seconds; few scenarios play rows
 
-    for below, told in faults(learning, folder):
+    for below, told in faults(learning, folder, allowed):
         yield (*keys, *below), told
 
 

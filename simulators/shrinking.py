@@ -118,7 +118,7 @@ class _Search:
         """None where leaving something out left nothing that could be played."""
         try:
             settings = type(self.smallest.settings).model_validate(candidate)
-            read = parse_scenario(to_yaml(settings), self.smallest.file, self.smallest.folder)
+            read = parse_scenario(to_yaml(settings), self.smallest.file, self.smallest.folder, self.smallest.allowed)
         except (ScenarioError, ValueError):
             return None
         return replace(self.smallest, settings=read.settings)

@@ -132,7 +132,7 @@ def _spec(
         resources=Resources(cpus=model.cpus, gpus=model.gpus),
         max_ongoing_requests=model.max_ongoing_requests,
         slo_latency_s=model.slo_latency_s,
-        learning=learning_of(model.learning, scenario.folder) if model.learning is not None else None,
+        learning=learning_of(model.learning, scenario.folder, scenario.allowed) if model.learning is not None else None,
         marks=marks,
     )
 

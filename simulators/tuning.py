@@ -46,7 +46,7 @@ class Tuning:
     stopped: Callable[[], bool] = lambda: False
     watch: Callable[[], None] = lambda: None
     told: Callable[[FrozenTrial], None] = lambda trial: None
-    folder: Path = field(default_factory=Path.cwd)
+    folder: Path | None = None
 
     def __post_init__(self) -> None:
         self._objectives = self.problem.settings.objectives
@@ -217,7 +217,7 @@ class Tuning:
 
     def _submit(self, task: Task) -> Future[Any]:
         try:
-            return self.workers.submit(measured, task, self._measures, str(self.folder))
+            return self.workers.submit(measured, task, self._measures, self.folder)
         except BrokenExecutor as error:
             raise WorkersAway(str(error)) from error
 

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from agent.cli import AllowImports, packages_allowed
+
 if TYPE_CHECKING:
     from agent.terminal import Terminal
     from simulators.tuning_outcome import TuningOutcome
@@ -77,6 +79,7 @@ def sim_tune(
     storage: Annotated[
         str, typer.Option(metavar="URL", help="sqlite:///FILE or journal:///FILE, in place of the one in SPACE.")
     ] = "",
+    allow_imports: AllowImports = None,
     date: Annotated[str, typer.Option(metavar="DATE", help="To be written into the policy file; else today.")] = "",
     schema: Annotated[
         bool,
@@ -91,7 +94,7 @@ def sim_tune(
     """
     from agent.terminal import Terminal  # noqa: PLC0415
     from simulators.plan import BadInput, importable  # noqa: PLC0415
-    from simulators.run_command import Files  # noqa: PLC0415
+    from simulators.run_command import Files, own_code  # noqa: PLC0415
     from simulators.tuning_problem import load, located  # noqa: PLC0415
 
     del schema  # it was answered before anything else was looked at
@@ -99,8 +102,9 @@ def sim_tune(
     faults = [*Files(json=json_file, report=report).unwritable(), *_unwritable(out)]
     problem = None
     try:
-        with importable(Path.cwd()):
-            problem = load(space)
+        allowed = packages_allowed(allow_imports)
+        with importable(own_code(allowed)):
+            problem = load(space, allowed)
     except BadInput as error:
         faults += error.faults
     if storage and storage.partition(":///")[0] not in ("sqlite", "journal"):
@@ -134,6 +138,7 @@ def _refused(faults: Any, errors: "Terminal") -> int:
 
 def _perform(problem: "Problem", asked: Asked, errors: "Terminal") -> int:
     """Tune, tell, write. Returns the exit code."""
+    from simulators.run_command import own_code  # noqa: PLC0415
     from simulators.tuning import Tuning  # noqa: PLC0415
     from simulators.tuning_outcome import concluded  # noqa: PLC0415
     from simulators.tuning_progress import Bar  # noqa: PLC0415
@@ -156,6 +161,7 @@ def _perform(problem: "Problem", asked: Asked, errors: "Terminal") -> int:
                 stopped=stopped,
                 watch=bar.watch,
                 told=bar.told,
+                folder=own_code(problem.allowed),
             )
             try:
                 with bar:

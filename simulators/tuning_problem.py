@@ -13,6 +13,7 @@ from typing import Any
 from agent.assembly import AssemblyError, build_core
 from agent.settings import PolicySettings, Settings
 from agent.strict_yaml import Fault, FileFault, Keys, validated
+from policies.imports import Packages
 from simulators.expectations import ExpectationError, lookup
 from simulators.plan import BadInput, Task, plan
 from simulators.scenario import ScenarioError, known_measures, load_policies
@@ -38,6 +39,8 @@ class Problem:
     training: tuple[Task, ...]
     held_out: tuple[Task, ...]
     storage: str
+    allowed: Packages = ()
+    """Packages whose classes may be named by import path."""
 
     def tuned(self, parameters: Mapping[str, Any]) -> tuple[PolicySettings, ...]:
         """The policies with `parameters` by path in place of what they had. Raises ValueError where a policy does not take them."""
@@ -68,10 +71,13 @@ def under(tasks: Sequence[Task], policies: Sequence[PolicySettings], label: str)
     return [replace(task, scenario=task.scenario.with_policies(policies), policy=label) for task in tasks]
 
 
-def load(path: str | Path) -> Problem:
-    """The problem in `path`. Raises BadInput with all that is wrong with it and with the files that it names."""
+def load(path: str | Path, allowed: Packages = ()) -> Problem:
+    """The problem in `path`. Raises BadInput with all that is wrong with it and with the files that it names.
+
+    `allowed` are the packages whose classes may be named by import path.
+    """
     file = Path(path)
-    reading = _Reading(file.absolute().parent)
+    reading = _Reading(file.absolute().parent, allowed)
     try:
         text = file.read_text(encoding="utf-8")
         settings = validated(
@@ -93,6 +99,7 @@ def load(path: str | Path) -> Problem:
         training=tuple(under(reading.training, reading.policies, UNTUNED)),
         held_out=tuple(under(reading.held_out, reading.policies, UNTUNED)),
         storage=_storage(settings, file.absolute().parent),
+        allowed=allowed,
     )
 
 
@@ -118,6 +125,7 @@ class _Reading:
     """Reads what a space names, and says what is wrong with it."""
 
     folder: Path
+    allowed: Packages = ()
     policies: tuple[PolicySettings, ...] = ()
     keys: dict[str, Keys] = field(default_factory=dict)
     training: list[Task] = field(default_factory=list)
@@ -147,12 +155,12 @@ class _Reading:
             return
         try:
             if settings.policy_file is not None:
-                self.policies = load_policies(self.folder / settings.policy_file)
+                self.policies = load_policies(self.folder / settings.policy_file, self.allowed)
                 return
         except ScenarioError as error:
             yield ("policy_file",), str(error)
             return
-        told = _refused(_plain(settings.policies))
+        told = _refused(_plain(settings.policies), self.allowed)
         if told is None:
             self.policies = settings.policies
         else:
@@ -168,7 +176,7 @@ class _Reading:
             for value in parameter.ends:
                 plain = _plain(self.policies)
                 _put(plain, self.keys[name], value)
-                if (told := _refused(plain)) is not None:
+                if (told := _refused(plain, self.allowed)) is not None:
                     yield ("parameters", name), f"found {value!r}; {told}"
                     break
 
@@ -181,7 +189,7 @@ class _Reading:
                 yield (*keys, index), f"found {glob!r}, which no file in {self.folder} matches; expected scenarios"
             files |= dict.fromkeys(each.resolve() for each in found)
         try:
-            tasks = plan(files, (), [str(seed) for seed in seeds])
+            tasks = plan(files, (), [str(seed) for seed in seeds], self.allowed)
         except BadInput as error:
             for told in error.faults:
                 yield keys, told
@@ -234,10 +242,10 @@ def _plain(policies: Sequence[PolicySettings]) -> list[Any]:
     return [deepcopy(each.model_dump(mode="json", exclude_defaults=True)) for each in policies]
 
 
-def _refused(plain: list[Any]) -> str | None:
+def _refused(plain: list[Any], allowed: Packages) -> str | None:
     """Why no agent can be made of these policies."""
     try:
-        build_core(Settings.model_validate({"policies": plain}))
+        build_core(Settings.model_validate({"policies": plain}), allowed=allowed)
     except AssemblyError as error:
         return str(error.__cause__ or error)
     return None

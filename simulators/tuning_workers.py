@@ -39,11 +39,11 @@ class WorkersAway(Exception):
     """No workers can be had, or they are gone; says why."""
 
 
-def measured(task: Task, measures: tuple[str, ...], folder: str) -> dict[str, Any]:
+def measured(task: Task, measures: tuple[str, ...], folder: Path | None) -> dict[str, Any]:
     """One run: `values` of `measures`, or None and `why` there are none. Policies of one's own are found in `folder`."""
     with silenced(), ExitStack() as stack:
-        if Path(folder).is_dir():
-            stack.enter_context(importable(Path(folder)))
+        if folder is not None and folder.is_dir():
+            stack.enter_context(importable(folder))
         outcome = play(task, lambda at_s: None, False)
     if outcome.state not in ("held", "not held"):
         broken = outcome.broken

@@ -12,6 +12,7 @@ from agent.journal.record import Entry, Kind
 from agent.journal.warm_start import BeginsTooLate, Lately
 from agent.loop import Line, lines_of
 from agent.settings import Settings
+from policies.imports import Packages
 from policies.observation import Observation
 
 DECIDED_KINDS = {Kind.OUTCOME, Kind.DECIDED, Kind.INTENT}
@@ -35,14 +36,16 @@ class _Tick:
     refusals: list[tuple[int, str]] = field(default_factory=list)
 
 
-def replay(entries: Iterable[Entry]) -> Replay:
+def replay(entries: Iterable[Entry], allowed: Packages = ()) -> Replay:
     """Run the journal's observations through cores built from its own settings and compare.
 
-    Raises BeginsTooLate where the journal does not begin with the start of an agent, or lacks what a later start went on from.
+    A journal may come from anywhere, so its import paths count for nothing unless they lead into the packages of `allowed`. Raises
+    AssemblyError where its policies can not be built, and BeginsTooLate where the journal does not begin with the start of an agent,
+    or lacks what a later start went on from.
     """
     core: Core | None = None
     ticks = 0
-    for item in _grouped(entries):
+    for item in _grouped(entries, allowed):
         if isinstance(item, Core):
             core = item
             continue
@@ -65,7 +68,7 @@ def replay(entries: Iterable[Entry]) -> Replay:
     return Replay(ticks=ticks, identical=True)
 
 
-def _grouped(entries: Iterable[Entry]) -> Iterator[Core | _Tick]:
+def _grouped(entries: Iterable[Entry], allowed: Packages) -> Iterator[Core | _Tick]:
     """A fresh core for each start, and each observation with all that was decided on it."""
     tick: _Tick | None = None
     lately = Lately()
@@ -74,7 +77,7 @@ def _grouped(entries: Iterable[Entry]) -> Iterator[Core | _Tick]:
             yield tick
             tick = None
         if entry.kind == Kind.STARTED:
-            yield begun_again(entry.payload, lately)
+            yield begun_again(entry.payload, lately, allowed=allowed)
         elif entry.kind == Kind.OBSERVED:
             lately.take(entry)
             tick = _Tick(entry)
@@ -86,11 +89,19 @@ def _grouped(entries: Iterable[Entry]) -> Iterator[Core | _Tick]:
         yield tick
 
 
-def begun_again(payload: Mapping[str, Any], lately: Lately, changed: Mapping[str, Any] | None = None) -> Core:
-    """The core of a life that began with `payload`, after what `lately` holds; `changed` are settings that it shall have instead."""
+def begun_again(
+    payload: Mapping[str, Any],
+    lately: Lately,
+    changed: Mapping[str, Any] | None = None,
+    allowed: Packages = (),
+) -> Core:
+    """The core of a life that began with `payload`, after what `lately` holds; `changed` are settings that it shall have instead.
+
+    Raises AssemblyError.
+    """
     beginning = from_json(Beginning, {name: value for name, value in payload.items() if name != "settings"})
     settings = Settings.model_validate(payload["settings"]).model_copy(update=dict(changed or {}))
-    return build_core(settings, beginning, lately.seen_again(beginning.seen_again_from))
+    return build_core(settings, beginning, lately.seen_again(beginning.seen_again_from), allowed)
 
 
 def _bytes(kind: str, payload: Line | Any) -> bytes:

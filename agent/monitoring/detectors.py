@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from agent.monitoring.moments import Welford
 from agent.monitoring.windows import MissingRate, PopulationStability, ScaleChange, WindowMean
+from policies.imports import ImportRefused, Packages, found
 
 
 class Detector(Protocol):
@@ -84,28 +85,34 @@ WINDOWS: dict[str, Callable[..., Any]] = {
 }
 
 
-def build(use: str, parameters: Mapping[str, Any], *, rises_only: bool = False) -> Detector:
-    """The detector `use` (a name, or "package.module:Class") with `parameters`; see `Guarded` for `rises_only`.
+METHODS = ("update",)
 
-    Raises ValueError for an unknown name or parameter, saying which are known.
+
+def build(use: str, parameters: Mapping[str, Any], *, rises_only: bool = False, allowed: Packages = ()) -> Detector:
+    """The detector `use` with `parameters`; see `Guarded` for `rises_only`.
+
+    `use` is a name, or "package.module:Class" in a package of `allowed`. Raises ValueError for an unknown name or parameter, saying
+    which are known.
     """
     try:
         if use in WINDOWS:
             window: Detector = WINDOWS[use](**parameters)
             return window
-        return Guarded(_river(use)(**parameters), rises_only=rises_only)
+        return Guarded(_river(use, allowed)(**parameters), rises_only=rises_only)
     except TypeError as error:
         raise ValueError(f"detector {use!r}: {error}") from error
 
 
-def _river(use: str) -> Callable[..., Any]:
-    path = RIVER.get(use, use)
-    if ":" not in path:
+def _river(use: str, allowed: Packages) -> Callable[..., Any]:
+    if ":" in use:
+        try:
+            return found(use, allowed, METHODS)
+        except ImportRefused as error:
+            raise ValueError(f"detector {error}") from error
+    path = RIVER.get(use)
+    if path is None:
         known = ", ".join(sorted([*RIVER, *WINDOWS]))
         raise ValueError(f"unknown detector {use!r}; expected one of {known}, or package.module:Class")
     module, _, name = path.partition(":")
-    try:
-        found: Callable[..., Any] = getattr(import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"detector {use!r} can not be imported: {error}") from error
-    return found
+    make: Callable[..., Any] = getattr(import_module(module), name)
+    return make

@@ -21,6 +21,7 @@ from agent.monitoring.rows import Answered, Labelled, Served
 from agent.monitoring.sliding import SlidingTraffic
 from agent.monitoring.watch import Watches
 from agent.settings import DriftSettings
+from policies.imports import Packages
 from policies.observation import Comparison, Report, Traffic
 
 ROWS_KEPT = 200_000
@@ -45,8 +46,9 @@ class _Row:
 class ModelMonitor:
     """Watches one model. `stage` and `reset` tell it who serves; until then every row counts as the champion's."""
 
-    def __init__(self, settings: DriftSettings) -> None:
+    def __init__(self, settings: DriftSettings, allowed: Packages = ()) -> None:
         self._settings = settings
+        self._allowed = allowed
         self._loss = LOSSES[settings.loss]
         self._rows: OrderedDict[str, _Row] = OrderedDict()
         self._early: OrderedDict[str, Labelled] = OrderedDict()
@@ -63,7 +65,7 @@ class ModelMonitor:
         self._clear()
 
     def _clear(self) -> None:
-        self._watches = Watches(self._settings)
+        self._watches = Watches(self._settings, self._allowed)
         self._seen_rows = 0
         self._labelled_rows = 0
         self._recent: list[float] = []

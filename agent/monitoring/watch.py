@@ -7,6 +7,7 @@ from typing import Any
 
 from agent.monitoring.detectors import Detector, build
 from agent.settings import DriftSettings, MonitorSettings
+from policies.imports import Packages
 from policies.observation import Symptom
 
 DEFAULT_MONITORS = (
@@ -34,12 +35,15 @@ class Watch:
     date from the value at which they came, since what is learned from then on must be of the new times.
     """
 
-    def __init__(self, settings: MonitorSettings, signal: str, parameters: Mapping[str, Any]) -> None:
+    def __init__(
+        self, settings: MonitorSettings, signal: str, parameters: Mapping[str, Any], allowed: Packages = ()
+    ) -> None:
         self.kind = settings.kind
         self.signal = signal
         self.use = settings.use
         # A loss that falls is no error that drifts: there is nothing to mend.
-        self._detector: Detector = build(settings.use, parameters, rises_only=settings.kind == "error_drift")
+        rises_only = settings.kind == "error_drift"
+        self._detector: Detector = build(settings.use, parameters, rises_only=rises_only, allowed=allowed)
         reach = getattr(self._detector, "reach", 0) if settings.kind == "data_quality" else 0
         self._mark_every = max(1, reach // MARKS)
         self._marks_s: deque[float] = deque(maxlen=1 + reach // self._mark_every)
@@ -74,15 +78,16 @@ class Watch:
 class Watches:
     """The watches on loss and prediction, and on each feature as features show up."""
 
-    def __init__(self, settings: DriftSettings) -> None:
+    def __init__(self, settings: DriftSettings, allowed: Packages = ()) -> None:
         self._settings = settings
+        self._allowed = allowed
         self._monitors = DEFAULT_MONITORS if settings.monitors is None else settings.monitors
         self._streams: dict[str, list[Watch]] = {"loss": [], "prediction": []}
         self._features: dict[str, list[Watch]] = {}
         self._numeric: dict[str, bool] = {}
         for monitor in self._monitors:
             if monitor.signal in self._streams:
-                self._streams[monitor.signal].append(Watch(monitor, monitor.signal, self._parameters(monitor)))
+                self._streams[monitor.signal].append(Watch(monitor, monitor.signal, self._parameters(monitor), allowed))
 
     def stream(self, signal: str, value: float | None, at_s: float) -> None:
         """One value of "loss" or "prediction"."""
@@ -120,7 +125,7 @@ class Watches:
             wanted = NUMERIC_ONLY.get(monitor.use, True)
             fits = wanted is None or wanted == numeric
             if monitor.signal == name or (monitor.signal == "*" and fits):
-                chosen.append(Watch(monitor, name, self._parameters(monitor)))
+                chosen.append(Watch(monitor, name, self._parameters(monitor), self._allowed))
         return chosen
 
     def _parameters(self, monitor: MonitorSettings) -> dict[str, Any]:

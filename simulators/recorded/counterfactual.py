@@ -13,6 +13,7 @@ from typing import Any
 
 from agent.journal.record import Entry, Kind
 from agent.settings import PolicySettings
+from policies.imports import Packages
 from simulators.checkers import BrokenRule
 from simulators.recorded.divergence import FREE
 from simulators.recorded.measured import Measured, measured, together
@@ -54,11 +55,16 @@ class Counterfactual:
 
 
 def play_both(
-    recorded: Recorded, policies: Sequence[PolicySettings], seeds: Sequence[int], *, act: bool = False
+    recorded: Recorded,
+    policies: Sequence[PolicySettings],
+    seeds: Sequence[int],
+    *,
+    act: bool = False,
+    allowed: Packages = (),
 ) -> Counterfactual:
     """Both sets of policies under the settings of the recording; with `act` both may act, whatever it allowed."""
     with TemporaryDirectory(prefix="homeostat-") as folder:
-        own = recorded.loaded(Path(folder))
+        own = recorded.loaded(Path(folder), allowed)
         if act:
             own = replace(own, settings=own.settings.model_copy(update={"autonomy": FREE}))
         other = own.with_policies(renamed(policies, recorded.models) or IDLE)

@@ -14,6 +14,7 @@ from agent.journal.record import Entry, Kind
 from agent.journal.replay import begun_again
 from agent.journal.warm_start import Lately
 from agent.settings import AutonomySettings, PolicySettings
+from policies.imports import Packages
 from policies.observation import Observation
 
 Plain = Mapping[str, Any]
@@ -52,15 +53,17 @@ def divergence(
     *,
     act: bool = False,
     until_s: float | None = None,
+    allowed: Packages = (),
 ) -> Divergence:
     """Feed the observations of a journal to cores with `policies`, begun whenever the agent began; with `act` they may act.
 
-    Raises BeginsTooLate where the journal lacks what one of its lives began with.
+    `allowed` are the packages whose classes may be named by import path. Raises BeginsTooLate where the journal lacks what one of its
+    lives began with.
     """
     changed: dict[str, Any] = {"policies": tuple(policies)}
     if act:
         changed["autonomy"] = FREE
-    compared = _Compared(changed)
+    compared = _Compared(changed, allowed)
     for entry in entries:
         if until_s is not None and entry.at_s > until_s:
             break
@@ -71,6 +74,7 @@ def divergence(
 @dataclass
 class _Compared:
     changed: Plain
+    allowed: Packages = ()
     core: Core | None = None
     ticks: int = 0
     alike: int = 0
@@ -88,7 +92,7 @@ class _Compared:
         match entry.kind:
             case Kind.STARTED:
                 self._close()
-                self.core = begun_again(entry.payload, self._lately, self.changed)
+                self.core = begun_again(entry.payload, self._lately, self.changed, self.allowed)
             case Kind.OBSERVED:
                 self._lately.take(entry)
                 if self.core is not None:

@@ -14,6 +14,7 @@ import numpy as np
 import yaml
 
 from agent.settings import PolicySettings
+from policies.imports import Packages
 from policies.observation import Deployment, Traffic
 from simulators.recorded.faults import Faults, faults
 from simulators.recorded.measured import Measured, measured, together
@@ -58,10 +59,10 @@ class Recorded:
         file.write_text(self.text, encoding="utf-8")
         return trace
 
-    def loaded(self, folder: Path) -> Scenario:
+    def loaded(self, folder: Path, allowed: Packages = ()) -> Scenario:
         """As a scenario whose trace lies in `folder`. Raises ScenarioError, which would be a defect of the recording."""
         (folder / self.trace_name).write_bytes(self.trace)
-        return parse_scenario(self.text, "the recorded scenario", folder)
+        return parse_scenario(self.text, "the recorded scenario", folder, allowed)
 
 
 def recorded(recording: Recording, *, source: str, trace_name: str, bin_s: float | None = None) -> Recorded:

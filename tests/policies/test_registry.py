@@ -39,6 +39,7 @@ def quick(level: float = 1.0) -> Silent:
 
 
 HERE = "registry_of_tests"
+ALLOWED = (HERE, __name__)
 
 
 @pytest.fixture(autouse=True)
@@ -69,14 +70,13 @@ def test_a_name_builds_a_fresh_policy():
 
 
 def test_an_import_path_builds_a_policy_of_the_users_own():
-    """A whole number is a number; a class, a function and a class that takes anything all do."""
-    policy = build(f"{HERE}:Silent", {"level": 3, "count": 2})
+    """Where its package is allowed. A whole number is a number; a class that takes anything does too."""
+    policy = build(f"{HERE}:Silent", {"level": 3, "count": 2}, ALLOWED)
     assert (policy.level, policy.count) == (3.0, 2)
     assert isinstance(policy, Policy)
-    assert build(f"{HERE}:quick", {"level": 2}).level == 2.0
-    assert build(f"{HERE}:Silent", {"level": 1, "label": "y", "strict": True}).level == 1.0
-    assert build(f"{HERE}:Choosy", {"mode": "mean", "limits": {"a": 1}}).limits == {"a": 1}
-    assert build(f"{HERE}:Anything", {"whatever": 1}).parameters == {"whatever": 1}
+    assert build(f"{HERE}:Silent", {"level": 1, "label": "y", "strict": True}, ALLOWED).level == 1.0
+    assert build(f"{HERE}:Choosy", {"mode": "mean", "limits": {"a": 1}}, ALLOWED).limits == {"a": 1}
+    assert build(f"{HERE}:Anything", {"whatever": 1}, ALLOWED).parameters == {"whatever": 1}
 
 
 def test_policies_nest():
@@ -94,16 +94,20 @@ def test_policies_nest():
     [
         ("idel", "unknown policy 'idel'; did you mean 'idle'? known are"),
         ("zzz", "unknown policy 'zzz'; known are aiad, clamped, cool_down,"),
-        ("no.such.module:Policy", "can not import 'no.such.module'"),
-        (":Policy", "can not import ''"),
+        (
+            "no.such.module:Policy",
+            "policy 'no.such.module:Policy' can not be imported: ModuleNotFoundError: No module named",
+        ),
+        (":Policy", "policy ':Policy' is neither a registered name nor package.module:Class"),
         (f"{HERE}:Silnt", "has no class 'Silnt'; did you mean 'Silent'?"),
-        (f"{HERE}:Mute", "is not a policy: what it makes has no method propose"),
+        (f"{HERE}:Mute", "has no method propose; expected a class with propose(...)"),
+        (f"{HERE}:quick", "is no class; expected one with propose(...)"),
     ],
 )
 def test_an_unknown_policy_is_named_with_its_nearest_neighbour(use, message):
     """The error says what is known."""
     with pytest.raises(UnknownPolicy) as error:
-        build(use, {})
+        build(use, {}, (*ALLOWED, "no.such"))
     assert message in str(error.value)
 
 
@@ -134,7 +138,7 @@ def test_an_unknown_policy_is_named_with_its_nearest_neighbour(use, message):
 def test_a_wrong_parameter_is_named(use, parameters, message):
     """The error says which parameter, what was expected and what is accepted."""
     with pytest.raises(BadParameter) as error:
-        build(use, parameters)
+        build(use, parameters, ALLOWED)
     assert message in str(error.value)
 
 

@@ -158,7 +158,7 @@ def test_a_managed_model_is_served_by_its_agent(cluster, tmp_path: Path) -> None
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
     configured(cluster, "shop_managed", tmp_path)
-    assert command(cluster, "run", folder=tmp_path).returncode == 0
+    assert command(cluster, "run", "--allow-imports", "examples", folder=tmp_path).returncode == 0
     rows = {"rows": [{"key": "p1", "features": {"amount": 900.0, "foreign": 1.0}}]}
 
     def answered() -> dict | None:

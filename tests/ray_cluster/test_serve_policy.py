@@ -63,9 +63,11 @@ class Scripted:
 SCRIPT: list[Scripted] = []
 
 
-def scripted() -> Scripted:
-    """Found by its import path, as a user's own would be."""
-    return SCRIPT[-1]
+class Current:
+    """Found by its import path, as a user's own would be; asks the newest script."""
+
+    def propose(self, seen):
+        return SCRIPT[-1].propose(seen)
 
 
 @pytest.fixture
@@ -74,8 +76,8 @@ def script() -> Scripted:
     return SCRIPT[-1]
 
 
-def policy(use: Any = f"{__name__}:scripted", start=at_once, **options) -> ServePolicy:
-    return ServePolicy(start, policy=use, **options)
+def policy(use: Any = f"{__name__}:Current", start=at_once, **options) -> ServePolicy:
+    return ServePolicy(start, policy=use, allow_imports=[__name__], **options)
 
 
 def test_one_context_is_answered_with_a_count_and_an_application_with_counts_by_id(script: Scripted) -> None:
@@ -169,6 +171,7 @@ def test_a_context_that_can_not_be_read_holds() -> None:
     [
         ({}, "policy: Field required"),
         ({"policy": "jont"}, "unknown policy 'jont'"),
+        ({"policy": f"{__name__}:Current"}, "is an import path; expected a registered name"),
         ({"policy": {"use": "joint", "budgt": 3}}, "has no parameter 'budgt'"),
         ({"policy": "idle", "every_s": 3}, "every_s: Extra inputs are not permitted, got 3"),
         ({"policy": "idle", "decide_every_s": 0}, "decide_every_s: Input should be greater than 0, got 0"),

@@ -139,7 +139,7 @@ def test_a_training_whose_process_dies_is_resumed_from_its_study(cluster, tmp_pa
 def test_a_training_that_hangs_ends_itself_at_its_deadline(cluster, tmp_path: Path) -> None:
     """Nobody needs to stop it: it gives back what it holds, and the reason names the setting."""
     settings = prepared(tmp_path, ["tests.ray_cluster.odd_recipes:Hangs"], deadlines={"retrain_s": 4.0})
-    model, trainer = model_of(settings), TuneTrainer(settings)
+    model, trainer = model_of(settings), TuneTrainer(settings, allowed=("tests", "examples"))
     trainer.start(order(settings, Retrain(model=model)))
     job = ended(trainer, model)
     assert job.state in {JobState.FAILED, JobState.STOPPED}
@@ -152,7 +152,7 @@ def test_a_trial_holds_the_cpus_and_gpus_of_the_settings_and_no_more_run_at_once
 ) -> None:
     """Ray is asked for a part of a GPU; the job's resources are those of the trials that the ledger has left room for."""
     settings = prepared(tmp_path, ["tests.ray_cluster.odd_recipes:TellsWhatItHolds"], gpus=0.5)
-    model, trainer = model_of(settings), TuneTrainer(settings)
+    model, trainer = model_of(settings), TuneTrainer(settings, allowed=("tests", "examples"))
     trainer.start(order(settings, Retrain(model=model, concurrent_trials=1)))
     job = ended(trainer, model)
     assert "CPU 0.5, GPU 0.5" in job.message
@@ -162,7 +162,7 @@ def test_a_trial_holds_the_cpus_and_gpus_of_the_settings_and_no_more_run_at_once
 def test_a_recipe_that_raises_fails_the_training_with_its_words(cluster, tmp_path: Path) -> None:
     """The message holds the recipe's own error; nothing is registered. The shop's recipe wants a column that is not there."""
     settings = prepared(tmp_path, ["examples.shop_managed.recipe:Threshold"])
-    model, trainer = model_of(settings), TuneTrainer(settings)
+    model, trainer = model_of(settings), TuneTrainer(settings, allowed=("tests", "examples"))
     trainer.start(order(settings, Retrain(model=model)))
     job = ended(trainer, model)
     assert job.state is JobState.FAILED

@@ -6,6 +6,7 @@ import pytest
 
 from agent.settings import Settings
 from agent.testing import RecordingNotifier
+from policies.imports import Packages
 from ray_cluster import managed
 from ray_cluster.managed import RETRY_S, Upkeep
 from ray_cluster.registry import MlflowRegistry, RegistryUnavailable
@@ -16,7 +17,7 @@ def test_what_can_not_be_served_is_tried_again_and_told_once(tmp_path: Path, mon
     answers = {"good": iter([True]), "bad": iter([_away, _away, False, True])}
     tried: list[str] = []
 
-    def ensure(settings: Settings, name: str, registry: MlflowRegistry, epoch: int) -> bool:
+    def ensure(settings: Settings, name: str, registry: MlflowRegistry, epoch: int, allowed: Packages) -> bool:
         tried.append(name)
         answer = next(answers[name])
         return answer() if callable(answer) else answer

@@ -135,7 +135,8 @@ def test_a_policy_of_ones_own_is_found_in_the_folder_where_the_command_is_called
     (folder / "agent/__init__.py").write_text("raise ImportError('not the agent')\n")
     (folder / "own.yaml").write_text('policies: [{use: "night_watch:NightWatch"}]\n')
     path = list(sys.path)
-    result = said("run", written(folder), "--policy", "own.yaml", "--seeds", "1,2", "--jobs", "2", "--json", "r.json")
+    result = said("run", written(folder), "--policy", "own.yaml", "--seeds", "1,2", "--jobs", "2", "--json", "r.json",
+                  "--allow-imports", "night_watch")  # fmt: skip
     assert result.exit_code == 0, result.output
     assert [each["totals"]["orders"] for each in json.loads((folder / "r.json").read_text())["runs"]] == [0, 0]
     assert sys.path == path

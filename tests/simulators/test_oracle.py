@@ -1,8 +1,14 @@
+import tomllib
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
 from policies.action import Scale
+from policies.registry import ENTRY_POINT_GROUP
 from policies.scaling.joint import Joint
 from policies.testing import deployment, observation, traffic
 from simulators.oracle import Oracle
 
+ROOT = Path(__file__).parents[2]
 FUTURE = {"a": [5.0] * 10 + [30.0] * 10}
 
 
@@ -21,3 +27,11 @@ def test_it_prepares_for_what_nobody_else_can_know():
     """The load is six times as high from the tenth minute on: the oracle asks for replicas before, `joint` sees no reason to."""
     assert max(asked_for(Oracle(budget=10, future=FUTURE))) >= 5
     assert asked_for(Joint(budget=10)) == []
+
+
+def test_it_is_offered_by_name() -> None:
+    """As a package of others offers its policies, since what decides knows no simulator."""
+    offered = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"][ENTRY_POINT_GROUP]
+    assert {name: EntryPoint(name, path, ENTRY_POINT_GROUP).load() for name, path in offered.items()} == {
+        "oracle": Oracle
+    }

@@ -54,7 +54,8 @@ def life(journal: Any, at_s: float, chosen: Settings, world: Fleet | None = None
     beginning = begin(journal, chosen, at_s)
     fleet: Any = world or Fleet()
     return assemble(
-        chosen, sensor=fleet, actuator=fleet, trainer=fleet, notifier=RecordingNotifier(), journal=journal, beginning=beginning
+        chosen, sensor=fleet, actuator=fleet, trainer=fleet, notifier=RecordingNotifier(), journal=journal, beginning=beginning,
+        allowed=(__name__,),
     )  # fmt: skip
 
 

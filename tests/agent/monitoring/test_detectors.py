@@ -111,10 +111,15 @@ def test_population_stability_finds_that_words_have_changed() -> None:
         ("adwin", {"detla": 1}, "detector 'adwin': .*detla"),
         ("window_mean", {"windows": 1}, "detector 'window_mean': .*windows"),
         ("no.such:Detector", {}, "detector 'no.such:Detector' can not be imported"),
-        ("river.drift:Adwin", {}, "detector 'river.drift:Adwin' can not be imported"),
+        ("river.drift:Adwin", {}, "detector 'river.drift:Adwin' can not be imported: river.drift has no class"),
+        (
+            "subprocess:Popen",
+            {},
+            "detector 'subprocess:Popen' is an import path; expected a registered name, or --allow",
+        ),
     ],
 )
 def test_a_detector_that_can_not_be_built_says_why(use: str, parameters: dict, message: str) -> None:
     """A name that is unknown says which are known; a wrong parameter is named."""
     with pytest.raises(ValueError, match=message):
-        build(use, parameters)
+        build(use, parameters, allowed=("no", "river"))
