@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from agent.calendar import cron
+from agent.cron import cron
 from agent.journal.record import Kind
 from agent.journal.warm_start import Readable
 

@@ -5,7 +5,7 @@ Reading a file, its error messages and its JSON Schema are in `agent.settings_fi
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from agent.order import Autonomy
 
@@ -26,28 +26,36 @@ class ClusterSettings(Strict):
     """Address of the dashboard that takes scale requests; found from the cluster where it is missing."""
 
 
+def _off(value: Any) -> Any:
+    """Many readers of YAML take the word off for false, and write it so."""
+    return Autonomy.OFF if value is False else value
+
+
+Level = Annotated[Autonomy, BeforeValidator(_off)]
+
+
 class AutonomySettings(Strict):
     """How far the agent may go, by kind of action. Day one is safe: it only suggests."""
 
-    default: Autonomy = Autonomy.SUGGEST
+    default: Level = Autonomy.SUGGEST
     """For every kind of action that has no level of its own: off, observe, suggest, approve or act."""
-    scale: Autonomy | None = None
+    scale: Level | None = None
     """Setting a replica count."""
-    restart: Autonomy | None = None
+    restart: Level | None = None
     """Replacing a replica."""
-    retrain: Autonomy | None = None
+    retrain: Level | None = None
     """Starting a training job."""
-    stop_training: Autonomy | None = None
+    stop_training: Level | None = None
     """Ending a training job."""
-    start_rollout: Autonomy | None = None
+    start_rollout: Level | None = None
     """Serving a challenger beside the champion, in shadow."""
-    set_traffic: Autonomy | None = None
+    set_traffic: Level | None = None
     """Changing the challenger's share of keys and of shadow copies."""
-    promote: Autonomy | None = None
+    promote: Level | None = None
     """Making the challenger the champion."""
-    roll_back: Autonomy | None = None
+    roll_back: Level | None = None
     """Taking a challenger, or a new champion, back."""
-    quarantine: Autonomy | None = None
+    quarantine: Level | None = None
     """Keeping a span of rows out of training."""
     approval_expires_s: Seconds = 3600.0
     """An approval that nobody gave by then counts as a denial."""

@@ -8,13 +8,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from agent.assembly import AssemblyError, build_core
-from agent.calendar import cron
+from agent.assembly import AssemblyError, build_policies
+from agent.cron import faults as cron_faults
 from agent.monitoring import detectors
 from agent.settings import PolicySettings, Settings
-from agent.strict_yaml import FileFault, Keys, validated
+from agent.strict_yaml import validated, value_in
+from agent.yaml_nodes import FileFault, Keys, text_of
 from policies.imports import Packages
 
 ENVIRONMENT_PREFIX = "HOMEOSTAT__"
@@ -36,9 +35,9 @@ def load(
     `allowed` are the packages whose classes may be named by import path; without `built` no name of a class is looked up at all.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: can not be read: {error}") from error
+        text = text_of(path)
+    except FileFault as fault:
+        raise SettingsError(str(fault)) from fault
     return parse(text, str(path), environment, allowed=allowed, built=built)
 
 
@@ -81,9 +80,9 @@ def _override(values: dict[str, Any], environment: Mapping[str, str]) -> dict[Ke
             place[key] = dict(inner) if isinstance(inner, dict) else {}
             place = place[key]
         try:
-            place[last] = yaml.safe_load(raw)
-        except yaml.YAMLError as error:
-            raise FileFault(f"{variable}: not YAML: {getattr(error, 'problem', error)}") from error
+            place[last] = value_in(raw)
+        except ValueError as error:
+            raise FileFault(f"{variable}: {error}") from error
         overrides[(*outer, last)] = variable
     return overrides
 
@@ -92,11 +91,7 @@ def _impossible(settings: Settings, allowed: Packages, built: bool) -> Iterator[
     """Combinations that no type can forbid."""
     for index, entry in enumerate(settings.policies if built else ()):
         yield from _policy_faults(settings, index, entry, allowed)
-    for name, expression in settings.schedules.items():
-        try:
-            cron(expression)
-        except ValueError as error:
-            yield ("schedules", name), f"found {expression!r}; expected a cron expression of five fields: {error}"
+    yield from cron_faults(settings.schedules, settings.guards.freeze_windows)
     if built:
         yield from _model_faults(settings, allowed)
     replicas = settings.budget.replicas
@@ -132,7 +127,7 @@ def _policy_faults(
 ) -> Iterator[tuple[Keys, str]]:
     alone = settings.model_copy(update={"policies": (entry,)})
     try:
-        build_core(alone, allowed=allowed)
+        build_policies(alone, allowed)
     except AssemblyError as error:
         yield ("policies", index), str(error.__cause__ or error)
         return

@@ -1,26 +1,25 @@
 """Strict YAML: plain values with the line of each key, and a pydantic model of them or every fault, named by file, line and key."""
 
 import difflib
+import reprlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
-import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from agent.redaction import redacted
+from agent.yaml_nodes import Fault, FileFault, Keys, Listing, NotPlain, compose
+from agent.yaml_nodes import Mapping as MappingNode
+from agent.yaml_values import Builder
 
-Keys = tuple[str | int, ...]
-Fault = tuple[Keys, str]
 M = TypeVar("M", bound=BaseModel)
 
 
-class FileFault(ValueError):
-    """What is wrong with a file, one line per fault: `file:line: key: what was found; what was expected`. Without secrets."""
-
-    def __init__(self, told: str) -> None:
-        super().__init__(redacted(told))
+FAULTS_TOLD = 50
+OF_THE_USER = frozenset({"policies", "parameters", "choices"})
+"""Below these keys stand parameters of policies and detectors, and what a tuning may choose."""
 
 
 @dataclass(frozen=True)
@@ -74,14 +73,17 @@ def validated(
     if change is not None:
         changed = change(located.values)
         located = replace(located, overrides=changed if isinstance(changed, Mapping) else {})
+
+    def said(faults: Iterable[Fault]) -> Iterator[str]:
+        return (f"{located.place(name, keys)}: {dotted(keys)}: {told}" for keys, told in faults)
+
     try:
         value = model.model_validate(located.values)
     except ValidationError as error:
-        lines = [_faulty(name, located, model, e) for e in error.errors()]
-        raise FileFault("\n".join(lines)) from error
-    faults = [f"{located.place(name, keys)}: {dotted(keys)}: {told}" for keys, told in impossible(value)]
-    if faults:
-        raise FileFault("\n".join(faults))
+        _refuse(_faulty(name, located, model, each) for each in error.errors())
+        raise
+    _refuse(said(_nulls(located.values)))
+    _refuse(said(impossible(value)))
     return value
 
 
@@ -91,40 +93,60 @@ def _faulty(name: str, located: Located, model: type[BaseModel], error: ErrorDet
 
 
 def read(text: str, name: str) -> Located:
-    """Plain values and lines. Raises FileFault for what is no YAML, no mapping, or has a key twice."""
+    """Plain values and lines. Raises FileFault for what is no YAML, no mapping, no plain value, or has a key twice."""
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = mark.line + 1 if mark else 1
-        raise FileFault(f"{name}:{line}: not YAML: {getattr(error, 'problem', error)}") from error
+        root = compose(text)
+    except NotPlain as fault:
+        raise FileFault(f"{name}:{fault.line}: {fault.told}") from fault
     if root is None:
         return Located({}, {})
-    if not isinstance(root, yaml.MappingNode):
-        raise FileFault(f"{name}:1: found {root.tag.rsplit(':', 1)[-1]}; expected a mapping of keys to values")
-    lines: dict[Keys, int] = {}
-    duplicates: list[str] = []
-    _walk(root, (), lines, duplicates, name)
-    if duplicates:
-        raise FileFault("\n".join(duplicates))
-    values: dict[str, Any] = yaml.safe_load(text)
-    return Located(values, lines)
+    if not isinstance(root, MappingNode):
+        raise FileFault(
+            f"{name}:1: found {'seq' if isinstance(root, Listing) else 'text'}; expected a mapping of keys to values"
+        )
+    builder = Builder()
+    values: dict[str, Any] = builder.value(root)
+    _refuse(_unplain(name, each) for each in builder.faults)
+    return Located(values, builder.lines)
 
 
-def _walk(node: yaml.Node, keys: Keys, lines: dict[Keys, int], duplicates: list[str], name: str) -> None:
-    lines.setdefault(keys, node.start_mark.line + 1)
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            full = (*keys, key.value)
-            if full in lines:
-                duplicates.append(
-                    f"{name}:{key.start_mark.line + 1}: {dotted(full)}: given twice, first on line {lines[full]}; expected once"
-                )
-            lines[full] = key.start_mark.line + 1
-            _walk(value, full, lines, duplicates, name)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            _walk(value, (*keys, index), lines, duplicates, name)
+def value_in(text: str) -> Any:
+    """The plain value that stands alone in `text`, such as an environment variable. Raises ValueError that says what is wrong."""
+    root = compose(text)
+    if root is None:
+        raise ValueError("nothing stands there; expected a value, or no such variable")
+    builder = Builder()
+    value = builder.value(root)
+    if builder.faults:
+        raise builder.faults[0]
+    return value
+
+
+def _unplain(name: str, fault: NotPlain) -> str:
+    return f"{name}:{fault.line}: {dotted(fault.keys)}{': ' if fault.keys else ''}{fault.told}"
+
+
+def _refuse(faults: Iterable[str]) -> None:
+    """Raises FileFault where there are any. Only the first are put into words: nobody reads thousands, and words take time."""
+    rest = iter(faults)
+    told = list(islice(rest, FAULTS_TOLD))
+    if next(rest, None) is not None:
+        told.append("and more of them")
+    if told:
+        raise FileFault("\n".join(told))
+
+
+def _nulls(value: Any, keys: Keys = ()) -> Iterator[Fault]:
+    """What is null in settings of ours, where no such key says the same, and a slip of a template says it too."""
+    if value is None:
+        yield keys, "found null; expected a value, or no such key"
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            if key not in OF_THE_USER:
+                yield from _nulls(inner, (*keys, key))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _nulls(inner, (*keys, index))
 
 
 def _keys(error: ErrorDetails) -> Keys:
@@ -139,14 +161,14 @@ def _told(error: ErrorDetails, keys: Keys, model: type[BaseModel]) -> str:
         case "missing":
             return f"{dotted(keys)}: missing; expected a value"
         case "float_parsing" | "float_type" | "int_parsing" | "int_type" if str(keys[-1]).endswith("_s"):
-            return f"{dotted(keys)}: found {found!r}; expected seconds as a number, such as 30"
+            return f"{dotted(keys)}: found {_short(found)}; expected seconds as a number, such as 30"
         case _:
             message = error["msg"].removeprefix("Value error, ")
             return f"{dotted(keys)}: found {_short(found)}; {message[:1].lower()}{message[1:]}"
 
 
 def _short(found: Any) -> str:
-    text = repr(found)
+    text = repr(found) if isinstance(found, str | int | float | None) else reprlib.repr(found)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from agent.monitoring import detectors
 from agent.recipes import registry
 from agent.recipes.registry import UnknownRecipe
-from agent.strict_yaml import Fault
+from agent.yaml_nodes import Fault
 from policies.imports import Packages
 from simulators.changes import Change
 from simulators.data_files import DataMissing, data_path

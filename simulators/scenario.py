@@ -8,14 +8,15 @@ from typing import Any
 from pydantic import BaseModel
 
 from agent.assembly import AssemblyError, build_core
+from agent.cron import faults as cron_faults
 from agent.settings import PolicySettings, Settings
-from agent.strict_yaml import Fault, FileFault, Keys, validated
+from agent.strict_yaml import validated
+from agent.yaml_nodes import Fault, FileFault, Keys, text_of
 from policies.imports import Packages
 from simulators.arrival_traces import CountTrace, StampTrace, TraceError, load_trace
 from simulators.data_files import DataMissing, ScenarioError, data_path
 from simulators.expectations import ExpectationError, lookup, parse
 from simulators.learning_settings import PlayedSettings
-from simulators.schedules import due_s
 from simulators.settings import ANSWERS, ScenarioSettings, TokensSettings, TraceSettings
 
 SCHEMA_KEY = "$schema"
@@ -64,9 +65,9 @@ def load(path: str | Path, allowed: Packages = ()) -> Scenario:
     """
     file = Path(path)
     try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ScenarioError(f"{file}: can not be read: {error}") from error
+        text = text_of(file)
+    except FileFault as fault:
+        raise ScenarioError(str(fault)) from fault
     return parse_scenario(text, str(file), file.absolute().parent, allowed)
 
 
@@ -94,12 +95,10 @@ class PolicyFile(BaseModel):
 def load_policies(path: str | Path, allowed: Packages = ()) -> tuple[PolicySettings, ...]:
     """The policies of a settings, scenario or policy file. Raises ScenarioError with all that is wrong with them."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = text_of(path)
         return validated(
             text, str(path), PolicyFile, impossible=lambda value: _impossible_policies(value, allowed)
         ).policies
-    except (OSError, UnicodeDecodeError) as error:
-        raise ScenarioError(f"{path}: can not be read: {error}") from error
     except FileFault as fault:
         raise ScenarioError(str(fault)) from fault
 
@@ -140,11 +139,7 @@ def _impossible(settings: ScenarioSettings, folder: Path, allowed: Packages) -> 
     least = sum(model.replicas * model.cpus for model in settings.models.values())
     if least > cpus + 1e-9:
         yield ("cluster", "nodes"), f"found {cpus:g} CPUs; the replicas that the scenario begins with take {least:g}"
-    for name, cron in settings.schedules.items():
-        try:
-            next(due_s(cron, 0.0), None)
-        except ValueError:
-            yield ("schedules", name), f"found {cron!r}; expected a cron expression of five fields, as in '0 3 * * *'"
+    yield from cron_faults(settings.schedules, settings.guards.freeze_windows)
     if settings.warm_up_s >= settings.duration_s:
         yield ("warm_up_s",), f"found {settings.warm_up_s:g}; expected less than duration_s, {settings.duration_s:g}"
 

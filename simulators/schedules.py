@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from agent.calendar import cron
+from agent.cron import cron
 
 
 def due_s(expression: str, until_s: float) -> Iterator[float]:

@@ -12,7 +12,8 @@ from typing import Any
 
 from agent.assembly import AssemblyError, build_core
 from agent.settings import PolicySettings, Settings
-from agent.strict_yaml import Fault, FileFault, Keys, validated
+from agent.strict_yaml import validated
+from agent.yaml_nodes import Fault, FileFault, Keys, text_of
 from policies.imports import Packages
 from simulators.expectations import ExpectationError, lookup
 from simulators.plan import BadInput, Task, plan
@@ -79,7 +80,7 @@ def load(path: str | Path, allowed: Packages = ()) -> Problem:
     file = Path(path)
     reading = _Reading(file.absolute().parent, allowed)
     try:
-        text = file.read_text(encoding="utf-8")
+        text = text_of(path)
         settings = validated(
             text,
             str(path),
@@ -87,8 +88,6 @@ def load(path: str | Path, allowed: Packages = ()) -> Problem:
             change=lambda values: values.pop(SCHEMA_KEY, None),
             impossible=reading.faults,
         )
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput([f"{path}: can not be read: {error}"]) from error
     except FileFault as fault:
         raise BadInput(str(fault).splitlines()) from fault
     return Problem(

@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from agent.calendar import FreezeCalendar, cron
+from agent.calendar import FreezeCalendar
+from agent.cron import cron, faults
 from agent.settings import FreezeWindow
 
 MONDAY = datetime(2026, 11, 23, tzinfo=UTC)
@@ -39,7 +40,58 @@ def test_weekdays_are_those_of_cron(weekday: str, expected: list[str]) -> None:
     assert days(f"0 3 * * {weekday}") == expected
 
 
-@pytest.mark.parametrize("expression", ["0 3 * * 8", "0 3 * * fri-mon", "0 3 * *", "", "0 3 * * 1/x", "61 3 * * 1"])
+def dates(expression: str, count: int, begin: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> list[str]:
+    """The first days on which it falls due."""
+    trigger, moment, found = cron(expression), begin, []
+    while len(found) < count:
+        moment = trigger.get_next_fire_time(None, moment)
+        found.append(moment.strftime("%a %d %b"))
+        moment += timedelta(microseconds=1)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("0 3 1 * 1", ["Thu 01 Jan", "Mon 05 Jan", "Mon 12 Jan", "Mon 19 Jan", "Mon 26 Jan", "Sun 01 Feb"]),
+        ("0 0 1,15 * 1", ["Thu 01 Jan", "Mon 05 Jan", "Mon 12 Jan", "Thu 15 Jan", "Mon 19 Jan"]),
+        ("0 3 13 * 5", ["Fri 02 Jan", "Fri 09 Jan", "Tue 13 Jan", "Fri 16 Jan"]),
+        ("0 3 1 6 1", ["Mon 01 Jun", "Mon 08 Jun", "Mon 15 Jun"]),
+        ("0 3 30 2 1", ["Mon 02 Feb", "Mon 09 Feb"]),
+        ("0 3 * * 1", ["Mon 05 Jan", "Mon 12 Jan"]),
+        ("0 3 13 * *", ["Tue 13 Jan", "Fri 13 Feb"]),
+        ("0 3 */10 * 1", ["Mon 11 May", "Mon 01 Jun"]),
+        ("0 3 29 2 *", ["Tue 29 Feb", "Sun 29 Feb"]),
+    ],
+)
+def test_a_day_of_the_month_or_a_weekday(expression: str, expected: list[str]) -> None:
+    """Either, where both are given; both, where one of them begins with a star, as cron has it."""
+    assert dates(expression, len(expected)) == expected
+
+
+@pytest.mark.parametrize("expression", ["0 3 30 2 *", "0 3 31 2,4,6,9,11 *", "0 3 30-31 feb */2", "* * 31 6 *"])
+def test_a_date_that_never_comes_is_known_at_once(expression: str) -> None:
+    """It never falls due, without a look through the years, and a file that asks for it is refused."""
+    assert cron(expression).get_next_fire_time(None, MONDAY) is None
+    window = FreezeWindow(start=expression, duration_s=60.0)
+    assert FreezeCalendar([window]).reason(MONDAY.timestamp()) is None
+    told = f"found {expression!r}, which never falls due; expected a day that its months have"
+    assert list(faults({"nightly": expression}, [window])) == [
+        (("schedules", "nightly"), told),
+        (("guards", "freeze_windows", 0, "start"), told),
+    ]
+
+
+def test_a_window_of_a_day_of_the_month_or_a_weekday_is_open_on_either() -> None:
+    """The 13th and every Friday."""
+    calendar = FreezeCalendar([FreezeWindow(start="0 0 13 * 5", duration_s=86_400.0, reason="unlucky")])
+    told = [calendar.reason(datetime(2026, 1, day, 12, tzinfo=UTC).timestamp()) for day in (8, 9, 12, 13)]
+    assert told == [None, "unlucky", None, "unlucky"]
+
+
+@pytest.mark.parametrize(
+    "expression", ["0 3 * * 8", "0 3 * * fri-mon", "0 3 * *", "", "0 3 * * 1/x", "0 3 * * */0", "61 3 * * 1"]
+)
 def test_what_is_no_cron_is_refused(expression: str) -> None:
     """With a ValueError that the settings turn into file, line and key."""
     with pytest.raises(ValueError, match=r".+"):

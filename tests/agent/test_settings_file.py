@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from agent.configuration_reference import reference
+from agent.order import Autonomy
 from agent.settings_file import SettingsError, load, parse, schema
 
 ROOT = Path(__file__).parents[2]
@@ -29,6 +30,14 @@ ROOT = Path(__file__).parents[2]
             "f.yaml:2: policies[0].schedule: found 'nightly'; expected a name",
         ),
         ("schedules: {a: often}", "f.yaml:1: schedules.a: found 'often'; expected a cron expression of five fields"),
+        (
+            "schedules: {a: '0 3 30 2 *'}",
+            "f.yaml:1: schedules.a: found '0 3 30 2 *', which never falls due; expected a day that its months have",
+        ),
+        (
+            "guards:\n  freeze_windows:\n    - {start: '0 25 * * *', duration_s: 60}",
+            "f.yaml:3: guards.freeze_windows[0].start: found '0 25 * * *'; expected a cron expression of five fields",
+        ),
         ("name: a\nname: b", "f.yaml:2: name: given twice, first on line 1"),
         ("- a", "f.yaml:1: found seq; expected a mapping"),
         ("a: [", "f.yaml:1: not YAML"),
@@ -90,6 +99,31 @@ def test_a_fault_in_the_environment_is_named_by_its_variable(variable: str, valu
     with pytest.raises(SettingsError) as caught:
         parse("name: a\n", "f.yaml", {variable: value})
     assert str(caught.value).startswith(told)
+
+
+@pytest.mark.parametrize("text", ["", " ", "null", "~"])
+@pytest.mark.parametrize("variable", ["HOMEOSTAT__BUDGET__REPLICAS", "HOMEOSTAT__BUDGET"])
+def test_an_empty_variable_removes_no_limit(variable: str, text: str) -> None:
+    """`${REPLICAS}` that came out empty is a slip, and is said before anything runs without the limit."""
+    with pytest.raises(SettingsError) as caught:
+        parse("budget: {replicas: 3}\n", "f.yaml", {variable: text})
+    assert str(caught.value).startswith(variable)
+
+
+@pytest.mark.parametrize(
+    "text", ["budget: {replicas: }", "budget: {replicas: null}", "budget:\n  replicas: ~\n", "budget:"]
+)
+def test_a_limit_in_a_file_is_a_number_or_is_not_there(text: str) -> None:
+    """Neither nothing nor null stands for no limit."""
+    with pytest.raises(SettingsError, match=r"f.yaml:\d: budget"):
+        parse(text, "f.yaml", {})
+
+
+@pytest.mark.parametrize("level", ["off", "'off'", "false"])
+def test_off_is_a_level_that_can_be_written(level: str) -> None:
+    """As the documentation names it, and as readers of YAML write it that take the word for false."""
+    found = [parse(f"autonomy: {{scale: {level}}}\n", "f", {}), parse("", "f", {"HOMEOSTAT__AUTONOMY__SCALE": level})]
+    assert [each.autonomy.scale for each in found] == [Autonomy.OFF] * 2
 
 
 def test_nothing_at_all_is_a_valid_configuration_that_does_nothing() -> None:
