@@ -61,10 +61,11 @@ class _Here:
 
 @dataclass(frozen=True)
 class Board:
-    """What a batch and its runs tell each other: simulated seconds by run, and whether all are to end."""
+    """What a batch and its runs tell each other: simulated seconds by run, whether all are to end, and whether code is being compiled."""
 
     reached_s: MutableSequence[float]
     stopped: Flag
+    compiling: Flag
 
     def teller(self, place: int) -> Callable[[float], None]:
         """What the run at `place` calls every minute; raises KeyboardInterrupt in it once it is to end."""
@@ -90,6 +91,8 @@ class Batch:
     done: Callable[[int, Outcome], None] = lambda place, outcome: None
     stopping: Callable[[], None] = lambda: None
     """Called when the first Ctrl-C is heard. The second ends the processes at once."""
+    compiling: Callable[[], None] = lambda: None
+    """Called once, where runs wait for code that is compiled for this machine and was not found on disk."""
     outcomes: dict[int, Outcome] = field(default_factory=dict)
     interrupted: bool = False
 
@@ -98,15 +101,18 @@ class Batch:
         context = multiprocessing.get_context("spawn")
         apart = self.jobs > 1 and len(self.tasks) > 1
         count = len(self.tasks)
-        here = Board([0.0] * count, _Here())
-        board = Board(context.RawArray("d", count), context.RawValue("b", 0)) if apart else here
+        here = Board([0.0] * count, _Here(), _Here())
+        shared = (context.RawArray("d", count), context.RawValue("b", 0), context.RawValue("b", 0)) if apart else ()
+        board = Board(*shared) if apart else here
         with self._listening(board):
             self._apart(board, context) if apart else self._here(board)
         self.interrupted = bool(board.stopped.value)
         return [self.outcomes[place] for place in sorted(self.outcomes)]
 
     def _here(self, board: Board) -> None:
-        with importable(self.folder):
+        from simulators.compilation import heard  # noqa: PLC0415 - numba takes its time to import
+
+        with importable(self.folder), heard(self.compiling):
             for place, task in enumerate(self.tasks):
                 if board.stopped.value:
                     return
@@ -138,8 +144,15 @@ class Batch:
                 for future in finished:
                     self._take(places[future], _outcome(future, self.tasks[places[future]], board))
                 self.watch(board.reached_s)
+                self._tell_compiling(board)
                 if board.stopped.value:
                     left -= {future for future in left if future.cancel()}
+
+    def _tell_compiling(self, board: Board) -> None:
+        if board.compiling.value:
+            board.compiling.value = 0
+            tell, self.compiling = self.compiling, lambda: None
+            tell()
 
     def _take(self, place: int, outcome: Outcome | None) -> None:
         if outcome is None:
@@ -265,10 +278,17 @@ def _begin(board: Board, folder: Path | None) -> None:
     _board[:] = [board]
 
 
+def _compiles() -> None:
+    _board[0].compiling.value = 1
+
+
 def _play(place: int, task: Task, drawn: bool) -> Outcome | None:
     if _board[0].stopped.value:
         return None
-    return play(task, _board[0].teller(place), drawn)
+    from simulators.compilation import heard  # noqa: PLC0415
+
+    with heard(_compiles):
+        return play(task, _board[0].teller(place), drawn)
 
 
 def _outcome(future: Future[Outcome | None], task: Task, board: Board) -> Outcome | None:

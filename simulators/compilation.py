@@ -6,11 +6,13 @@ so an edit of any of them compiles anew. Functions that are only called by entry
 """
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
+from numba.core import event
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -25,6 +27,26 @@ def cached(function: F) -> F:
     """Machine code for an entry point, kept on disk; it must close over a `fingerprint`."""
     made: F = numba.njit(error_model="numpy", cache=True)(function)
     return made
+
+
+class _Ear(event.Listener):
+    def __init__(self, tell: Callable[[], None]) -> None:
+        self._tell: Callable[[], None] | None = tell
+
+    def on_start(self, event: event.Event) -> None:
+        tell, self._tell = self._tell, None
+        if tell is not None:
+            tell()
+
+    def on_end(self, event: event.Event) -> None:
+        """Nobody asks how long it took."""
+
+
+@contextmanager
+def heard(tell: Callable[[], None]) -> Iterator[None]:
+    """`tell` is called once, when something begins to be compiled because it was not found on disk."""
+    with event.install_listener("numba:compile", _Ear(tell)):
+        yield
 
 
 def fingerprint(*modules: str) -> int:

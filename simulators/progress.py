@@ -82,6 +82,11 @@ class Bars:
             told = f"{outcome.task.label}: {outcome.state} ({outcome.told['wall_s']:.1f} s)"
             self._console.print(told, markup=False, highlight=False, soft_wrap=True)
 
+    def compiling(self) -> None:
+        """Code is compiled for this machine, which nobody would guess from a bar that stands still."""
+        told = "compiling the simulator for this machine; it is kept on disk, so the next run begins at once"
+        self._console.print(told, soft_wrap=True)
+
     def stopping(self) -> None:
         """The batch was told to end. Called from a signal handler, so it only sets what the next drawing shows."""
         for task in self._progress.tasks:

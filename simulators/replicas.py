@@ -35,6 +35,8 @@ from simulators.request_records import (
 from simulators.service import draw
 from simulators.sketch import COARSE_BITS, bucket
 
+ONE_MORE, ONE_LESS, _ALONE = np.int64(1), np.int64(-1), np.int64(1)
+
 
 @compiled
 def tally(k: State, t: float) -> None:
@@ -111,13 +113,13 @@ def serve_next(k: State, row: int, t: float) -> None:
 def take(k: State, slot: int, row: int, t: float) -> None:
     """A request is handed to a replica that has a place for it."""
     request = request_at(k, slot)
-    hold(k, row, t, 1)
+    hold(k, row, t, ONE_MORE)
     request.replica = row
     request.held_s = t
     if k.batch_max == 1 and replica_at(k, row).serving < k.concurrency:
         request.place = IN_SERVICE
         request.next = -1
-        begin(k, slot, row, t, 1, request.mark_s)
+        begin(k, slot, row, t, _ALONE, request.mark_s)
         return
     request.place = AT_REPLICA
     append(k, REPLICA_LISTS + row, slot)
@@ -138,7 +140,7 @@ def emptied(k: State, row: int) -> None:
 def answer(k: State, slot: int, row: int, t: float) -> None:
     """One request of a finished batch leaves the replica."""
     replica = replica_at(k, row)
-    hold(k, row, t, -1)
+    hold(k, row, t, ONE_LESS)
     latency_s = t - request_at(k, slot).held_s
     replica.completed += 1
     replica.latency_sum_s += latency_s
@@ -172,7 +174,7 @@ def take_back(k: State, slot: int, t: float) -> None:
     """A request whose work has not begun leaves the replica that holds it."""
     row = request_at(k, slot).replica
     unlink(k, REPLICA_LISTS + row, slot)
-    hold(k, row, t, -1)
+    hold(k, row, t, ONE_LESS)
     emptied(k, row)
 
 
@@ -224,12 +226,14 @@ def set_slowness(k: State, row: int, slowness: float, t: float) -> None:
 def held_by(k: State, row: int) -> np.ndarray:
     """The slots of what a replica holds, in the order in which it took them."""
     slots = np.empty(replica_at(k, row).held, np.int64)
-    times = np.empty(len(slots))
     n = 0
     for slot in range(k.slots):
         request = request_at(k, slot)
         if request.replica == row and request.place in (IN_SERVICE, AT_REPLICA):
-            slots[n] = slot
-            times[n] = request.held_s
+            place = n
+            while place > 0 and request_at(k, slots[place - 1]).held_s > request.held_s:
+                slots[place] = slots[place - 1]
+                place -= 1
+            slots[place] = slot
             n += 1
-    return slots[np.argsort(times, kind="mergesort")]
+    return slots

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulators.compilation import compiled
-from simulators.replicas import finish, held_by, hold, start_due_batches, take_back, tally, unschedule
+from simulators.replicas import ONE_LESS, finish, held_by, hold, start_due_batches, take_back, tally, unschedule
 from simulators.request_lists import next_due, pop, prepend, unlink, watch
 from simulators.request_memory import bin_at, due_times, list_at, replica_at, request_at
 from simulators.request_outcomes import go_back, join_router, occupy, respond, settle, time_out, vacate
@@ -75,7 +75,7 @@ def pass_router(k: State) -> None:
     elif request.place == IN_ROUTER:
         enter(k, slot, t)
     else:
-        settle(k, slot, t, request.outcome)
+        settle(k, slot, t, np.int64(request.outcome))
 
 
 @compiled
@@ -186,7 +186,7 @@ def evict(k: State, row: int, lose: bool, t: float) -> None:
     unschedule(k, row)
     slots = held_by(k, row)
     for i in range(len(slots) - 1, -1, -1):
-        hold(k, row, t, -1)
+        hold(k, row, t, ONE_LESS)
         if not lose and not request_at(k, slots[i]).abandoned:
             tally(k, t)
             prepend(k, WAITING, slots[i])

@@ -3,6 +3,8 @@
 A request is counted once, by its first arrival and its last outcome, however often its client sent it.
 """
 
+import numpy as np
+
 from simulators.compilation import compiled
 from simulators.draws import uniform
 from simulators.request_lists import append, schedule, unwatch
@@ -147,7 +149,7 @@ def go_back(k: State, slot: int, t: float) -> None:
     elif request_at(k, slot).abandoned:
         vacate(k, slot)
     else:
-        settle(k, slot, t, request_at(k, slot).outcome)
+        settle(k, slot, t, np.int64(request_at(k, slot).outcome))
 
 
 @compiled

@@ -11,20 +11,29 @@ from numpy.typing import NDArray
 
 from simulators.sketch import COARSE, FINE
 
-POWER_OF_TWO, ROUND_ROBIN, SHARED_QUEUE, LEAST_LOADED = range(4)
+
+def _numbers(count: int) -> tuple[np.int64, ...]:
+    """0, 1, ... of one plain type: numba compiles a function anew for each literal that it is called with."""
+    return tuple(map(np.int64, range(count)))
+
+
+POWER_OF_TWO, ROUND_ROBIN, SHARED_QUEUE, LEAST_LOADED = _numbers(4)
 ROUTINGS = ("power_of_two", "round_robin", "shared_queue", "least_loaded")
 
 # where a request is
-VACANT, IN_ROUTER, IN_QUEUE, AT_REPLICA, IN_SERVICE, ANSWERED, ROUTED_BACK, BACKING_OFF = range(8)
+VACANT, IN_ROUTER, IN_QUEUE, AT_REPLICA, IN_SERVICE, ANSWERED, ROUTED_BACK, BACKING_OFF = _numbers(8)
 # what became of it
-ANSWER, DROP, FAILURE, TIMEOUT = range(4)
+ANSWER, DROP, FAILURE, TIMEOUT = _numbers(4)
 # what a replica does
-ABSENT, ACTIVE, DRAINING, GONE = range(4)
+ABSENT, ACTIVE, DRAINING, GONE = _numbers(4)
 # fixed lists; the queue of the replica in row r is list REPLICA_LISTS + r
-WAITING, ROUTER, BACKOFF, DEADLINES, REPLICA_LISTS = range(5)
+WAITING, ROUTER, BACKOFF, DEADLINES, REPLICA_LISTS = _numbers(5)
 # services, and streams of chance in the order in which they are spawned from the kernel's seed
-MODEL, PROXY, OVERHEAD = range(3)
-SERVICE_STREAM, ROUTING_STREAM, ROUTER_STREAM, OVERHEAD_STREAM, ERROR_STREAM = range(5)
+MODEL, PROXY, OVERHEAD = _numbers(3)
+SERVICE_STREAM, ROUTING_STREAM, ROUTER_STREAM, OVERHEAD_STREAM, ERROR_STREAM = _numbers(5)
+
+NOBODY = np.int64(-1)
+"""No slot, no task, no replica, where one is handed to a function."""
 
 TASKS = 50
 """The most routing tasks that Ray Serve 2.60 runs at a time (RequestRouter.max_num_routing_tasks_cap)."""

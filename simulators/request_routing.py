@@ -12,6 +12,8 @@ under overload Serve's routers lose throughput.
 The other ways leave no place empty while a request waits.
 """
 
+import numpy as np
+
 from simulators.compilation import compiled
 from simulators.draws import below
 from simulators.replicas import take, tally
@@ -22,6 +24,7 @@ from simulators.request_records import (
     DROP,
     IN_QUEUE,
     LEAST_LOADED,
+    NOBODY,
     POWER_OF_TWO,
     ROUTING_STREAM,
     TASKS,
@@ -34,6 +37,7 @@ FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.025, 0.5
 _LONGEST_AFTER = 5
 AT_ONCE = 2
 """So many failures of a task are followed by another attempt without a wait."""
+_NO = np.bool_(False)
 
 
 @compiled
@@ -107,7 +111,7 @@ def leave_queue(k: State, slot: int, t: float) -> None:
     """Out of the waiting list, and away from the routing task that looked after it."""
     tally(k, t)
     if k.unrouted == slot:
-        k.unrouted = unrouted_from(k, request_at(k, slot).next, t)
+        k.unrouted = unrouted_from(k, np.int64(request_at(k, slot).next), t)
     if request_at(k, slot).due_s > t:
         k.bounced -= 1
     unlink(k, WAITING, slot)
@@ -236,7 +240,7 @@ def route(k: State, task: int, t: float) -> None:
     3. After an attempt for another's request it goes on as after a failure, but asks nobody.
     """
     tasks = k.tasks
-    going_on = False
+    going_on = _NO
     while True:
         row = shorter_of_two(k, going_on)
         if row < 0:
@@ -263,7 +267,7 @@ def run_tasks(k: State, t: float) -> None:
     """Every attempt that is due, and when the next one is."""
     while True:
         start_tasks(k, t)
-        first = -1
+        first = NOBODY
         next_s = float("inf")
         for task in range(TASKS):
             if task_at(k, task).request >= 0 and task_at(k, task).wake_s < next_s:
@@ -302,7 +306,7 @@ def enter(k: State, slot: int, t: float) -> None:
     waiting = list_at(k, WAITING).length
     if waiting == 0:
         if k.routing == POWER_OF_TWO:
-            row = shorter_of_two(k, False)
+            row = shorter_of_two(k, _NO)
         elif k.routing == LEAST_LOADED:
             row = least_loaded(k)
         else:

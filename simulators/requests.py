@@ -53,31 +53,30 @@ _VERSION = fingerprint(
     "service",
     "sketch",
 )
-_ADDED, _DRAINED, _CRASHED, _HANDED_BACK, _SLOWED = range(5)
+_PLAYED, _ADDED, _DRAINED, _CRASHED, _HANDED_BACK, _SLOWED = range(6)
 _FIRST_SLOTS, _FIRST_ROWS, _FIRST_BINS = 256, 8, 8
 _WHOLE = (*COUNTED, "queued", "ongoing")
 _SECONDS = ("at_s", "latency_sum_s", "lost_latency_sum_s", "queued_integral", "ongoing_integral")
-_NO_MARKS = np.empty(0)
+_NONE = np.empty(0)
 _UNBOUNDED = 2**62
 
 
 @cached
-def _play(state, arrivals, marks, begin, until_s, version=_VERSION):  # type: ignore[no-untyped-def]  # noqa: PLR0917
-    return play(state[0], arrivals, marks, begin, until_s)
-
-
-@cached
-def _change(state, what, row, value, version=_VERSION):  # type: ignore[no-untyped-def]
+def _run(state, arrivals, marks, begin, until_s, what, row, value, version=_VERSION):  # type: ignore[no-untyped-def]  # noqa: PLR0917
+    """Everything up to `until_s`, or one change now. Both are made of the same functions, so they are compiled as one, once."""
     k = state[0]
+    if what == _PLAYED:
+        return play(k, arrivals, marks, begin, until_s)
     t = k.now_s
     if what == _SLOWED:
         set_slowness(k, row, value, t)
-        return
+        return 0
     if what == _DRAINED:
         emptied(k, row)
     elif what != _ADDED:
         evict(k, row, what == _CRASHED, t)
     rearranged(k, t)
+    return 0
 
 
 @cached
@@ -223,7 +222,7 @@ class RequestKernel:
         """Service times are multiplied by `factor` from now on, work under way included; inf: it takes and never answers."""
         if not factor > 0:
             raise ValueError(f"factor must be > 0, not {factor!r}")
-        _change(self._k.state, _SLOWED, self._rows[id], float(factor))
+        self._change(_SLOWED, self._rows[id], float(factor))
 
     def set_error_rate(self, id: int, p: float) -> None:  # noqa: A002
         """A share of the replica's answers are errors: the request has failed."""
@@ -265,13 +264,13 @@ class RequestKernel:
         (at speed 1) where these come with the request. ValueError: out of order, out of range, or marks missing.
         """
         self._check(arrivals, self.now_s, until_s, marks)
-        given = _NO_MARKS if marks is None else np.ascontiguousarray(marks, dtype=np.float64)
+        given = _NONE if marks is None else np.ascontiguousarray(marks, dtype=np.float64)
         times = np.ascontiguousarray(arrivals, dtype=np.float64)
         begin, stop_s = 0, -math.inf
         while stop_s < until_s:
             stop_s = self._reach(until_s)
             end = len(times) if stop_s == until_s else int(np.searchsorted(times, stop_s))
-            while (begin := _play(self._k.state, times[:end], given, begin, stop_s)) >= 0:
+            while (begin := _run(self._k.state, times[:end], given, begin, stop_s, _PLAYED, 0, 0.0)) >= 0:
                 self._hold(with_more_slots(self._k))
             begin = end
 
@@ -338,7 +337,10 @@ class RequestKernel:
             rows = self._order.permutation(rows)
         self._k.candidate_rows[: len(rows)] = rows
         self._set(candidates=len(rows), turn=0)
-        _change(self._k.state, what, row, 0.0)
+        self._change(what, row, 0.0)
+
+    def _change(self, what: int, row: int, value: float) -> None:
+        _run(self._k.state, _NONE, _NONE, 0, 0.0, what, row, value)
 
     def _alive(self) -> NDArray[np.int64]:
         """Rows of the replicas that are ready or draining."""

@@ -113,6 +113,7 @@ def _played(
             watch=bars.watch,
             done=bars.done,
             stopping=bars.stopping,
+            compiling=bars.compiling,
         )
         return batch, batch.play()
 

@@ -178,7 +178,6 @@ def _policies(played: Plan) -> list[dict[str, Any]]:
             "min_rows": played.rows_between_trainings,
             "retry_after_s": 20,
             "margin_s": 3600,
-            "rows_max": TRAINING_ROWS,
         },
         {
             "use": "target_utilization",
