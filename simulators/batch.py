@@ -241,6 +241,7 @@ def crashed(task: Task, told: str) -> Outcome:
             "totals": {},
             "models": {},
             "expectations": [{"text": text, "held": False, "value": None} for text in texts],
+            "notes": [],
             "interrupted": False,
             **_of_task(task),
             "broken_rule": None,

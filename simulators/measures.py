@@ -97,17 +97,22 @@ class Ledger:
         return [each for each in minutes(self.bins[name]) if from_s <= each.begin_s < until_s]
 
 
-def totals(by_model: dict[str, list[Minute]], slos: dict[str, float]) -> dict[str, float]:
-    """The figures of the whole fleet."""
-    count = max((len(rows) for rows in by_model.values()), default=0)
+def until_the_last(rows: Sequence[Minute], ends_s: float) -> list[Minute]:
+    """`rows` without the minutes that came when all traffic was over: their having no request says nothing of how well was served."""
+    last = max((n for n, each in enumerate(rows) if each.begin_s < ends_s or each.arrived), default=-1)
+    return list(rows[: last + 1])
+
+
+def totals(by_model: dict[str, list[Minute]], slos: dict[str, float]) -> dict[str, float | None]:
+    """The figures of the whole fleet. Of how well was served nothing is known where no request came."""
     rows = [minute for found in by_model.values() for minute in found]
     arrived = sum(each.arrived for each in rows)
-    utility = sum(sum(each.utility(slos[name]) for each in found) for name, found in by_model.items())
-    rates = sum(each.violation_rate for each in rows)
+    utility = sum(_mean([each.utility(slos[name]) for each in found], 1.0) for name, found in by_model.items())
+    rates = sum(_mean([each.violation_rate for each in found], 0.0) for found in by_model.values())
     return {
-        "lost_utility": len(by_model) - utility / count if count else 0.0,
-        "slo_violation_rate": rates / (count * len(by_model)) if count else 0.0,
-        "violations_per_request": sum(each.violations for each in rows) / arrived if arrived else 0.0,
+        "lost_utility": len(by_model) - utility if arrived else None,
+        "slo_violation_rate": rates / len(by_model) if arrived else None,
+        "violations_per_request": sum(each.violations for each in rows) / arrived if arrived else None,
         "requests": arrived,
         "dropped": sum(each.dropped for each in rows),
         "failed": sum(each.failed for each in rows),
@@ -115,10 +120,25 @@ def totals(by_model: dict[str, list[Minute]], slos: dict[str, float]) -> dict[st
     }
 
 
+def served_well(rows: Sequence[Minute], slo_s: float) -> tuple[float | None, float | None]:
+    """(slo_violation_rate, lost_utility) of one model; None where no request came."""
+    if not any(each.arrived for each in rows):
+        return None, None
+    rate = sum(each.violation_rate for each in rows) / len(rows)
+    return rate, 1.0 - sum(each.utility(slo_s) for each in rows) / len(rows)
+
+
+def _mean(values: Sequence[float], nothing: float) -> float:
+    return sum(values) / len(values) if values else nothing
+
+
 def recovery_s(rows: Sequence[Minute], fault_s: float, *, tolerated: float = 0.05) -> float | None:
-    """Seconds from the first moment after `fault_s` until violations are tolerable for good; 0 where they never were not."""
+    """Seconds from the first moment after `fault_s` until violations are tolerable for good; 0 where they never were not.
+
+    None where they still are not, and where no request has come since.
+    """
     bad = [each.begin_s for each in rows if each.begin_s + 60.0 > fault_s and each.violation_rate > tolerated]
     if not bad:
-        return 0.0
+        return 0.0 if any(each.arrived for each in rows if each.begin_s + 60.0 > fault_s) else None
     last_s = bad[-1] + 60.0
     return None if rows and rows[-1].begin_s <= bad[-1] else last_s - fault_s

@@ -1,7 +1,7 @@
 """A run: the scenario's world, the unchanged agent in it, and what came of both. One seed, one journal."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,13 +21,15 @@ from simulators.civil import CivilWorld
 from simulators.engine import Engine, Event, Priority
 from simulators.expectations import Held, check, parse
 from simulators.faults import Stage, schedule
-from simulators.measures import Ledger, Minute, recovery_s, totals
+from simulators.measures import Ledger, Minute, recovery_s, served_well, totals, until_the_last
+from simulators.room import cluster_of
 from simulators.scenario import Scenario
 from simulators.schedules import due_s
 from simulators.serving import TABLE_LIFE_S
 from simulators.sketch import quantiles
-from simulators.staging import Seeds, cluster_of, preemptions, specs_of
+from simulators.staging import Seeds, preemptions, specs_of
 from simulators.telemetry import Telemetry
+from simulators.trace_spans import ends_s
 from simulators.world import SimulatedWorld
 
 MINUTE_S = 60.0
@@ -67,6 +69,8 @@ class Result:
     faults: list[tuple[float, str]]
     slos: dict[str, float]
     interrupted: bool = False
+    notes: tuple[str, ...] = ()
+    """What a reader of the measures has to know."""
 
     @property
     def passed(self) -> bool:
@@ -86,6 +90,7 @@ class Result:
             "totals": found,
             "models": models,
             "expectations": [{"text": e.text, "held": e.held, "value": e.value} for e in self.expectations],
+            "notes": list(self.notes),
             "interrupted": self.interrupted,
         }
 
@@ -259,7 +264,9 @@ class Simulation:
 
     def _result(self, wall_s: float, interrupted: bool) -> Result:
         from_s = self.scenario.settings.warm_up_s
-        by_model = {name: self.ledger.by_minute(name, from_s=from_s, until_s=self._end_s) for name in self.world.served}
+        rows = {name: self.ledger.by_minute(name, from_s=from_s, until_s=self._end_s) for name in self.world.served}
+        ended_s = ends_s(self.scenario.settings, self.scenario.folder)
+        by_model = {name: until_the_last(each, ended_s.get(name, self._end_s)) for name, each in rows.items()}
         slos = {name: model.slo_latency_s for name, model in self.scenario.settings.models.items()}
         measures = self._measures(by_model, slos)
         expectations = tuple(check(parse(text), measures) for text in self.scenario.settings.expect)
@@ -271,13 +278,24 @@ class Simulation:
             journal_sha256=self.journal.head,
             measures=measures,
             expectations=expectations,
-            minutes=by_model,
+            notes=tuple(self._notes(by_model, ended_s)),
+            minutes=rows,
             points=self._points,
             entries=self.journal.kept,
             faults=sorted(self._faults),
             slos=slos,
             interrupted=interrupted,
         )
+
+    def _notes(self, by_model: dict[str, list[Minute]], ended_s: Mapping[str, float]) -> Iterator[str]:
+        for name, rows in by_model.items():
+            if not any(each.arrived for each in rows):
+                yield f"models.{name}: no request came, so that nothing is known of how well it served"
+            elif name in ended_s:
+                yield (
+                    f"models.{name}: its traces end at {ended_s[name]:g} s of {self._end_s:g} s; "
+                    "rates are of the minutes until then"
+                )
 
     def _measures(self, by_model: dict[str, list[Minute]], slos: dict[str, float]) -> dict[str, Any]:
         models = {name: self._of_model(name, rows, slos[name]) for name, rows in by_model.items()}
@@ -312,9 +330,10 @@ class Simulation:
         hours = served.replica_s() / HOUR_S
         intents = [each["action"] for each in self.journal.of_kind(Kind.INTENT)]
         mine = [each for each in intents if name in (each.get("model"), str(each.get("deployment", "")).split("/")[0])]
+        violated, lost = served_well(rows, slo_s)
         return {
-            "slo_violation_rate": sum(each.violation_rate for each in rows) / len(rows) if rows else 0.0,
-            "lost_utility": 1.0 - sum(each.utility(slo_s) for each in rows) / len(rows) if rows else 0.0,
+            "slo_violation_rate": violated,
+            "lost_utility": lost,
             "requests": sum(each.arrived for each in rows),
             "dropped": sum(each.dropped for each in rows),
             "failed": sum(each.failed for each in rows),

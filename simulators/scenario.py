@@ -13,11 +13,13 @@ from agent.settings import PolicySettings, Settings
 from agent.strict_yaml import validated
 from agent.yaml_nodes import Fault, FileFault, Keys, text_of
 from policies.imports import Packages
+from simulators import room
 from simulators.arrival_traces import CountTrace, StampTrace, TraceError, load_trace
 from simulators.data_files import DataMissing, ScenarioError, data_path
 from simulators.expectations import ExpectationError, lookup, parse
 from simulators.learning_settings import PlayedSettings
 from simulators.settings import ANSWERS, ScenarioSettings, TokensSettings, TraceSettings
+from simulators.trace_spans import span
 
 SCHEMA_KEY = "$schema"
 
@@ -126,7 +128,7 @@ def _impossible(settings: ScenarioSettings, folder: Path, allowed: Packages) -> 
     for name, model in settings.models.items():
         for index, traffic in enumerate(model.traffic):
             if isinstance(traffic, TraceSettings):
-                yield from _trace_faults(traffic, ("models", name, "traffic", index), folder)
+                yield from _trace_faults(traffic, ("models", name, "traffic", index), folder, settings.duration_s)
         if isinstance(model.learning, PlayedSettings):
             yield from _played_faults(model.learning, ("models", name, "learning"), folder, allowed)
         tokens = isinstance(model.service, TokensSettings)
@@ -135,10 +137,7 @@ def _impossible(settings: ScenarioSettings, folder: Path, allowed: Packages) -> 
                 ("models", name, "service"),
                 "tokens come with a trace; expected all traffic of this model to be traces",
             )
-    cpus = sum(kind.count * kind.cpus for kind in settings.cluster.nodes)
-    least = sum(model.replicas * model.cpus for model in settings.models.values())
-    if least > cpus + 1e-9:
-        yield ("cluster", "nodes"), f"found {cpus:g} CPUs; the replicas that the scenario begins with take {least:g}"
+    yield from room.faults(settings)
     yield from cron_faults(settings.schedules, settings.guards.freeze_windows)
     if settings.warm_up_s >= settings.duration_s:
         yield ("warm_up_s",), f"found {settings.warm_up_s:g}; expected less than duration_s, {settings.duration_s:g}"
@@ -152,7 +151,7 @@ def _impossible_policies(settings: ScenarioSettings | PolicyFile, allowed: Packa
             yield ("policies", index), str(error.__cause__ or error)
 
 
-def _trace_faults(traffic: TraceSettings, keys: Keys, folder: Path) -> Iterator[Fault]:
+def _trace_faults(traffic: TraceSettings, keys: Keys, folder: Path, duration_s: float) -> Iterator[Fault]:
     try:
         trace = load_trace(trace_path(traffic.path, folder))
     except DataMissing:
@@ -160,14 +159,23 @@ def _trace_faults(traffic: TraceSettings, keys: Keys, folder: Path) -> Iterator[
     except (TraceError, OSError) as error:
         yield (*keys, "path"), str(error)
         return
+    told = _column_fault(trace, traffic)
+    if told is not None:
+        yield (*keys, "column"), told
+    elif (played := span(trace, traffic, duration_s)).missed:
+        yield (
+            keys,
+            f"no request of this trace lies within the run; its first comes at {played.first_s:g} s of the trace",
+        )
+
+
+def _column_fault(trace: CountTrace | StampTrace, traffic: TraceSettings) -> str | None:
+    column = traffic.column
     if isinstance(trace, StampTrace):
-        if traffic.column is not None:
-            yield (
-                (*keys, "column"),
-                f"found {traffic.column!r}; this trace holds timestamps and has no columns to choose from",
-            )
-    elif (traffic.column is None and len(trace.names) > 1) or (traffic.column not in (None, *trace.names)):
-        yield (*keys, "column"), f"found {traffic.column!r}; expected one of {_shown(trace)}"
+        told = f"found {column!r}; this trace holds timestamps and has no columns to choose from"
+        return None if column is None else told
+    chosen = column in trace.names or (column is None and len(trace.names) == 1)
+    return None if chosen else f"found {column!r}; expected one of {_shown(trace)}"
 
 
 def _played_faults(learning: PlayedSettings, keys: Keys, folder: Path, allowed: Packages) -> Iterator[Fault]:
@@ -189,12 +197,6 @@ def _fault_faults(settings: ScenarioSettings) -> Iterator[Fault]:
             yield ("faults", index, "model"), f"found {fault.model!r}; expected one of {', '.join(settings.models)}"
         if fault.node is not None and fault.node not in nodes:
             yield ("faults", index, "node"), f"found {fault.node!r}; expected one of {', '.join(sorted(nodes))}"
-
-        if fault.seconds < 0 and fault.kind != "clock_step":
-            yield (
-                ("faults", index, "seconds"),
-                f"found {fault.seconds:g}; expected 0 or more, as only a clock steps back",
-            )
 
 
 def _people_faults(settings: ScenarioSettings) -> Iterator[Fault]:

@@ -16,7 +16,6 @@ from policies.observation import Resources
 from simulators import arrival_rates as rates
 from simulators.arrival_traces import StampTrace, load_trace
 from simulators.arrivals import Bursts, CountReplay, Poisson, Source, StampReplay, Superposed
-from simulators.cluster import Cluster, Node, Quota
 from simulators.deployment import Lifecycle
 from simulators.learned import learning_of
 from simulators.requests import RequestKernel
@@ -25,7 +24,6 @@ from simulators.served import ModelSpec
 from simulators.service import Constant, Empirical, Exponential, Lognormal, Service, Tokens
 from simulators.settings import (
     BurstsSettings,
-    ClusterSettings,
     ConstantSettings,
     DiurnalSettings,
     EmpiricalSettings,
@@ -44,6 +42,7 @@ from simulators.settings import (
     TraceSettings,
 )
 from simulators.settings import Traffic as TrafficSettings
+from simulators.trace_spans import bins
 
 HOUR_S = 3600.0
 
@@ -78,22 +77,6 @@ class Drawn:
                 return shift_s + scale_s * math.exp(shape * float(stream.standard_normal()))
             case Empirical() as measured:
                 return float(np.interp(stream.random(), measured.points, measured.seconds))
-
-
-def cluster_of(settings: ClusterSettings) -> Cluster:
-    nodes = (
-        Node(
-            name=f"{kind.name}-{n + 1}",
-            cpus=kind.cpus,
-            gpus=kind.gpus,
-            price_per_hour=kind.price_per_hour,
-            spot=kind.spot,
-        )
-        for kind in settings.nodes
-        for n in range(kind.count)
-    )
-    quotas = (Quota(models=each.models, cpus=each.cpus, gpus=each.gpus) for each in settings.quotas)
-    return Cluster.of(nodes, quotas)
 
 
 def preemptions(settings: ScenarioSettings, seeds: Seeds) -> Iterator[FaultSettings]:
@@ -264,8 +247,7 @@ def _replay(traffic: TraceSettings, folder: Path, seed: np.random.SeedSequence) 
     if isinstance(trace, StampTrace):
         return _stamps(traffic, folder, seed)
     counts = trace.series(traffic.column if traffic.column is not None else trace.names[0])
-    first = int(traffic.from_s // trace.bin_s)
-    last = None if traffic.until_s is None else math.ceil(traffic.until_s / trace.bin_s)
+    first, last = bins(trace, traffic)
     return CountReplay(
         counts[first:last],
         bin_s=trace.bin_s,

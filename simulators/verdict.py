@@ -25,6 +25,8 @@ def show(outcomes: Sequence[Outcome], console: Terminal) -> None:
     expectations = _expectations(outcomes)
     if expectations.row_count:
         console.print(expectations)
+    for told in dict.fromkeys(f"{each.told['scenario']}: {note}" for each in outcomes for note in each.told["notes"]):
+        console.print(told, style="yellow", markup=False, highlight=False, soft_wrap=True)
     for outcome in outcomes:
         for line in _mishap(outcome):
             console.print(line, style="red", markup=False, highlight=False, soft_wrap=True)

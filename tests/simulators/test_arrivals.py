@@ -119,6 +119,9 @@ BROKEN = [
     ("day,slot,a\n1,0,1\n1,2,1\n", "3: expected day,slot 1,1 or 2,0 after the line before (a gap?), not 1,2"),
     ("t_s,tokens\n0.5,1\n0.1,1\n", "3: expected a t_s that is >= 0 and not before that of the line above, not '0.1'"),
     ("hour,a\n0,1\n", "1: expected columns `minute` or `second`"),
+    ("minute;a\n0;1\n", "1: expected columns with commas between them, not semicolons, as in 'minute;a'"),
+    ("minute,a\n0,1e9\n", "2: expected at most 10,000,000 requests in column 'a', not '1e9'"),
+    ("\n\nminute,a\n\n0,x\n", "5: expected a whole number >= 0 in column 'a', not 'x'"),
     ("", "1: expected a line with the names of the columns"),
 ]
 
@@ -150,6 +153,75 @@ def test_a_trace_is_read_whole(tmp_path: Path) -> None:
         [[7.0], [9.0]],
         ("tokens",),
     )
+
+
+WRITTEN = {
+    "as plain text": b"minute,chat\n0,20\n1,21\n",
+    "with a byte order mark": b"\xef\xbb\xbfminute,chat\n0,20\n1,21\n",
+    "with an empty last line": b"minute,chat\n0,20\n1,21\n\n",
+    "with rows that were deleted": b"minute,chat\r\n0,20\r\n,\r\n1,21\r\n,\r\n , \r\n",
+    "with a mark and line ends of Windows": b"\xef\xbb\xbfminute,chat\r\n0,20\r\n1,21\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("content", WRITTEN.values(), ids=WRITTEN)
+def test_a_trace_is_read_as_spreadsheets_write_it(tmp_path: Path, content: bytes) -> None:
+    """What they add beside the values changes nothing."""
+    (tmp_path / "trace.csv").write_bytes(content)
+    trace = load_trace(tmp_path / "trace.csv")
+    assert isinstance(trace, CountTrace)
+    assert (trace.names, trace.series("chat").tolist()) == (("chat",), [20, 21])
+
+
+UNREADABLE = {
+    "UTF-16": ("minute,chat\n0,1\n".encode("utf-16"), "expected text in UTF-8, not UTF-16; save it as `CSV UTF-8`"),
+    "another page of letters": (b"minute,caf\xe9\n0,1\n", "expected text in CSV, plain or gzipped: 'utf-8' codec"),
+    "half of a gzip": (gzip.compress(b"minute,a\n0,1\n")[:-12], "expected text in CSV, plain or gzipped: "),
+    "a gzip with a flaw": (
+        gzip.compress(b"minute,a\n0,1\n" * 99)[:10] + b"\xff" * 9,
+        "expected text in CSV, plain or gzipped: Error -3",
+    ),
+}
+
+
+@pytest.mark.parametrize(("content", "error"), UNREADABLE.values(), ids=UNREADABLE)
+def test_what_is_no_text_is_refused_in_words(tmp_path: Path, content: bytes, error: str) -> None:
+    """The file is named, and no error of a library comes through."""
+    path = tmp_path / "trace.csv"
+    path.write_bytes(content)
+    with pytest.raises(TraceError) as raised:
+        load_trace(path)
+    assert str(raised.value).startswith(f"{path}: {error}")
+
+
+def test_no_more_is_unpacked_than_a_trace_may_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small file that unpacks to more is refused before it fills the memory."""
+    monkeypatch.setattr("simulators.arrival_traces.TEXT_MAX", 2**20)
+    path = tmp_path / "trace.csv.gz"
+    path.write_bytes(gzip.compress(b"minute,a\n" + b"0,1\n" * 2**19))
+    with pytest.raises(TraceError, match=r"expected at most 1 MiB of text, unpacked; is it a trace\?"):
+        load_trace(path)
+
+
+@pytest.mark.parametrize("unit", [1, 1_000, 1_000_000, 1_000_000_000])
+def test_times_since_1970_are_taken_from_the_first(tmp_path: Path, unit: int) -> None:
+    """In seconds, or in thousandths, millionths or billionths of them, as logs have them."""
+    stamps = [1_764_345_600.25, 1_764_345_601.5, 1_764_345_655.5]
+    lines = "".join(f"{stamp * unit:f},1\n" for stamp in stamps)
+    (tmp_path / "trace.csv").write_text(f"t_s,tokens\n{lines}")
+    trace = load_trace(tmp_path / "trace.csv")
+    assert isinstance(trace, StampTrace)
+    assert trace.times_s.tolist() == pytest.approx([0.0, 1.25, 55.25], abs=1e-5)
+
+
+def test_a_file_is_read_again_only_when_it_has_changed(tmp_path: Path) -> None:
+    """Many models play columns of one file."""
+    path = tmp_path / "trace.csv"
+    path.write_text("minute,a\n0,1\n")
+    first = load_trace(path)
+    assert load_trace(path) is first
+    path.write_text("minute,a\n0,1\n1,2\n")
+    assert load_trace(path) is not first
 
 
 @pytest.mark.skipif(TRACES is None, reason="HOMEOSTAT_DATA does not name the folder of public traces")

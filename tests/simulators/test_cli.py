@@ -36,7 +36,7 @@ expect:
 """
 KEYS = {
     "scenario", "seed", "requests", "wall_s", "requests_per_wall_s", "journal_sha256", "totals", "models", "expectations",
-    "interrupted", "file", "policy", "broken_rule", "error",
+    "notes", "interrupted", "file", "policy", "broken_rule", "error",
 }  # fmt: skip
 
 
