@@ -341,8 +341,17 @@ def unfreeze(journal: JournalOption = None) -> None:
 
 @app.command()
 def kill(reason: str = "", journal: JournalOption = None) -> None:
-    """Stop deciding at once, and forget what is under way. `run` starts it again."""
+    """Stop deciding at once, and forget what is under way, until `resume`; `run` does not take it back."""
     _say(journal, "kill", reason=reason)
+
+
+@app.command()
+def resume(reason: str = "", journal: JournalOption = None) -> None:
+    """Take `kill` back: the agent, where one runs, decides again from the next tick on."""
+    if not journal_at(journal).controls(time.time()).killed:
+        console.print("the kill switch is not on; nothing was written down")
+        return
+    _say(journal, "resume", reason=reason)
 
 
 @app.command()
@@ -368,9 +377,17 @@ def _waiting(journal: str | None, order: int) -> int:
     return order
 
 
+def person() -> str:
+    """Who is at the terminal, for the record; the number of a user who has no name, as in many containers."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
 def _say(
     journal: str | None, word: Word, *, number_: int | None = None, model: str | None = None, reason: str = ""
 ) -> None:
-    said = control(word, by=getpass.getuser(), number=number_, model=model, reason=reason)
+    said = control(word, by=person(), number=number_, model=model, reason=reason)
     journal_at(journal).append([(Kind.CONTROL, time.time(), said)], durable=True)
     console.print(f"written down: {word} {number_ or model or ''}".rstrip())

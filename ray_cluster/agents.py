@@ -1,5 +1,6 @@
 """The agents of a cluster, from outside: start one, find it, end it."""
 
+import time
 from typing import Any
 
 import ray
@@ -9,19 +10,34 @@ from policies.imports import Packages
 from ray_cluster import names
 from ray_cluster.places import rooted
 
+GONE_S = 10.0
+"""Ray keeps a name for a moment after its actor was killed."""
+POLL_S = 0.1
 
-def start_agent(settings: Settings, dashboard_url: str, folder: str, allowed: Packages = ()) -> Any:
-    """The agent named in `settings`, as a detached actor; a running one of that name is replaced, keeping its journal.
+
+class AgentRuns(Exception):
+    """An agent of that name is on the cluster already."""
+
+
+def start_agent(
+    settings: Settings, dashboard_url: str, folder: str, allowed: Packages = (), *, replace: bool = False
+) -> Any:
+    """The agent named in `settings`, as a detached actor. Raises AgentRuns where there is one of that name, unless it shall be replaced.
 
     `allowed` are the packages whose classes may be named by import path.
     """
     from ray_cluster.host import AgentHost  # noqa: PLC0415 - it brings all that an agent does; looking at one needs none of it
 
-    stop_agent(settings.name)
+    if replace:
+        stop_agent(settings.name)
     settings = rooted(settings, folder)
-    return AgentHost.options(  # type: ignore[attr-defined]
+    host = AgentHost.options(  # type: ignore[attr-defined]
         name=names.agent_actor(settings.name), namespace=names.NAMESPACE, lifetime="detached"
-    ).remote(settings.model_dump(mode="json"), dashboard_url, folder, allowed)
+    )
+    try:
+        return host.remote(settings.model_dump(mode="json"), dashboard_url, folder, allowed)
+    except ValueError as error:  # the name is taken, also by one that was started just now
+        raise AgentRuns(settings.name) from error
 
 
 def find_agent(name: str) -> Any | None:
@@ -38,4 +54,7 @@ def stop_agent(name: str) -> bool:
     if actor is None:
         return False
     ray.kill(actor, no_restart=True)
+    until_s = time.monotonic() + GONE_S
+    while find_agent(name) is not None and time.monotonic() < until_s:
+        time.sleep(POLL_S)
     return True

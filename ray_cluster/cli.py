@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 from urllib.parse import urlsplit
 
 import typer
@@ -26,6 +26,7 @@ from agent.cli import (
     journal_of,
     loaded,
     packages_allowed,
+    person,
     wide,
 )
 from agent.journal.controls import said as control
@@ -37,11 +38,14 @@ from agent.tables import standing_page
 from agent.terminal import Terminal, styled
 from agent.units import duration, moment
 from agent.words import counted
+from policies.observation import Controls
 from ray_cluster import notifier
 
 console = Terminal()
 KNOCK_TIMEOUT_S = 3.0
 ANSWER_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 10.0
+"""An agent that does not answer is stopped after so long."""
 errors = Terminal(stderr=True)
 File = Annotated[Path, typer.Argument(help="The configuration.")]
 Check = tuple[str, bool, str]
@@ -55,35 +59,86 @@ def register(app: typer.Typer) -> None:
     app.command()(doctor)
 
 
-def run(file: File = HERE, allow_imports: AllowImports = None) -> None:
-    """Start the agent on the cluster at RAY_ADDRESS, as a detached actor, and return."""
+def run(
+    file: File = HERE,
+    replace: Annotated[bool, typer.Option("--replace", help="End the agent of that name that runs already.")] = False,
+    allow_imports: AllowImports = None,
+) -> None:
+    """Start the agent on the cluster at RAY_ADDRESS, as a detached actor, and return. What was killed or frozen stays so."""
     allowed = packages_allowed(allow_imports)
     settings = loaded(file, allowed)
     _connect(settings)
-    from ray_cluster.agents import start_agent  # noqa: PLC0415 - Ray takes seconds to import
+    from ray_cluster.agents import AgentRuns, find_agent, start_agent  # noqa: PLC0415 - Ray takes seconds to import
 
     folder = str(file.absolute().parent)
     journal = journal_of(settings, folder)
-    journal.append([(Kind.CONTROL, time.time(), control("start", by="run"))], durable=True)
-    actor = start_agent(settings, dashboard_url(settings), folder, allowed)
+    there = find_agent(settings.name)
+    if there is not None and not replace:
+        _runs_already(settings, _told(there))
+    journal.append([(Kind.CONTROL, time.time(), control("run", by=person()))], durable=True)
+    try:
+        actor = start_agent(settings, dashboard_url(settings), folder, allowed, replace=replace)
+    except AgentRuns:
+        _runs_already(settings, None)
     if _told(actor) is None:
         errors.print(f"the agent {settings.name!r} does not come up; see the logs of Ray", style="red")
         raise typer.Exit(1)
     console.print(f"the agent {settings.name!r} runs; its journal is {journal.name}", soft_wrap=True)
+    for hint in _kept_back(journal.controls(time.time())):
+        console.print(hint, style="yellow", soft_wrap=True)
 
 
-def stop(file: File = HERE) -> None:
+def _runs_already(settings: Settings, told: dict[str, Any] | None) -> NoReturn:
+    """Say which agent has the name, and what can be done. Exits with 1."""
+    whose = f"; it was started from {told.get('folder')}, and its journal is {told.get('journal')}" if told else ""
+    errors.print(
+        f"an agent {settings.name!r} runs already on this cluster{whose}. Nothing was changed. `homeostat run --replace` ends it "
+        "and starts this one; two agents side by side need two names (`name:` in the configuration).",
+        style="red",
+        soft_wrap=True,
+    )
+    raise typer.Exit(1)
+
+
+def _kept_back(controls: Controls) -> Iterator[str]:
+    """Why an agent that runs does nothing, and what to do about it."""
+    if controls.killed:
+        yield "the kill switch is on, so it decides nothing; `homeostat resume` lets it decide again"
+    if controls.frozen:
+        yield "all changes are frozen, so it only watches; `homeostat unfreeze` lets changes happen again"
+
+
+def stop(
+    file: File = HERE,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also an agent of that name that has another journal.")
+    ] = False,
+) -> None:
     """End the agent. The models serve on, and open canaries go back to the champion."""
     settings = loaded(file, built=False)
     _connect(settings)
-    from ray_cluster.agents import stop_agent  # noqa: PLC0415
+    from agent.journal.store import journal_name  # noqa: PLC0415
+    from ray_cluster.agents import find_agent, stop_agent  # noqa: PLC0415
+    from ray_cluster.places import rooted  # noqa: PLC0415
 
+    folder = str(file.absolute().parent)
+    there = find_agent(settings.name)
+    told = _told(there, STOP_TIMEOUT_S) if there is not None else None
+    another = told is not None and told.get("journal") != journal_name(rooted(settings, folder).journal.url)
+    if told is not None and another and not force:
+        errors.print(
+            f"the agent {settings.name!r} on this cluster is another one: it was started from {told.get('folder')}, and its journal is "
+            f"{told.get('journal')}. Nothing was changed. Call `homeostat stop` there, or `homeostat stop --force` here.",
+            style="red",
+            soft_wrap=True,
+        )
+        raise typer.Exit(1)
     stopped = stop_agent(settings.name)
     console.print(f"the agent {settings.name!r} {'is stopped' if stopped else 'was not running'}")
-    if stopped:
+    if stopped and not another:
         # After the fact: a journal that is away must not keep anybody from stopping the agent.
-        journal = journal_of(settings, str(file.absolute().parent))
-        journal.append([(Kind.CONTROL, time.time(), control("stop", by="stop"))], durable=True)
+        journal = journal_of(settings, folder)
+        journal.append([(Kind.CONTROL, time.time(), control("stop", by=person()))], durable=True)
 
 
 def status(
@@ -177,12 +232,12 @@ def _by_journal(place: str, note: str) -> dict[str, Any]:
     return {"source": "journal", **head, "note": note, **found}
 
 
-def _told(actor: Any) -> dict[str, Any] | None:
+def _told(actor: Any, timeout_s: float = ANSWER_TIMEOUT_S) -> dict[str, Any] | None:
     """What the agent says of itself; None where it does not answer."""
     import ray  # noqa: PLC0415
 
     try:
-        told: dict[str, Any] = ray.get(actor.status.remote(), timeout=ANSWER_TIMEOUT_S)
+        told: dict[str, Any] = ray.get(actor.status.remote(), timeout=timeout_s)
     except ray.exceptions.RayError:
         return None
     return told

@@ -16,7 +16,7 @@ from agent.clock import told
 from agent.codec import to_json
 from agent.core import Decision
 from agent.journal.record import Kind
-from agent.journal.store import SqlJournal
+from agent.journal.store import SqlJournal, journal_name
 from agent.logs import configure
 from agent.loop import Agent, said
 from agent.ports import JournalUnavailable, Notifier
@@ -64,6 +64,8 @@ class AgentHost:
         agent = self._life.agent if self._life else None
         return {
             "name": self._settings.name,
+            "journal": journal_name(self._settings.journal.url),
+            "folder": os.getcwd(),
             "running": agent is not None,
             "waiting_for": self._waiting,
             "waiting_since_s": self._waiting_since_s,

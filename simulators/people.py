@@ -22,7 +22,7 @@ WORDS: Mapping[str, Word] = {
     "freeze": "freeze",
     "unfreeze": "unfreeze",
     "kill": "kill",
-    "resume": "start",
+    "resume": "resume",
     "approve": "approve",
     "deny": "deny",
     "rollback": "rollback",

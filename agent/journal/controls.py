@@ -6,7 +6,7 @@ from typing import Any, Literal
 from agent.journal.record import Entry, Kind
 from policies.observation import Controls
 
-Word = Literal["freeze", "unfreeze", "kill", "start", "stop", "approve", "deny", "rollback"]
+Word = Literal["freeze", "unfreeze", "kill", "resume", "run", "stop", "approve", "deny", "rollback"]
 ROLLBACK_ASKED_FOR_S = 600.0
 """A rollback asked for by hand that could not be done for so long is forgotten."""
 KINDS = (Kind.CONTROL, Kind.INTENT, Kind.OUTCOME)
@@ -68,7 +68,9 @@ class ControlFold:
                 self._frozen = False
             case "kill":
                 self._killed = True
-            case "start":
+            case (
+                "resume" | "start"
+            ):  # journals of earlier versions: there `run` wrote "start", and that took the switch back
                 self._killed = False
             case "approve":
                 self._approved.add(payload["number"])

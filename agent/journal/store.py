@@ -49,7 +49,7 @@ class SqlJournal:
     def __init__(self, url: str) -> None:
         self._given = url
         self._url = _with_password(url)
-        self.name = redacted_url(self._url.render_as_string(hide_password=True))
+        self.name = journal_name(url)
         self._epoch: int | None = None
         self._fold = ControlFold()
         self._sent: list[dict[str, Any]] = []
@@ -177,6 +177,11 @@ class SqlJournal:
             cause = getattr(error, "orig", None) or error
             reason = redacted(str(cause), self._given, self._url.render_as_string(hide_password=False))
             raise JournalUnavailable(f"{self.name}: {reason}") from None
+
+
+def journal_name(url: str) -> str:
+    """The journal behind `url` as it is shown to people, without secrets. Raises JournalUnavailable for what is no URL."""
+    return redacted_url(_with_password(url).render_as_string(hide_password=True))
 
 
 def _with_password(url: str) -> sa.URL:

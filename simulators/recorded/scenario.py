@@ -131,7 +131,7 @@ def _notes(
         yield f"left out, for no traffic of it was seen: {', '.join(silent)}"
     if any(seen.models for seen in recording.seen):
         yield "drift, retraining and rollouts are not recorded: add `learning:` to a model to play them"
-    words = sorted({said["word"] for _, said in recording.said} - {"start"})
+    words = sorted({said["word"] for _, said in recording.said} - {"start", "run"})
     if words:
         yield f"people said {', '.join(words)} meanwhile; a scenario has no people, so the agent in it is not told"
     if recording.settings.autonomy.default.value != "act":

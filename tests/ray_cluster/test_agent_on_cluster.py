@@ -91,6 +91,10 @@ def test_the_two_models_of_the_shop_are_scaled_without_a_change_of_their_code(cl
     started = command(cluster, "run", folder=tmp_path)
     assert started.returncode == 0, started.stderr
     journal = SqlJournal(f"sqlite:///{tmp_path}/homeostat.db")
+    second = command(cluster, "run", folder=tmp_path)
+    assert (second.returncode, second.stderr.split("; ")[0]) == (1, "an agent 'shop' runs already on this cluster")
+    replaced = command(cluster, "run", "--replace", folder=tmp_path)
+    assert replaced.returncode == 0, replaced.stderr
 
     def scaled() -> bool:
         for _ in range(20):
@@ -106,7 +110,7 @@ def test_the_two_models_of_the_shop_are_scaled_without_a_change_of_their_code(cl
     assert "utilization" in command(cluster, "why", "1", folder=tmp_path).stdout
     assert command(cluster, "stop", folder=tmp_path).returncode == 0
     assert find_agent("shop") is None
-    assert [entry.payload["word"] for entry in journal.entries(kinds=(Kind.CONTROL,))] == ["start", "stop"]
+    assert [entry.payload["word"] for entry in journal.entries(kinds=(Kind.CONTROL,))] == ["run", "run", "stop"]
     assert at_once("journal", "verify", "--journal", str(tmp_path / "homeostat.db")) == 0
     replayed = command(cluster, "replay", str(tmp_path / "homeostat.db"))
     assert replayed.returncode == 0, replayed.stdout + replayed.stderr

@@ -58,7 +58,7 @@ def test_a_killed_agent_goes_on_only_when_it_is_told_to():
     """As with a freeze, but for everything."""
     simulation = spoken("{at_s: 150, says: kill}", "{at_s: 600, says: resume}")
     simulation.run()
-    assert [word for _, word, _ in words(simulation)] == ["kill", "start"]
+    assert [word for _, word, _ in words(simulation)] == ["kill", "resume"]
     assert min(ordered_s(simulation)) >= 600.0
 
 

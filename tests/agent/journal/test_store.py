@@ -99,6 +99,9 @@ def test_controls_are_what_people_said_last(journal: SqlJournal) -> None:
     journal.append([(Kind.CONTROL, 5.0, said("unfreeze", by="test")), (Kind.CONTROL, 5.0, said("start", by="test"))])
     controls = journal.controls(6.0)
     assert (controls.frozen, controls.killed, controls.rollbacks) == (False, False, ())
+    for word, killed in (("kill", True), ("run", True), ("stop", True), ("resume", False)):
+        journal.append([(Kind.CONTROL, 7.0, said(word, by="test"))])
+        assert journal.controls(8.0).killed is killed
 
 
 def test_a_wish_counts_from_when_it_was_heard_whatever_the_clock_shows_where_it_was_said(journal: SqlJournal) -> None:
