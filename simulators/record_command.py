@@ -114,7 +114,7 @@ def replay(
     found = _recorded(journal, recording, "recorded.csv.gz", None)
     with silenced():
         try:
-            apart = divergence(_entries(journal), policies, act=act, until_s=recording.end_s, allowed=allowed)
+            apart = divergence(_entries(journal), policies, act=act, until_seq=recording.until_seq, allowed=allowed)
         except (AssemblyError, BeginsTooLate) as error:
             _refuse(f"{_shown(journal)}: {error}")
         both = play_both(found, policies, numbers, act=act, allowed=allowed)

@@ -14,6 +14,7 @@ from agent.journal.record import Entry, Kind
 from agent.journal.replay import begun_again
 from agent.journal.warm_start import Lately
 from agent.settings import AutonomySettings, PolicySettings
+from policies.action import Action, Target, target
 from policies.imports import Packages
 from policies.observation import Observation
 
@@ -29,6 +30,8 @@ class Difference:
     seq: int
     """Of the observation in the journal."""
     target: str
+    aspect: str
+    """Of the target: its deployment, training, rollout or data. One tick may change several of a model."""
     recorded: Plain | None
     other: Plain | None
     why: Plain | None
@@ -52,7 +55,7 @@ def divergence(
     policies: Sequence[PolicySettings],
     *,
     act: bool = False,
-    until_s: float | None = None,
+    until_seq: int | None = None,
     allowed: Packages = (),
 ) -> Divergence:
     """Feed the observations of a journal to cores with `policies`, begun whenever the agent began; with `act` they may act.
@@ -65,7 +68,7 @@ def divergence(
         changed["autonomy"] = FREE
     compared = _Compared(changed, allowed)
     for entry in entries:
-        if until_s is not None and entry.at_s > until_s:
+        if until_seq is not None and entry.seq > until_seq:
             break
         compared.take(entry)
     return compared.result()
@@ -78,15 +81,15 @@ class _Compared:
     core: Core | None = None
     ticks: int = 0
     alike: int = 0
-    firsts: dict[str, Difference] = field(default_factory=dict)
+    firsts: dict[Target, Difference] = field(default_factory=dict)
     recorded: Counter[str] = field(default_factory=Counter)
     other: Counter[str] = field(default_factory=Counter)
     _lately: Lately = field(default_factory=Lately)
     _seq: int = 0
     _at_s: float = 0.0
     _open: bool = False
-    _theirs: dict[str, Plain] = field(default_factory=dict)
-    _ours: dict[str, Plain] = field(default_factory=dict)
+    _theirs: dict[Target, Plain] = field(default_factory=dict)
+    _ours: dict[Target, Plain] = field(default_factory=dict)
 
     def take(self, entry: Entry) -> None:
         match entry.kind:
@@ -122,18 +125,21 @@ class _Compared:
             found = list(self._differences())
             self.alike += not found
             for each in found:
-                self.firsts.setdefault(each.target, each)
+                self.firsts.setdefault((each.aspect, each.target), each)
             self.recorded.update(each["action"]["kind"] for each in self._ours.values())
             self.other.update(each["action"]["kind"] for each in self._theirs.values())
         self._open, self._ours, self._theirs = False, {}, {}
 
     def _differences(self) -> Iterator[Difference]:
-        for target in sorted(self._ours.keys() | self._theirs.keys()):
-            ours, theirs = self._ours.get(target), self._theirs.get(target)
+        for aim in sorted(self._ours.keys() | self._theirs.keys()):
+            ours, theirs = self._ours.get(aim), self._theirs.get(aim)
             mine, other = (each["action"] if each is not None else None for each in (ours, theirs))
             if mine != other:
                 why = theirs if theirs is not None else ours
-                yield Difference(at_s=self._at_s, seq=self._seq, target=target, recorded=mine, other=other, why=why)
+                aspect, name = aim
+                yield Difference(
+                    at_s=self._at_s, seq=self._seq, target=name, aspect=aspect, recorded=mine, other=other, why=why
+                )
 
     def result(self) -> Divergence:
         self._close()
@@ -146,6 +152,7 @@ class _Compared:
         )
 
 
-def _target(action: Plain) -> str:
-    """Where two actions meet; as `policies.action.target`, of plain values."""
-    return str(action.get("deployment") or action.get("model") or action.get("subject"))
+def _target(action: Plain) -> Target:
+    """Where two actions meet."""
+    read: Action = from_json(Action, action)  # type: ignore[arg-type]
+    return target(read)

@@ -1,8 +1,9 @@
 """Names of a real cluster beside those of a scenario, whose model `shop` is the deployment `shop/ModelServer`."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
+from itertools import count
 from typing import Any
 
 from agent.settings import PolicySettings
@@ -12,12 +13,21 @@ EVERYTHING = ("*",)
 
 
 def model_names(deployments: Iterable[str]) -> dict[str, str]:
-    """Deployment -> model: its application's name, with the deployment's where an application has several."""
+    """Deployment -> model: its application's name, with the deployment's where an application has several. No two have the same."""
     found = list(deployments)
     applications = Counter(name.split("/")[0] for name in found)
-    return {
-        name: name.split("/")[0] if applications[name.split("/")[0]] == 1 else name.replace("/", "-") for name in found
-    }
+    models: dict[str, str] = {}
+    for name in found:
+        application = name.split("/")[0]
+        wanted = application if applications[application] == 1 else name.replace("/", "-")
+        models[name] = next(each for each in _candidates(wanted) if each not in models.values())
+    return models
+
+
+def _candidates(wanted: str) -> Iterator[str]:
+    """`wanted`, or, where another deployment has that name, the same with a number."""
+    yield wanted
+    yield from (f"{wanted}-{number}" for number in count(2))
 
 
 def renamed(policies: Iterable[PolicySettings], models: Mapping[str, str]) -> tuple[PolicySettings, ...]:

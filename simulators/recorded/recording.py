@@ -1,5 +1,6 @@
 """What a journal holds of one stretch of time, without a hole that could not be filled. Pure over entries."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -17,6 +18,10 @@ GAP_LEAST_S = 60.0
 GAP_FILLED_S = 900.0
 """Longer gaps part a recording: what traffic did in them is anybody's guess."""
 CHALLENGER = "challenger"
+Seen = tuple[int, Observation]
+"""The number of an entry, and what was seen then."""
+Settled = tuple[int, float, Settings]
+"""The number and the moment of an entry that begins a life, and its settings."""
 
 
 class RecordingError(ValueError):
@@ -42,6 +47,8 @@ class Recording:
     settings: Settings
     """Of the last life of the agent in this stretch."""
     seen: Sequence[Observation]
+    until_seq: int = 0
+    """Of the last entry of the journal that belongs to it."""
     intents: Sequence[tuple[float, Mapping[str, Any]]] = ()
     """(moment, order) as written."""
     starts_s: Sequence[float] = ()
@@ -103,42 +110,50 @@ class _Pile:
     """Everything that was read."""
 
     entries: int = 0
-    settings: list[tuple[float, Settings]] = field(default_factory=list)
-    seen: list[Observation] = field(default_factory=list)
-    intents: list[tuple[float, Mapping[str, Any]]] = field(default_factory=list)
-    said: list[tuple[float, Mapping[str, Any]]] = field(default_factory=list)
+    settings: list[Settled] = field(default_factory=list)
+    seen: list[Seen] = field(default_factory=list)
+    intents: list[Entry] = field(default_factory=list)
+    said: list[Entry] = field(default_factory=list)
 
     def take(self, entry: Entry, from_s: float | None, until_s: float | None) -> None:
         self.entries += 1
         if entry.kind == Kind.STARTED:  # also before the stretch: it says what the agent in it was told
-            self.settings.append((entry.at_s, Settings.model_validate(entry.payload["settings"])))
+            self.settings.append((entry.seq, entry.at_s, Settings.model_validate(entry.payload["settings"])))
         if (from_s is not None and entry.at_s < from_s) or (until_s is not None and entry.at_s > until_s):
             return
         match entry.kind:
             case Kind.OBSERVED:
-                self.seen.append(from_json(Observation, entry.payload))
+                self.seen.append((entry.seq, from_json(Observation, entry.payload)))
             case Kind.INTENT:
-                self.intents.append((entry.at_s, entry.payload))
+                self.intents.append(entry)
             case Kind.CONTROL:
-                self.said.append((entry.at_s, entry.payload))
+                self.said.append(entry)
 
     def recording(self) -> Recording:
         self._check()
-        tick_s = self.settings[-1][1].tick_s
+        tick_s = self.settings[-1][2].tick_s
         stretches = list(_stretches(self.seen, tick_s))
-        chosen = max(stretches, key=lambda each: each[-1].at_s - each[0].at_s)
-        begin_s, end_s = chosen[0].at_s, chosen[-1].at_s
-        lives = [(at_s, each) for at_s, each in self.settings if at_s <= end_s] or self.settings[:1]
-        within = [each for each in lives if each[0] >= begin_s - tick_s] or lives[-1:]
+        place = max(range(len(stretches)), key=lambda n: stretches[n][-1][1].at_s - stretches[n][0][1].at_s)
+        chosen = stretches[place]
+        # By their places in the journal, not by their moments: a clock that was set back shows some moments twice.
+        begin, end = chosen[0][0], chosen[-1][0]
+        after = stretches[place + 1][0][0] if place + 1 < len(stretches) else math.inf
+        begin_s = chosen[0][1].at_s
+        lives = [each for each in self.settings if each[0] <= end] or self.settings[:1]
+        before = stretches[place - 1][-1][0] if place else 0
+        within = [each for each in lives if each[0] > before and each[1] >= begin_s - tick_s] or lives[-1:]
+        seen = [each for _, each in chosen]
+        intents = [each for each in self.intents if begin <= each.seq < after]
         recording = Recording(
-            settings=lives[-1][1],
-            seen=chosen,
-            intents=[each for each in self.intents if begin_s <= each[0] <= end_s],
-            starts_s=[at_s for at_s, _ in within],
-            said=[each for each in self.said if begin_s <= each[0] <= end_s],
-            gaps=list(_gaps(chosen, tick_s)),
+            settings=lives[-1][2],
+            seen=seen,
+            until_seq=max([end, *(each.seq for each in intents)]),
+            intents=[(each.at_s, each.payload) for each in intents],
+            starts_s=[at_s for _, at_s, _ in within],
+            said=[(each.at_s, each.payload) for each in self.said if begin <= each.seq <= end],
+            gaps=list(_gaps(seen, tick_s)),
         )
-        notes = [*_notes_on_stretches(stretches, chosen), *_notes_on_lives([each for _, each in within])]
+        notes = [*_notes_on_stretches(stretches, place, tick_s), *_notes_on_lives([each for _, _, each in within])]
         return replace(recording, notes=notes)
 
     def _check(self) -> None:
@@ -150,7 +165,7 @@ class _Pile:
             )
         if not self.seen:
             raise RecordingError("nothing was observed in the chosen time; expected at least two ticks of an agent")
-        with_traffic = [each for each in self.seen if any(d.traffic is not None for d in each.deployments.values())]
+        with_traffic = [each for _, each in self.seen if any(d.traffic is not None for d in each.deployments.values())]
         if len(with_traffic) < 2:
             raise RecordingError(
                 f"{len(with_traffic)} of {len(self.seen)} observations hold traffic; expected at least two. "
@@ -158,13 +173,17 @@ class _Pile:
             )
 
 
-def _stretches(seen: Sequence[Observation], tick_s: float) -> Iterator[list[Observation]]:
+def _stretches(seen: Sequence[Seen], tick_s: float) -> Iterator[list[Seen]]:
     begin = 0
-    for place, (before, after) in enumerate(pairwise(seen), 1):
-        if after.at_s - before.at_s > max(GAP_FILLED_S, GAP_TICKS * tick_s):
+    for place, ((_, before), (_, after)) in enumerate(pairwise(seen), 1):
+        if _goes_back(before, after) or after.at_s - before.at_s > max(GAP_FILLED_S, GAP_TICKS * tick_s):
             yield list(seen[begin:place])
             begin = place
     yield list(seen[begin:])
+
+
+def _goes_back(before: Observation, after: Observation) -> bool:
+    return after.at_s < before.at_s
 
 
 def _gaps(seen: Sequence[Observation], tick_s: float) -> Iterator[Gap]:
@@ -173,15 +192,22 @@ def _gaps(seen: Sequence[Observation], tick_s: float) -> Iterator[Gap]:
             yield Gap(begin_s=before.at_s, end_s=after.at_s)
 
 
-def _notes_on_stretches(stretches: Sequence[Sequence[Observation]], chosen: Sequence[Observation]) -> Iterator[str]:
-    if len(stretches) > 1:
-        others = "; ".join(
-            f"{moment(each[0].at_s)} to {moment(each[-1].at_s)}" for each in stretches if each is not chosen
-        )
-        yield (
-            f"the agent was away for more than {GAP_FILLED_S / 60:g} minutes, {len(stretches) - 1} times; "
-            f"the longest stretch without such a gap was taken, and left out: {others}"
-        )
+def _notes_on_stretches(stretches: Sequence[Sequence[Seen]], chosen: int, tick_s: float) -> Iterator[str]:
+    others = "; ".join(
+        f"{moment(each[0][1].at_s)} to {moment(each[-1][1].at_s)}"
+        for place, each in enumerate(stretches)
+        if place != chosen
+    )
+    parts = [(before[-1][1], after[0][1]) for before, after in pairwise(stretches)]
+    back = sum(_goes_back(before, after) for before, after in parts)
+    reasons = []
+    if back:
+        reasons.append(f"the clock of the agent's machine was set back {back} times")
+    if back < len(parts):
+        limit_min = max(GAP_FILLED_S, GAP_TICKS * tick_s) / 60
+        reasons.append(f"the agent was away for more than {limit_min:g} minutes, {len(parts) - back} times")
+    if parts:
+        yield f"{' and '.join(reasons)}; the longest stretch without that was taken, and left out: {others}"
 
 
 def _notes_on_lives(lives: Sequence[Settings]) -> Iterator[str]:

@@ -98,10 +98,14 @@ def _firsts(apart: Divergence, policy: Path) -> Table:
     title = "where they part (open loop: exact up to the first line)"
     table = Table("when (UTC)", "what", "in life", f"under {policy.name}", "why", title=title, title_justify="left")
     for each in apart.firsts[:FIRSTS_SHOWN]:
-        table.add_row(moment(each.at_s), each.target, _words(each.recorded), _words(each.other), _why(each))
+        table.add_row(moment(each.at_s), _target(each), _words(each.recorded), _words(each.other), _why(each))
     if len(apart.firsts) > FIRSTS_SHOWN:
         table.caption = f"and {len(apart.firsts) - FIRSTS_SHOWN} more targets"
     return table
+
+
+def _target(part: Difference) -> str:
+    return part.target if part.aspect == "deployment" else f"{part.target}: {part.aspect}"
 
 
 def _words(action: Mapping[str, Any] | None) -> str:

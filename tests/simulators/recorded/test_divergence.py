@@ -4,10 +4,15 @@ from typing import Any
 
 import pytest
 
+from agent.codec import to_json
+from agent.journal.life import Beginning, started
+from agent.journal.memory import MemoryJournal
 from agent.journal.record import Entry, Kind
 from agent.journal.replay import replay
 from agent.journal.warm_start import BeginsTooLate
 from agent.settings import PolicySettings, Settings
+from policies.action import Retrain, Scale, StartRollout
+from policies.testing import observation
 from simulators.recorded.divergence import Difference, divergence
 
 
@@ -52,6 +57,7 @@ def test_who_wants_nothing_parts_at_the_first_order(life: Any) -> None:
             at_s=first.at_s,
             seq=seen[0].seq,
             target="shop/ModelServer",
+            aspect="deployment",
             recorded=first.payload["action"],
             other=None,
             why=first.payload,
@@ -80,5 +86,23 @@ def _suggesting(entry: Entry) -> Entry:
 @pytest.mark.parametrize("until_s", [100.0, 900.0])
 def test_what_comes_after_the_chosen_time_is_not_looked_at(life: Any, until_s: float) -> None:
     """As many ticks as lie before it."""
-    found = divergence(life.entries, recorded_policies(life.entries), until_s=until_s)
+    last = max(entry.seq for entry in life.entries if entry.at_s <= until_s)
+    found = divergence(life.entries, recorded_policies(life.entries), until_seq=last)
     assert found.ticks == until_s / 10.0
+
+
+def test_orders_of_one_tick_for_one_model_are_compared_each_for_itself() -> None:
+    """A training and a rollout of the same model at one moment: neither hides the other."""
+    settings = Settings.model_validate({"policies": [{"use": "idle"}]})
+    journal = MemoryJournal()
+    journal.append([("started", 0.0, started(Beginning(), settings)), ("observed", 1.0, to_json(observation(1.0)))])
+    actions = (Retrain(model="m"), StartRollout(model="m", version="2", digest="d"), Scale(deployment="m", replicas=2))
+    for number, action in enumerate(actions, 1):
+        journal.append([("intent", 1.0, {"number": number, "action": to_json(action), "because": []})])
+    found = divergence(journal.kept, (PolicySettings(use="idle"),))
+    assert found.recorded == {"retrain": 1, "start_rollout": 1, "scale": 1}
+    assert [(each.target, each.aspect) for each in found.firsts] == [
+        ("m", "deployment"),
+        ("m", "rollout"),
+        ("m", "training"),
+    ]

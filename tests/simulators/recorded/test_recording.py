@@ -109,3 +109,33 @@ def test_policies_follow_the_new_names() -> None:
         (("bank/ModelServer",), {"replicas": {"shop/ModelServer": 2}, "more": [["bank/ModelServer"]]}),
         (("*",), {}),
     ]
+
+
+@pytest.mark.parametrize(("first", "second", "taken"), [(10, 50, 1), (50, 10, 0)])
+def test_a_clock_that_was_set_back_parts_a_recording(first: int, second: int, taken: int) -> None:
+    """The longer part is taken, whichever it is; what was ordered in the other at the same moments is no part of it."""
+    kept = MemoryJournal()
+    kept.append([("started", 0.0, started(Beginning(epoch=1), SETTINGS))])
+    parts = [looks(1000.0, first), looks(1000.0 + 10.0 * (first - 9), second)]
+    assert parts[1][0].at_s < parts[0][-1].at_s
+    for number, each in enumerate([*parts[0], *parts[1]]):
+        order = {"number": number, "action": {"kind": "scale", "deployment": "app/model", "replicas": 2}}
+        kept.append([("observed", each.at_s, to_json(each)), ("intent", each.at_s, order)])
+    found = read(kept.kept)
+    assert list(found.seen) == parts[taken]
+    assert [order["number"] for _, order in found.intents] == list(range(60))[first * taken : first + second * taken]
+    assert found.until_seq == 1 + 2 * (first + second * taken)
+    assert [note.split(";")[0] for note in found.notes] == ["the clock of the agent's machine was set back 1 times"]
+
+
+@pytest.mark.parametrize(
+    ("deployments", "models"),
+    [
+        (["shop-ranker/Model", "shop/ranker", "shop/fraud"], ["shop-ranker", "shop-ranker-2", "shop-fraud"]),
+        (["shop/ranker", "shop/fraud", "shop-ranker/Model"], ["shop-ranker", "shop-fraud", "shop-ranker-2"]),
+        (["a/b-c", "a/d", "a-b/c", "a-b/e"], ["a-b-c", "a-d", "a-b-c-2", "a-b-e"]),
+    ],
+)
+def test_names_that_would_fall_together_stay_apart(deployments: list[str], models: list[str]) -> None:
+    """An application may be called as another application and its deployment are together."""
+    assert list(model_names(deployments).values()) == models
