@@ -3,21 +3,25 @@
 1. The first proposal for a target wins: policies are asked in order of priority.
 2. A target with an order in flight takes no other, with two exceptions. A rollback replaces any step of a rollout, because safety
    does not wait. A scale-up replaces a scale to fewer replicas, because capacity that is needed does not wait for less of it.
-3. What a guard vetoes neither takes nor gives capacity.
-4. What gives capacity back goes before what takes it, and its capacity may be used in the same decision, where it is done at once and
-   does not wait for a person.
-5. Serving goes before training: a scale-up that does not fit is trimmed to what does, and a training that runs is stopped for the rest.
-   A training begins with as many trials at a time as are left to it, at least one.
+3. Orders that were decided before and are to be sent now (resumed, or approved) stand before all proposals, but for one that replaces
+   them. The guards are asked again, and they are sent whole or not at all: what was decided, or approved, is not changed any more.
+4. What a guard vetoes neither takes nor gives capacity. What the world was told already is no order.
+5. What gives capacity back goes before what takes it, but the one that takes waits until the world shows what was given: a scale-down
+   may be refused, or never come.
+6. Serving goes before training: a scale-up that does not fit is trimmed to what does, and a training that runs is stopped for the rest,
+   unless others are giving it back. A training begins with as many trials at a time as are left to it, at least one.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from agent.ledger import Charge, Ledger, TrainingCost
+from agent.ledger import Charge, Ledger, TrainingCost, still_to_come
 from agent.order import Order
 from agent.settings import BudgetSettings
+from agent.verification import changes_nothing
 from policies.action import (
+    Action,
     Evidence,
     Proposal,
     Retrain,
@@ -29,6 +33,11 @@ from policies.action import (
     target,
 )
 from policies.observation import Deployment, JobState, Observation, Resources
+
+ARBITER = "arbiter"
+"""Who wants what no policy has asked for."""
+TRIMMED = "trimmed_to_budget"
+"""The evidence of a scale-up that got less than it wanted: `value` was wanted, `threshold` is what it got."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +55,10 @@ class Veto:
 class Choice:
     chosen: tuple[Proposal, ...]
     passed_over: tuple[Veto, ...]
+    sent: tuple[Order, ...] = ()
+    """Standing orders that may be sent now."""
+    kept_back: tuple[tuple[Order, Veto], ...] = ()
+    """Standing orders that may not, and why."""
 
 
 class Permission(Protocol):
@@ -53,6 +66,14 @@ class Permission(Protocol):
 
     def objection(self, proposal: Proposal, chosen: int) -> Veto | None:
         """Why `proposal` may not be done after `chosen` others of the same decision; None where it may."""
+        ...
+
+    def objection_to(self, order: Order, chosen: int) -> Veto | None:
+        """Why `order`, which was decided before, may not be sent now."""
+        ...
+
+    def passes(self, objection: Veto) -> bool:
+        """Whether `objection` passes by itself, so that an order can wait for that."""
         ...
 
     def at_once(self, proposal: Proposal) -> bool:
@@ -68,32 +89,75 @@ def choose(
     training_cost: Mapping[str, TrainingCost],
     *,
     permission: Permission,
+    standing: Sequence[Order] = (),
 ) -> Choice:
     """What may be done at this moment of all that was proposed, and why the rest may not.
 
-    `proposals` come in order of priority; `training_cost` says what a training of each model would take.
+    `proposals` come in order of priority; `training_cost` says what a training of each model would take. Of the `standing` orders those
+    that are resumed are among `open_orders`, too; those that are approved are not.
     """
-    winners, passed_over = _one_per_target(proposals, seen, open_orders)
-    ledger = Ledger(seen, budget, open_orders.values(), training_cost)
+    stands = {target(order.action): order for order in standing}
+    winners, passed_over = _one_per_target(proposals, seen, {**open_orders, **stands})
+    # What only asks for a person's approval takes no other's place yet, but nothing goes forward beside the wish for a rollback.
+    outdone = {target(p.action) for p in winners if permission.at_once(p) or isinstance(p.action, RollBack)}
+    ledger = Ledger(seen, budget, _in_flight(open_orders, stands, outdone), training_cost)
+    judged = [(order, open_orders.get(key) is order) for key, order in stands.items() if key not in outdone]
+    sent, kept_back = _judge_standing(judged, seen, ledger, training_cost, permission)
+    fresh = sum(1 for order, resumed in judged if order in sent and not resumed)
     chosen: list[Proposal] = []
     for proposal in sorted(winners, key=lambda p: _precedence(p, seen)):
-        objection = permission.objection(proposal, len(chosen))
+        objection = permission.objection(proposal, fresh + len(chosen))
         fitted = objection or _fit(proposal, seen, ledger, training_cost, at_once=permission.at_once(proposal))
         if isinstance(fitted, Veto):
             passed_over.append(fitted)
         else:
             chosen.append(fitted)
-    for stop in _stop_training_for(passed_over, chosen, seen, open_orders):
-        objection = permission.objection(stop, len(chosen))
+    under_way = {**open_orders, **{target(order.action): order for order in sent}}
+    for stop in _stop_training_for(passed_over, chosen, seen, under_way, ledger):
+        objection = permission.objection(stop, fresh + len(chosen))
         if objection is None:
             chosen.append(stop)
         else:
             passed_over.append(objection)
-    return Choice(chosen=tuple(chosen), passed_over=tuple(passed_over))
+    return Choice(chosen=tuple(chosen), passed_over=tuple(passed_over), sent=sent, kept_back=kept_back)
+
+
+def _in_flight(
+    open_orders: Mapping[Target, Order], stands: Mapping[Target, Order], outdone: Collection[Target]
+) -> Iterator[Order]:
+    """Orders whose capacity is spent already: all that are open but those that are still to be judged."""
+    for key, order in open_orders.items():
+        if stands.get(key) is not order or key in outdone:
+            yield order
+
+
+def _judge_standing(
+    standing: Iterable[tuple[Order, bool]],
+    seen: Observation,
+    ledger: Ledger,
+    training_cost: Mapping[str, TrainingCost],
+    permission: Permission,
+) -> tuple[tuple[Order, ...], tuple[tuple[Order, Veto], ...]]:
+    """Which of `standing`, orders and whether they are resumed, may be sent now. What stays open is charged: it may have been done."""
+    sent: list[Order] = []
+    kept_back: list[tuple[Order, Veto]] = []
+    fresh = 0
+    for order, resumed in standing:
+        charge, _ = still_to_come(order, seen, training_cost)
+        proposal = order.proposal
+        objection = permission.objection_to(order, fresh) or _does_not_fit(proposal, charge, ledger)
+        if objection is None or (resumed and permission.passes(objection)):
+            ledger.charge(order, seen, training_cost)
+        if objection is None:
+            sent.append(order)
+            fresh += not resumed
+        else:
+            kept_back.append((order, objection))
+    return tuple(sent), tuple(kept_back)
 
 
 def _one_per_target(
-    proposals: Iterable[Proposal], seen: Observation, open_orders: Mapping[Target, Order]
+    proposals: Iterable[Proposal], seen: Observation, taken: Mapping[Target, Order]
 ) -> tuple[list[Proposal], list[Veto]]:
     winners: dict[Target, Proposal] = {}
     passed_over: list[Veto] = []
@@ -103,18 +167,19 @@ def _one_per_target(
             if winners[key].action != proposal.action:
                 reason = f"{winners[key].policy} was heard first"
                 passed_over.append(Veto(proposal=proposal, rule="one_per_target", reason=reason))
-        elif key in open_orders and not _replaces(proposal, open_orders[key]):
+        elif key in taken and not replaces(proposal.action, taken[key].action):
             # Wanting again what is under way is agreement, not news.
-            if open_orders[key].action != proposal.action:
-                reason = f"order {open_orders[key].number} is in flight"
+            if taken[key].action != proposal.action:
+                reason = f"order {taken[key].number} is in flight"
                 passed_over.append(Veto(proposal=proposal, rule="in_flight", reason=reason))
         else:
             winners[key] = proposal
-    return list(winners.values()), passed_over
+    # So is wanting what the world was told already; it still is the wish that was heard first.
+    return [w for key, w in winners.items() if key in taken or not changes_nothing(w.action, seen)], passed_over
 
 
-def _replaces(proposal: Proposal, order: Order) -> bool:
-    wanted, under_way = proposal.action, order.action
+def replaces(wanted: Action, under_way: Action) -> bool:
+    """Whether `wanted` takes the place of `under_way`, an action on the same target, before that has ended."""
     if isinstance(wanted, RollBack):
         return not isinstance(under_way, RollBack)
     return isinstance(wanted, Scale) and isinstance(under_way, Scale) and wanted.replicas > under_way.replicas
@@ -164,20 +229,21 @@ def _fit_scale(
     each = Charge.of(deployment.resources, 1)
     if more <= 0:
         if at_once:
-            ledger.take(Charge.of(deployment.resources, more))
+            ledger.give(Charge.of(deployment.resources, -more))
         return proposal
     if not ledger.known:
         return Veto(proposal=proposal, rule="capacity", reason="neither the cluster's capacity nor a budget is known")
     charged = ledger.under_way(deployment)  # by the order that this one would replace
     fits = ledger.fits(each, more - charged)
     if fits == 0:
-        left = ledger.left["replicas"] if ledger.left["replicas"] < 1 else ledger.left["cpus"]
-        return Veto(proposal=proposal, rule="budget", reason="no capacity left", value=more - charged, threshold=left)
+        name = _scarce(each, ledger)
+        reason = f"no {name} left for another replica"
+        return Veto(proposal=proposal, rule="budget", reason=reason, value=more - charged, threshold=ledger.left[name])
     ledger.take(Charge.of(deployment.resources, fits))
     if charged + fits == more:
         return proposal
     allowed = deployment.replicas_wanted + charged + fits
-    trimmed = Evidence(name="trimmed_to_budget", value=float(scale.replicas), threshold=float(allowed))
+    trimmed = Evidence(name=TRIMMED, value=float(scale.replicas), threshold=float(allowed))
     return replace(proposal, action=replace(scale, replicas=allowed), because=(*proposal.because, trimmed))
 
 
@@ -192,17 +258,31 @@ def _fit_training(proposal: Proposal, retrain: Retrain, cost: TrainingCost, ledg
 
 
 def _fit_whole(proposal: Proposal, charge: Charge, ledger: Ledger) -> Proposal | Veto:
-    if not ledger.known:
-        return Veto(proposal=proposal, rule="capacity", reason="neither the cluster's capacity nor a budget is known")
-    if ledger.fits(charge, 1) == 0:
-        need, left = (
-            (charge.replicas, "replicas") if ledger.left["replicas"] < charge.replicas else (charge.cpus, "cpus")
-        )
-        return Veto(
-            proposal=proposal, rule="budget", reason=f"not enough {left} left", value=need, threshold=ledger.left[left]
-        )
+    objection = _does_not_fit(proposal, charge, ledger)
+    if objection is not None:
+        return objection
     ledger.take(charge)
     return proposal
+
+
+def _does_not_fit(proposal: Proposal, charge: Charge, ledger: Ledger) -> Veto | None:
+    if charge == Charge():
+        return None
+    if not ledger.known:
+        return Veto(proposal=proposal, rule="capacity", reason="neither the cluster's capacity nor a budget is known")
+    if ledger.fits(charge, 1) == 1:
+        return None
+    name = _scarce(charge, ledger)
+    need = getattr(charge, name)
+    return Veto(
+        proposal=proposal, rule="budget", reason=f"not enough {name} left", value=need, threshold=ledger.left[name]
+    )
+
+
+def _scarce(charge: Charge, ledger: Ledger) -> str:
+    """The resource of which the smallest part of `charge` is left."""
+    needed = {name: left / getattr(charge, name) for name, left in ledger.left.items() if getattr(charge, name) > 0}
+    return min(needed, key=lambda name: needed[name])
 
 
 def _unknown(proposal: Proposal, name: str) -> Veto:
@@ -214,17 +294,33 @@ def _stop_training_for(
     chosen: Sequence[Proposal],
     seen: Observation,
     open_orders: Mapping[Target, Order],
+    ledger: Ledger,
 ) -> tuple[Proposal, ...]:
-    """Stop one running training where serving could not have what it wants."""
-    refused = [v.proposal for v in passed_over if v.rule == "budget" and isinstance(v.proposal.action, Scale)]
-    trimmed = [p for p in chosen if any(e.name == "trimmed_to_budget" for e in p.because)]
-    short = (*refused, *trimmed)
-    if not short:
+    """Stop one running training where serving could not have what it wants, and is given no more back than it gets already."""
+    short = next((name for name, missing in _short(passed_over, chosen, seen) if not ledger.awaits(missing)), None)
+    if short is None:
         return ()
     for name, model in seen.models.items():
         under_way = open_orders.get(("training", name))
         stopping = under_way is not None and isinstance(under_way.action, StopTraining)
         if model.training and model.training.state is JobState.RUNNING and not stopping:
-            because = Evidence(name="serving_before_training", note=f"{target(short[0].action)[1]} needs the capacity")
-            return (Proposal(action=StopTraining(model=name), because=(because,), policy="arbiter"),)
+            because = Evidence(name="serving_before_training", note=f"{short} needs the capacity")
+            return (Proposal(action=StopTraining(model=name), because=(because,), policy=ARBITER),)
     return ()
+
+
+def _short(passed_over: Iterable[Veto], chosen: Iterable[Proposal], seen: Observation) -> Iterator[tuple[str, Charge]]:
+    """Deployments that do not get what they want, and what they miss."""
+    for veto in passed_over:
+        action = veto.proposal.action
+        if veto.rule == "budget" and isinstance(action, Scale) and veto.value is not None:
+            yield action.deployment, _replicas(action.deployment, veto.value, seen)
+    for proposal in chosen:
+        for each in proposal.because:
+            if each.name == TRIMMED and isinstance(proposal.action, Scale):
+                missing = (each.value or 0.0) - (each.threshold or 0.0)
+                yield proposal.action.deployment, _replicas(proposal.action.deployment, missing, seen)
+
+
+def _replicas(deployment: str, missing: float, seen: Observation) -> Charge:
+    return Charge.of(seen.deployments[deployment].resources, int(missing))

@@ -78,8 +78,9 @@ def build_core(
         epoch=beginning.epoch,
         next_number=beginning.next_number,
         open_orders=beginning.open_orders,
+        awaiting=beginning.awaiting,
         remembered=beginning.remembered,
-        digests=beginning.digests,
+        versions=beginning.versions(),
     )
     for seen in again:
         core.relive(seen)

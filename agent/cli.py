@@ -357,13 +357,40 @@ def resume(reason: str = "", journal: JournalOption = None) -> None:
 @app.command()
 def rollback(model: str, reason: str = "", journal: JournalOption = None) -> None:
     """Take back the running rollout of MODEL, or else its champion."""
+    _say(journal, "rollback", model=_managed(journal, model), reason=reason)
+
+
+@app.command()
+def accept(
+    model: str,
+    reason: str = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    journal: JournalOption = None,
+) -> None:
+    """Let the files count that the versions of MODEL have now: for a registry that was made anew. Look at the digests first."""
+    entry = journal_at(journal).last(Kind.OBSERVED)
+    seen = entry.payload["models"].get(_managed(journal, model)) if entry else None
+    versions = [each for each in ((seen["champion"], seen["previous"], *seen["candidates"]) if seen else ()) if each]
+    digests = {each["number"]: each["digest"] for each in versions}
+    if not digests:
+        errors.print(f"the agent has seen no version of {model}", style="red")
+        raise typer.Exit(2)
+    for number_, digest in digests.items():
+        console.print(f"version {number_}  digest {digest}", soft_wrap=True)
+    if not yes and not typer.confirm(f"Are these the files of {model}?"):
+        raise typer.Exit(1)
+    _say(journal, "accept", model=model, reason=reason, digests=digests)
+
+
+def _managed(journal: str | None, model: str) -> str:
+    """`model`, where the agent manages it; exits with 2 where it does not."""
     entry = journal_at(journal).last(Kind.STARTED)
     managed = sorted(entry.payload["settings"]["models"]) if entry else []
     if model not in managed:
         told = ", ".join(managed) or "none"
         errors.print(f"the agent manages no model {model!r}; it manages {told}", style="red")
         raise typer.Exit(2)
-    _say(journal, "rollback", model=model, reason=reason)
+    return model
 
 
 def _waiting(journal: str | None, order: int) -> int:
@@ -386,8 +413,14 @@ def person() -> str:
 
 
 def _say(
-    journal: str | None, word: Word, *, number_: int | None = None, model: str | None = None, reason: str = ""
+    journal: str | None,
+    word: Word,
+    *,
+    number_: int | None = None,
+    model: str | None = None,
+    reason: str = "",
+    digests: dict[str, str] | None = None,
 ) -> None:
-    said = control(word, by=person(), number=number_, model=model, reason=reason)
+    said = control(word, by=person(), number=number_, model=model, reason=reason, digests=digests)
     journal_at(journal).append([(Kind.CONTROL, time.time(), said)], durable=True)
     console.print(f"written down: {word} {number_ or model or ''}".rstrip())

@@ -7,20 +7,24 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from agent.arbiter import Veto, choose
+from agent.approvals import LEVELS, Approvals, decide_every_s
+from agent.arbiter import Choice, Veto, choose
 from agent.codec import canonical, to_json
-from agent.guards import Calendar, Context, Record, autonomy, veto
+from agent.guards import PASSES, Calendar, Context, Record, autonomy, veto
 from agent.inverse import inverse
 from agent.ledger import TrainingCost
 from agent.order import Autonomy, Order, Outcome, Status
+from agent.proposals import Asked, ask
 from agent.settings import AutonomySettings, BudgetSettings, DeadlineSettings, GuardSettings
-from agent.verification import outcome
+from agent.verification import outcome, under_way
+from agent.versions import Versions
 from policies.action import Action, Alert, Hold, Proposal, Restart, Retrain, Scale, Target, target
-from policies.observation import Observation, known
+from policies.observation import Observation
 from policies.policy import Policy
 
 ALERT_REPEAT_S = 3600.0
 """The same alert is not sent again for so long."""
+REPLACED = "another order took its place"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,10 +68,12 @@ class Rules:
 class Core:
     """Decides. `policies` are (name, policy) in order of priority; `epoch` is this life of the agent.
 
-    `open_orders` are those that an earlier life left without an outcome: they keep their keys and numbers, get the new epoch, and are
-    the first orders of the first decision, since a world that has done them already will not do them again. `remembered` are orders
-    of earlier lives that count against cool-downs and budgets, and `digests` (model, version, digest) those of versions they touched:
-    an agent that is restarted does not get a new allowance, and is not shown other files under an old number.
+    `open_orders` are those that an earlier life left without an outcome. They keep their keys and numbers and get the new epoch. Whether
+    the world has done them, nobody knows: they stay open, judged by what is seen, and are sent again when arbiter and guards have nothing
+    against it, unless the world shows them under way. `awaiting` are orders that waited for a person then, and still do.
+
+    `remembered` are orders of earlier lives that count against cool-downs and budgets, and `versions` is what there was to know of
+    versions: an agent that is restarted does not get a new allowance, and is not shown other files under an old number.
     """
 
     def __init__(
@@ -79,22 +85,27 @@ class Core:
         epoch: int = 1,
         next_number: int = 1,
         open_orders: Iterable[Order] = (),
+        awaiting: Iterable[Order] = (),
         remembered: Iterable[Order] = (),
-        digests: Iterable[tuple[str, str, str]] = (),
+        versions: Versions | None = None,
     ) -> None:
         self._policies = tuple(policies)
         self._rules = rules
         self._calendar = calendar
         self._epoch = epoch
         self._next_number = next_number
-        self._record = Record(digests={(model, version): digest for model, version, digest in digests})
+        self._record = Record(versions=versions or Versions())
         for order in remembered:
             self._record.remember(order)
-        self._resumed = tuple(replace(order, epoch=epoch) for order in open_orders)
-        for order in self._resumed:
-            self._record.issue(order)
-        self._open: dict[Target, Order] = {target(order.action): order for order in self._resumed}
-        self._awaiting: dict[Target, Order] = {}
+        self._open: dict[Target, Order] = {}
+        for order in open_orders:
+            self._open_order(replace(order, epoch=epoch))
+        self._to_resume = {order.number for order in self._open.values()}
+        """Orders of an earlier life that were not sent in this one."""
+        pause_s = decide_every_s(policy for _, policy in self._policies)
+        self._approvals = Approvals(rules.autonomy, pause_s)
+        for order in awaiting:
+            self._approvals.waiting[target(order.action)] = replace(order, epoch=epoch)
         self._refused: dict[int, str] = {}
         self._alerted_s: dict[tuple[str, str], float] = {}
         self._said: frozenset[tuple[str, ...]] = frozenset()
@@ -106,8 +117,7 @@ class Core:
     def relive(self, seen: Observation) -> None:
         """Show the policies what an earlier life saw, so that they remember it. They are not heard, and no alert is sent again."""
         if not seen.controls.killed:
-            _, alerts = self._ask(seen)
-            self._unsaid(alerts, seen.at_s)
+            self._unsaid(self._ask(seen).alerts, seen.at_s)
 
     def refused(self, number: int, reason: str) -> None:
         """The world did not start order `number`. Its outcome comes with the next decision."""
@@ -115,33 +125,34 @@ class Core:
 
     def step(self, seen: Observation) -> Decision:
         """What follows from `seen`. Never raises for what a policy does: a policy that raises becomes an alert."""
-        self._record.see(seen)
-        foreign = self._record.foreign.see(seen)
+        told = self._record.see(seen)
         outcomes = self._close(seen)
         if seen.controls.killed:
             outcomes += self._supersede_all(seen.at_s, "the kill switch is on")
-            return self._decision(seen, outcomes=outcomes, alerts=self._unsaid(foreign, seen.at_s))
-        resumed, self._resumed = self._resumed, ()
-        still_open = tuple(order for order in resumed if order.number in {o.number for o in self._open.values()})
-        approved, answered = self._answer_approvals(seen)
-        proposals, alerts = self._ask(seen)
-        acting, suggestions = self._by_autonomy(proposals, seen)
-        permission = _Guarded(self._context(seen), self._rules.autonomy)
-        choice = choose(acting, seen, self._open, self._rules.budget, self._rules.training_cost, permission=permission)
+            return self._decision(seen, outcomes=outcomes, alerts=self._unsaid(told, seen.at_s))
+        asked = self._ask(seen)
+        outcomes += self._approvals.hear(asked, seen)
+        acting, suggestions = self._by_autonomy(asked.proposals, seen)
+        choice = self._choose(acting, seen)
+        again, given_up = self._send(choice, seen)
         orders, superseded = self._issue(choice.chosen, seen)
+        waits = tuple(veto for _, veto in choice.kept_back if veto.rule in PASSES)
         return self._decision(
             seen,
-            outcomes=(*outcomes, *answered, *superseded),
-            orders=(*still_open, *approved, *orders),
-            vetoes=choice.passed_over,
+            outcomes=(*outcomes, *given_up, *superseded),
+            orders=(*again, *orders),
+            vetoes=(*waits, *choice.passed_over),
             suggestions=suggestions,
-            holds=tuple(p for p in proposals if isinstance(p.action, Hold)),
-            alerts=self._unsaid((*foreign, *alerts), seen.at_s),
+            holds=tuple(p for p in asked.proposals if isinstance(p.action, Hold)),
+            alerts=self._unsaid((*told, *asked.alerts), seen.at_s),
         )
+
+    def _ask(self, seen: Observation) -> Asked:
+        return ask(self._policies, self._record.versions.shown(seen))
 
     def _close(self, seen: Observation) -> tuple[Outcome, ...]:
         outcomes: list[Outcome] = []
-        for key, order in list(self._open.items()):
+        for order in list(self._open.values()):
             reason = self._refused.pop(order.number, None)
             ended = (
                 Outcome(number=order.number, status=Status.FAILED, at_s=seen.at_s, detail=f"refused: {reason}")
@@ -150,55 +161,22 @@ class Core:
             )
             if ended is not None:
                 outcomes.append(ended)
-                del self._open[key]
+                self._drop(order)
+                self._record.versions.end(order.action, ended.status)
         self._refused.clear()
         return tuple(outcomes)
 
+    def _drop(self, order: Order) -> None:
+        """`order` is in flight no more."""
+        del self._open[target(order.action)]
+        self._to_resume.discard(order.number)
+
     def _supersede_all(self, at_s: float, reason: str) -> tuple[Outcome, ...]:
-        orders = (*self._open.values(), *self._awaiting.values())
+        orders = (*self._open.values(), *self._approvals.waiting.values())
         self._open.clear()
-        self._awaiting.clear()
-        self._resumed = ()
+        self._approvals.waiting.clear()
+        self._to_resume.clear()
         return tuple(_superseded(order, at_s, reason) for order in orders)
-
-    def _answer_approvals(self, seen: Observation) -> tuple[tuple[Order, ...], tuple[Outcome, ...]]:
-        """Orders that a person let go, and the ends of those that nobody will."""
-        orders: list[Order] = []
-        outcomes: list[Outcome] = []
-        for key, order in list(self._awaiting.items()):
-            expired = seen.at_s - order.issued_at_s >= self._rules.autonomy.approval_expires_s
-            if order.number in seen.controls.denied or expired:
-                detail = "nobody approved it in time" if expired else "a person said no"
-                outcomes.append(Outcome(number=order.number, status=Status.DENIED, at_s=seen.at_s, detail=detail))
-                del self._awaiting[key]
-            elif order.number in seen.controls.approved and key not in self._open:
-                del self._awaiting[key]
-                proposal = Proposal(action=order.action, because=order.because, policy=order.policy)
-                objection = veto(proposal, self._context(seen))
-                if objection is None:
-                    orders.append(self._open_order(self._dated(order, seen.at_s)))
-                else:
-                    detail = f"approved too late: {objection.reason}"
-                    outcomes.append(_superseded(order, seen.at_s, detail))
-        return tuple(orders), tuple(outcomes)
-
-    def _ask(self, seen: Observation) -> tuple[list[Proposal], list[Alert]]:
-        """Every policy's proposals in order of priority, alerts apart; a policy that raises loses its own, not the others'."""
-        proposals: list[Proposal] = []
-        alerts: list[Alert] = []
-        for name, policy in self._policies:
-            try:
-                wanted = [_named(proposal, name) for proposal in policy.propose(seen)]
-            except Exception as error:  # a policy is a user's code: whatever it raises must not stop the others
-                text = f"policy {name} raised {type(error).__name__}: {error}"
-                alerts.append(Alert(subject=name, text=text, severity="critical"))
-                continue
-            for proposal in wanted:
-                if isinstance(proposal.action, Alert):
-                    alerts.append(proposal.action)
-                else:
-                    proposals.append(proposal)
-        return proposals, alerts
 
     def _by_autonomy(
         self, proposals: Iterable[Proposal], seen: Observation
@@ -210,32 +188,74 @@ class Core:
             if isinstance(proposal.action, Hold):
                 continue
             level = autonomy(proposal.action, self._rules.autonomy)
-            if level in {Autonomy.APPROVE, Autonomy.ACT}:
+            if level in LEVELS:
                 acting.append(proposal)
             elif level is not Autonomy.OFF and veto(proposal, self._context(seen)) is None:
                 suggestions.setdefault(target(proposal.action), Suggestion(proposal=proposal, autonomy=level))
         return acting, tuple(suggestions.values())
 
+    def _choose(self, proposals: Iterable[Proposal], seen: Observation) -> Choice:
+        """One judgement over all that could be sent now: what is resumed, what was approved, and what is proposed."""
+        for order in [each for each in self._open.values() if each.number in self._to_resume]:
+            if under_way(order, seen):
+                self._to_resume.discard(order.number)
+        resumed = (order for order in self._open.values() if order.number in self._to_resume)
+        return choose(
+            proposals,
+            seen,
+            self._open,
+            self._rules.budget,
+            self._rules.training_cost,
+            permission=_Guarded(self._context(seen), self._rules.autonomy),
+            standing=(*resumed, *self._approvals.let_go(seen, self._open)),
+        )
+
+    def _send(self, choice: Choice, seen: Observation) -> tuple[tuple[Order, ...], tuple[Outcome, ...]]:
+        """Standing orders that go out, and the ends of those that never will. One whose objection passes stays as it is."""
+        orders: list[Order] = []
+        outcomes: list[Outcome] = []
+        for order in choice.sent:
+            if order.number in self._to_resume:
+                self._to_resume.discard(order.number)
+                orders.append(order)
+                continue
+            del self._approvals.waiting[target(order.action)]
+            outcomes += self._replaced(order.action, seen.at_s)
+            orders.append(self._open_order(self._dated(order, seen.at_s)))
+        for order, objection in choice.kept_back:
+            if objection.rule in PASSES:
+                continue
+            if order.number in self._to_resume:
+                self._drop(order)
+                outcomes.append(_superseded(order, seen.at_s, f"not sent again: {objection.reason}"))
+            else:
+                del self._approvals.waiting[target(order.action)]
+                outcomes.append(_superseded(order, seen.at_s, f"approved too late: {objection.reason}"))
+        return tuple(orders), tuple(outcomes)
+
     def _issue(self, chosen: Iterable[Proposal], seen: Observation) -> tuple[tuple[Order, ...], tuple[Outcome, ...]]:
         orders: list[Order] = []
         superseded: list[Outcome] = []
         for proposal in chosen:
-            key = target(proposal.action)
-            waiting = self._awaiting.get(key)
-            if autonomy(proposal.action, self._rules.autonomy) is Autonomy.APPROVE:
-                if waiting is None or waiting.action != proposal.action:
-                    superseded += self._drop(self._awaiting, key, seen.at_s)
-                    self._awaiting[key] = self._order(proposal, seen)
+            asks = autonomy(proposal.action, self._rules.autonomy) is Autonomy.APPROVE
+            if asks and self._approvals.keeps(proposal, seen):
                 continue
-            superseded += self._drop(self._awaiting, key, seen.at_s)
-            superseded += self._drop(self._open, key, seen.at_s)
+            waiting = self._approvals.waiting.pop(target(proposal.action), None)
+            superseded += [_superseded(waiting, seen.at_s, REPLACED)] if waiting else []
+            if asks:
+                self._approvals.wait(self._order(proposal, seen))
+                continue
+            superseded += self._replaced(proposal.action, seen.at_s)
             orders.append(self._open_order(self._order(proposal, seen)))
         return tuple(orders), tuple(superseded)
 
-    @staticmethod
-    def _drop(orders: dict[Target, Order], key: Target, at_s: float) -> list[Outcome]:
-        old = orders.pop(key, None)
-        return [_superseded(old, at_s, "another order took its place")] if old else []
+    def _replaced(self, action: Action, at_s: float) -> list[Outcome]:
+        """The end of the order in flight whose place `action` takes, where there is one."""
+        old = self._open.get(target(action))
+        if old is None:
+            return []
+        self._drop(old)
+        return [_superseded(old, at_s, REPLACED)]
 
     def _order(self, proposal: Proposal, seen: Observation) -> Order:
         number = self._next_number
@@ -305,7 +325,7 @@ class Core:
         holds: tuple[Proposal, ...] = (),
         alerts: tuple[Alert, ...] = (),
     ) -> Decision:
-        awaiting = tuple(self._awaiting.values())
+        awaiting = tuple(self._approvals.waiting.values())
         said = frozenset(
             [
                 *((v.rule, *_mark(v.proposal)) for v in vetoes),
@@ -339,19 +359,18 @@ class _Guarded:
     def objection(self, proposal: Proposal, chosen: int) -> Veto | None:
         return veto(proposal, replace(self.context, chosen=chosen))
 
+    def objection_to(self, order: Order, chosen: int) -> Veto | None:
+        level = autonomy(order.action, self.settings)
+        if level not in LEVELS:
+            return Veto(proposal=order.proposal, rule="autonomy", reason=f"the settings say {level.value}")
+        without = replace(self.context, chosen=chosen, record=self.context.record.without(order))
+        return veto(order.proposal, without)
+
+    def passes(self, objection: Veto) -> bool:
+        return objection.rule in PASSES
+
     def at_once(self, proposal: Proposal) -> bool:
         return autonomy(proposal.action, self.settings) is Autonomy.ACT
-
-
-def _named(proposal: Proposal, policy: str) -> Proposal:
-    """With the policy's name, and evidence that can be written down: what is no finite number is not known."""
-    because = tuple(
-        evidence
-        if known(evidence.value) == evidence.value and known(evidence.threshold) == evidence.threshold
-        else replace(evidence, value=known(evidence.value), threshold=known(evidence.threshold))
-        for evidence in proposal.because
-    )
-    return replace(proposal, policy=proposal.policy or policy, because=because)
 
 
 def _mark(proposal: Proposal) -> tuple[str, ...]:

@@ -1,13 +1,14 @@
 """Guards: what may not be done now, and why. They veto with a reason and never invent an action."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from agent.arbiter import Veto
 from agent.foreign import ForeignChanges
 from agent.order import Autonomy, Order
 from agent.settings import AutonomySettings, BudgetSettings, GuardSettings
+from agent.versions import PROMOTION_TRIES, Versions, versions_of
 from policies.action import (
     Action,
     Alert,
@@ -22,10 +23,16 @@ from policies.action import (
     Target,
     target,
 )
-from policies.observation import Deployment, Observation
+from policies.observation import Deployment, JobState, Observation
 
 DAY_S = 86_400.0
 MINUTE_S = 60.0
+PROMOTION_RETRY_S = 300.0
+"""A promotion that the world refused is not tried again sooner: a registry that is away for minutes must not use up its tries."""
+PASSES = frozenset(
+    {"freeze", "orders_per_minute", "cool_down", "min_healthy", "blast_radius", "unknown_target", "unread", "capacity"}
+)
+"""Rules whose objection passes by itself, with time or with what can be seen: an order that was decided before waits for that."""
 
 
 class Calendar(Protocol):
@@ -36,7 +43,7 @@ class Calendar(Protocol):
 
 @dataclass
 class Record:
-    """What guards remember: when orders were issued, and the digest with which each version was first seen."""
+    """What guards remember: when orders were issued, and what there is to know of versions and of other people's changes."""
 
     issued_s: list[float] = field(default_factory=list)
     """Moments of the orders of the last minute."""
@@ -44,18 +51,26 @@ class Record:
     """Moments of the retrainings of the last day."""
     last_s: dict[tuple[str, Target], float] = field(default_factory=dict)
     """When an order of a kind was last issued on a target."""
-    digests: dict[tuple[str, str], str] = field(default_factory=dict)
-    """(model, version) -> digest as first seen."""
+    versions: Versions = field(default_factory=Versions)
     foreign: ForeignChanges = field(default_factory=ForeignChanges)
 
-    def see(self, seen: Observation) -> None:
-        """Remember new versions and forget what is too old to matter."""
+    def see(self, seen: Observation) -> tuple[Alert, ...]:
+        """Take in what is new and forget what is too old to matter. Alerts about what somebody else has changed."""
         self.issued_s = [at_s for at_s in self.issued_s if seen.at_s - at_s < MINUTE_S]
         self.retrained_s = [at_s for at_s in self.retrained_s if seen.at_s - at_s < DAY_S]
-        for name, model in seen.models.items():
-            for version in (model.champion, model.previous, *model.candidates):
-                if version is not None:
-                    self.digests.setdefault((name, version.number), version.digest)
+        return (*self.foreign.see(seen), *self.versions.see(seen))
+
+    def without(self, order: Order) -> "Record":
+        """The same but for `order`, which must not stand in its own way when it is sent again."""
+        kind = (order.action.kind, target(order.action))
+        return replace(
+            self,
+            issued_s=_less(self.issued_s, order.issued_at_s),
+            retrained_s=_less(self.retrained_s, order.issued_at_s)
+            if isinstance(order.action, Retrain)
+            else self.retrained_s,
+            last_s={each: at_s for each, at_s in self.last_s.items() if (each, at_s) != (kind, order.issued_at_s)},
+        )
 
     def remember(self, order: Order) -> None:
         """An order that was issued, in this life or an earlier one."""
@@ -67,8 +82,17 @@ class Record:
     def issue(self, order: Order) -> None:
         """An order that this life issues or goes on with."""
         self.remember(order)
+        self.versions.issue(order.action)
         if isinstance(order.action, Scale):
             self.foreign.order(order.action.deployment, order.action.replicas)
+
+
+def _less(moments: Sequence[float], moment: float) -> list[float]:
+    """`moments` without one that is `moment`."""
+    found = list(moments)
+    if moment in found:
+        found.remove(moment)
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,10 +130,19 @@ def veto(proposal: Proposal, context: Context) -> Veto | None:
 
 
 def _frozen(proposal: Proposal, context: Context) -> Veto | None:
+    if _takes_a_canary_back(proposal.action, context.seen):
+        return None
     if context.seen.controls.frozen:
         return Veto(proposal=proposal, rule="freeze", reason="a person has frozen all changes")
     reason = context.calendar.reason(context.seen.civil_s)
     return Veto(proposal=proposal, rule="freeze", reason=reason) if reason else None
+
+
+def _takes_a_canary_back(action: Action, seen: Observation) -> bool:
+    """A freeze keeps things as they are. An open canary is no such thing: as long as it is bad, users get its answers."""
+    model = seen.models.get(action.model) if isinstance(action, RollBack) else None
+    rollout = model.rollout if model is not None else None
+    return isinstance(action, RollBack) and rollout is not None and rollout.version == action.version
 
 
 def _orders_per_minute(proposal: Proposal, context: Context) -> Veto | None:
@@ -226,6 +259,8 @@ def _retraining_allowed(proposal: Proposal, context: Context) -> Veto | None:
     if model.unread:
         reason = f"not known now: {', '.join(model.unread)}"  # a job may be running, or rows be set aside
         return Veto(proposal=proposal, rule="unread", reason=reason)
+    if model.training is not None and model.training.state is JobState.RUNNING:
+        return Veto(proposal=proposal, rule="training_runs", reason=f"training {model.training.id} runs")
     since_s, until_s = action.since_s, context.seen.at_s
     spoilt = since_s is not None and any(q.since_s <= since_s and q.until_s >= until_s for q in model.quarantined)
     return Veto(proposal=proposal, rule="quarantine", reason="all of its rows are quarantined") if spoilt else None
@@ -235,23 +270,55 @@ def _digest_unchanged(proposal: Proposal, context: Context) -> Veto | None:
     action = proposal.action
     match action:
         case StartRollout() | Promote():
-            version, digest = action.version, action.digest
+            number, digest = action.version, action.digest
         case RollBack():
-            version, digest = action.to, action.to_digest
+            number, digest = action.to, action.to_digest
         case _:
             return None
-    first = context.record.digests.get((action.model, version))
+    first = context.record.versions.digests.get((action.model, number))
     if first is None:
-        return Veto(proposal=proposal, rule="digest", reason=f"version {version} was never seen in the registry")
-    if first != digest:
-        reason = f"the files of version {version} are not those that were first seen"
-        return Veto(proposal=proposal, rule="digest", reason=reason)
-    return None
+        return Veto(proposal=proposal, rule="digest", reason=f"version {number} was never seen in the registry")
+    model = context.seen.models.get(action.model)
+    now = {first, *(each.digest for each in versions_of(model) if each.number == number)} if model else {first}
+    if now == {digest}:
+        return None
+    reason = f"the files of version {number} are not those that were first seen"
+    return Veto(proposal=proposal, rule="digest", reason=reason)
+
+
+def _never_back_to_bad(proposal: Proposal, context: Context) -> Veto | None:
+    action = proposal.action
+    if not isinstance(action, RollBack) or (action.model, action.to) not in context.record.versions.rejected:
+        return None
+    model = context.seen.models.get(action.model)
+    # To end a rollout changes no champion, whatever was thought of it once.
+    if model is not None and model.champion is not None and model.champion.number == action.to:
+        return None
+    return Veto(
+        proposal=proposal, rule="judged_bad", reason=f"version {action.to} was judged bad and taken back before"
+    )
+
+
+def _promotion_tried(proposal: Proposal, context: Context) -> Veto | None:
+    action = proposal.action
+    tries = context.record.versions.failed.get((action.model, action.version), 0) if isinstance(action, Promote) else 0
+    if tries == 0:
+        return None
+    if tries >= PROMOTION_TRIES:
+        reason = "it has failed as often as a promotion is tried"
+        return Veto(proposal=proposal, rule="failed_before", reason=reason, value=tries, threshold=PROMOTION_TRIES)
+    passed_s = context.seen.at_s - context.record.last_s.get((action.kind, target(action)), -PROMOTION_RETRY_S)
+    if passed_s >= PROMOTION_RETRY_S:
+        return None
+    reason = "it has just failed"
+    return Veto(proposal=proposal, rule="failed_before", reason=reason, value=passed_s, threshold=PROMOTION_RETRY_S)
 
 
 GUARDS: Sequence[Guard] = (
     _frozen,  # first, because a person said so
     _digest_unchanged,  # nothing that was tampered with goes any further
+    _never_back_to_bad,
+    _promotion_tried,
     _scale_bounds,
     _somebody_else_set_it,
     _restart_safely,

@@ -1,8 +1,9 @@
 """One ledger of capacity for serving and training.
 
 A deployment is charged for the replicas that it wants, since those are what it will take; a training for all of its concurrent
-trials. What an order in flight will take is charged before the world shows it, so that nothing is spent twice. The limit is the
-budget, and where the cluster is smaller, what is in use plus what the cluster says is free, unless it makes room by itself.
+trials. What an order in flight will take is charged before the world shows it, so that nothing is spent twice; what it will give back
+is there when the world shows it, since it may still be refused. The limit is the budget, and where the cluster is smaller, what is in
+use plus what the cluster says is free, unless it makes room by itself.
 """
 
 import math
@@ -44,7 +45,7 @@ class TrainingCost:
 
 
 class Ledger:
-    """What may still be taken. Changed by `take` only."""
+    """What may still be taken. Changed by `take` and `give` only."""
 
     def __init__(
         self,
@@ -66,9 +67,10 @@ class Ledger:
             "cpus": _left(budget.cpus, used.cpus, free.cpus if free else None),
             "gpus": _left(budget.gpus, used.gpus, free.gpus if free else None),
         }
+        self._coming = dict.fromkeys(self._left, 0.0)
         self._under_way: dict[str, int] = {}
         for order in open_orders:
-            self.take(self._still_to_come(order, seen, training_cost or {}))
+            self.charge(order, seen, training_cost or {})
 
     @property
     def left(self) -> Mapping[str, float]:
@@ -79,20 +81,13 @@ class Ledger:
         """Replicas that an order in flight will add and that the world does not show yet."""
         return self._under_way.get(deployment.name, 0)
 
-    def _still_to_come(self, order: Order, seen: Observation, training_cost: Mapping[str, TrainingCost]) -> Charge:
-        match order.action:
-            case Scale(deployment=name, replicas=replicas) if name in seen.deployments:
-                deployment = seen.deployments[name]
-                more = max(0, replicas - deployment.replicas_wanted)
-                self._under_way[name] = more
-                return Charge.of(deployment.resources, more)
-            case Retrain(model=name) as retrain if name in seen.models and not _training(seen, name):
-                return training_cost.get(name, TrainingCost()).of(retrain)
-            case StartRollout(model=name):
-                slots = {d.slot: d for d in seen.deployments.values() if d.model == name}
-                return Charge.of(slots["champion"].resources, 1) if slots.keys() == {"champion"} else Charge()
-            case _:
-                return Charge()
+    def charge(self, order: Order, seen: Observation, training_cost: Mapping[str, TrainingCost]) -> None:
+        """Take what `order` will take, and expect what it will give back."""
+        more, coming = still_to_come(order, seen, training_cost)
+        if isinstance(order.action, Scale):
+            self._under_way[order.action.deployment] = more.replicas
+        self.take(more)
+        self.give(coming)
 
     def fits(self, each: Charge, wanted: int) -> int:
         """How many of `wanted` times `each` fit, from 0 to `wanted`."""
@@ -104,9 +99,39 @@ class Ledger:
         return max(0, int(times))
 
     def take(self, charge: Charge) -> None:
-        """Charge it; a negative charge gives back."""
         for name in self._left:
             self._left[name] -= getattr(charge, name)
+
+    def give(self, charge: Charge) -> None:
+        """So much will be given back. It can be spent when it is seen, not before."""
+        for name in self._coming:
+            self._coming[name] += getattr(charge, name)
+
+    def awaits(self, charge: Charge) -> bool:
+        """Whether what is given back will do for `charge`; it then counts as meant for that."""
+        need = {name: getattr(charge, name) for name in self._left if getattr(charge, name) > 0}
+        enough = all(self._left[name] + self._coming[name] + EPSILON >= value for name, value in need.items())
+        if enough:
+            for name, value in need.items():
+                self._coming[name] -= value
+        return enough
+
+
+def still_to_come(order: Order, seen: Observation, training_cost: Mapping[str, TrainingCost]) -> tuple[Charge, Charge]:
+    """What `order` will take and what it will give back, as far as the world does not show it yet."""
+    match order.action:
+        case Scale(deployment=name, replicas=replicas) if name in seen.deployments:
+            deployment = seen.deployments[name]
+            more = replicas - deployment.replicas_wanted
+            return Charge.of(deployment.resources, max(0, more)), Charge.of(deployment.resources, max(0, -more))
+        case Retrain(model=name) as retrain if name in seen.models and not _training(seen, name):
+            return training_cost.get(name, TrainingCost()).of(retrain), Charge()
+        case StartRollout(model=name):
+            slots = {d.slot: d for d in seen.deployments.values() if d.model == name}
+            takes = Charge.of(slots["champion"].resources, 1) if slots.keys() == {"champion"} else Charge()
+            return takes, Charge()
+        case _:
+            return Charge(), Charge()
 
 
 def _training(seen: Observation, model: str) -> bool:

@@ -3,6 +3,8 @@
 1. Nothing is started that was not written down, durably, before.
 2. When the journal can not be written nothing is started and nothing more is decided. What was decided is kept and written first when
    the journal is back, so that the record has no gap; orders that have waited meanwhile are given up as stale.
+3. What can not be written at all is not decided on: a part of an observation that has no plain form is away, and an order that has none is
+   given up, so that the core never believes in what the record does not hold.
 """
 
 from collections.abc import Mapping
@@ -11,13 +13,14 @@ from typing import Any
 import structlog
 
 from agent import schedules
-from agent.codec import to_json
+from agent.codec import to_json, writable_text
 from agent.core import Core, Decision
 from agent.notices import Notices
 from agent.order import Order
 from agent.ports import Actuator, Journal, JournalUnavailable, Notifier, Refused, Sensor, Trainer
 from agent.redaction import redacted, redacted_seen
 from agent.settings import AutonomySettings
+from agent.writable import plain_or_none, written_down
 from policies.action import Alert, Retrain, StopTraining
 from policies.observation import Observation
 
@@ -27,23 +30,26 @@ Line = tuple[str, float, Mapping[str, Any]]
 """A journal entry before it is chained: kind, moment, payload."""
 
 
-def lines_of(decision: Decision, seen: Observation) -> list[Line]:
-    """What the journal says of one tick, in order: what was seen, what ended, what was said, what is intended. Pure."""
+def lines_of(decision: Decision, seen: Observation, plain: Any = None) -> list[Line]:
+    """What the journal says of one tick, in order: what was seen, what ended, what was said, what is intended. Pure.
+
+    `plain` is the plain form of `seen`, where it is there already. What has none is left out.
+    """
     at_s = decision.at_s
-    lines: list[Line] = [("observed", at_s, to_json(seen))]
+    lines: list[Line] = [("observed", at_s, to_json(seen) if plain is None else plain)]
     if seen.due:
         lines.append(("note", at_s, {"note": schedules.NOTE, "names": list(seen.due), "civil_s": seen.civil_s}))
-    lines += [("outcome", at_s, to_json(outcome)) for outcome in decision.outcomes]
+    lines += [("outcome", at_s, each) for each in map(plain_or_none, decision.outcomes) if each is not None]
     if decision.news:
         lines.append(("decided", at_s, said(decision)))
-    lines += [("intent", at_s, to_json(order)) for order in decision.orders]
+    lines += [("intent", at_s, each) for each in map(plain_or_none, decision.orders) if each is not None]
     return lines
 
 
 def said(decision: Decision) -> dict[str, Any]:
-    """All of a decision that is neither an order nor an outcome."""
+    """All of a decision that is neither an order nor an outcome, as far as it can be written."""
     return {
-        name: [to_json(item) for item in getattr(decision, name)]
+        name: [each for each in map(plain_or_none, getattr(decision, name)) if each is not None]
         for name in ("vetoes", "suggestions", "holds", "alerts", "awaiting")
     }
 
@@ -85,15 +91,21 @@ class Agent:
         except JournalUnavailable as error:  # what people want stands there, too
             self._halt(error)
             return Decision(at_s=at_s)
+        seen, plain = written_down(seen)
         self.last_seen = seen
         decision = self.core.step(seen)
-        if not self._write(lines_of(decision, seen), at_s, durable=bool(decision.orders)):
+        lines = lines_of(decision, seen, plain)
+        if not self._write(lines, at_s, durable=bool(decision.orders)):
             self._unstarted = decision.orders
             return Decision(at_s=at_s)
         for alert in (*decision.alerts, *self._notices.of(decision, seen.controls.denied)):
             self._notifier.notify(alert)
+        intended = {payload["number"] for kind, _, payload in lines if kind == "intent"}
         for order in decision.orders:
-            self._start(order, at_s)
+            if order.number in intended:
+                self._start(order, at_s)
+            else:
+                self._refuse(order, "it can not be written down", at_s)
         return decision
 
     def remark(self, alert: Alert, note: Mapping[str, Any], at_s: float) -> None:
@@ -151,7 +163,7 @@ class Agent:
 
     def _refuse(self, order: Order, reason: str, at_s: float) -> None:
         """Tell the core, and the journal so that a replay tells it too."""
-        reason = redacted(reason)
+        reason = writable_text(redacted(reason))  # a world's words may be anything
         log.warning("order_refused", order=order.number, reason=reason)
         self.core.refused(order.number, reason)
         self._add(("refused", at_s, {"number": order.number, "reason": reason}))

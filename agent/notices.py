@@ -2,7 +2,7 @@
 
 1. A suggestion (autonomy `suggest`): what would be done, and why. One that is only observed is written down and told nobody.
 2. An order that waits for approval, with the words that answer it.
-3. An order that failed or expired, and one that nobody answered in time.
+3. An order that failed or expired, and one that nobody answered in time, or that is not wanted any more.
 
 Several of one kind in a tick are one notice. Orders that are given, and those that succeed, tell nobody: `homeostat orders` lists them.
 """
@@ -21,8 +21,10 @@ from policies.action import Action, Alert, Target, target
 SEVERITIES = ("info", "warning", "critical")
 NAMED = 5
 """So many things one notice names; the others it counts."""
-TOLD = (Status.FAILED, Status.EXPIRED, Status.DENIED)
+TOLD = (Status.FAILED, Status.EXPIRED, Status.DENIED, Status.WITHDRAWN)
 """Ends that people are told of; a denial only where no person gave it, since whoever said no knows."""
+QUIET = (Status.DENIED, Status.WITHDRAWN)
+"""Ends of what was never begun."""
 
 
 @dataclass
@@ -80,7 +82,7 @@ class Notices:
     def _failure(self, outcome: Outcome) -> Alert:
         order = self._orders.get(outcome.number)
         what = f"{order_words(to_json(order))}: " if order else ""
-        severity: Any = "info" if outcome.status is Status.DENIED else "warning"
+        severity: Any = "info" if outcome.status in QUIET else "warning"
         text = one_line(f"{what}{outcome.detail or outcome.status}. `homeostat why {outcome.number}` tells more")
         return Alert(subject=f"order {outcome.number} {outcome.status}", text=text, severity=severity)
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from policies.action import Action, Evidence
+from policies.action import Action, Evidence, Proposal
 
 
 class Autonomy(StrEnum):
@@ -28,9 +28,11 @@ class Status(StrEnum):
     EXPIRED = "expired"
     """The deadline passed and the world shows neither."""
     SUPERSEDED = "superseded"
-    """Another order for the same target took its place, or the kill switch ended it."""
+    """Another order for the same target took its place, the kill switch ended it, or it may not be sent any more."""
     DENIED = "denied"
     """A person said no, or nobody said yes in time."""
+    WITHDRAWN = "withdrawn"
+    """It waited for a person, and is not wanted any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +54,11 @@ class Order:
     """Absolute time at which the order is given up."""
     inverse: Action | None = None
     """What undoes it, where something does."""
+
+    @property
+    def proposal(self) -> Proposal:
+        """What it was made of."""
+        return Proposal(action=self.action, because=self.because, policy=self.policy)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,8 @@
-"""Whether the world shows what an order wanted. An order is judged by what is seen, not by its own word."""
+"""Whether the world shows what an order wanted, or would want. An order is judged by what is seen, not by its own word."""
 
 from agent.order import Order, Outcome, Status
 from policies.action import (
+    Action,
     Promote,
     Quarantine,
     Restart,
@@ -12,7 +13,7 @@ from policies.action import (
     StartRollout,
     StopTraining,
 )
-from policies.observation import JobState, Model, Observation
+from policies.observation import JobState, Model, Observation, ReplicaState, Rollout
 
 Verdict = tuple[Status, str]
 CLOCK_SLACK_S = 1.0
@@ -30,6 +31,63 @@ def outcome(order: Order, seen: Observation) -> Outcome | None:
     if verdict is None and seen.at_s >= order.deadline_s:
         verdict = (Status.EXPIRED, f"not seen to be done {seen.at_s - order.issued_at_s:.0f} s after it was issued")
     return Outcome(number=order.number, status=verdict[0], at_s=seen.at_s, detail=verdict[1]) if verdict else None
+
+
+def changes_nothing(action: Action, seen: Observation) -> bool:
+    """Whether the world is told already what `action` would tell it: to wish that again is agreement, and no order."""
+    match action:
+        case Scale(deployment=name):
+            deployment = seen.deployments.get(name)
+            return deployment is not None and deployment.replicas_wanted == action.replicas
+        case StopTraining() | StartRollout() | SetTraffic() | Promote() | RollBack() | Quarantine():
+            model = seen.models.get(action.model)
+            return model is not None and _as_wanted(action, model)
+        case _:
+            return False
+
+
+def _as_wanted(
+    action: StopTraining | StartRollout | SetTraffic | Promote | RollBack | Quarantine, model: Model
+) -> bool:
+    rollout = model.rollout
+    match action:
+        case StopTraining():
+            idle = model.training is None or model.training.state is not JobState.RUNNING
+            return idle and "training" not in model.unread
+        case StartRollout():
+            return rollout is not None and rollout.version == action.version
+        case SetTraffic():
+            return rollout is not None and _set(action, rollout)
+        case Quarantine():
+            return _quarantine_verdict(action, model) is not None
+        case Promote() | RollBack():
+            return _rollout_verdict(action, model) is not None
+
+
+def _set(action: SetTraffic, rollout: Rollout) -> bool:
+    return (rollout.version, rollout.share, rollout.shadow) == (action.version, action.share, action.shadow)
+
+
+def under_way(order: Order, seen: Observation) -> bool:
+    """Whether the world shows that it was told `order` already, so that it need not be sent again.
+
+    Steps of a rollout are: what a world that stopped half way has left undone can not be seen.
+    """
+    action = order.action
+    match action:
+        case Restart():
+            deployment = seen.deployments.get(action.deployment)
+            here = deployment.replicas if deployment is not None else None
+            return here is not None and all(
+                replica.id != action.replica or replica.state is ReplicaState.STOPPING for replica in here
+            )
+        case Retrain():
+            job = seen.models[action.model].training if action.model in seen.models else None
+            return job is not None and job.id == order.key
+        case Scale() | SetTraffic():
+            return changes_nothing(action, seen)
+        case _:
+            return False
 
 
 def _verdict(order: Order, seen: Observation) -> Verdict | None:

@@ -288,13 +288,15 @@ class Capacity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Controls:
-    """What people said: freeze, kill switch, approvals and denials by order number, rollbacks asked for by hand."""
+    """What people said: freeze, kill switch, approvals and denials by order number, rollbacks asked for by hand, files accepted."""
 
     frozen: bool = False
     killed: bool = False
     approved: tuple[int, ...] = ()
     denied: tuple[int, ...] = ()
     rollbacks: tuple[str, ...] = ()
+    accepted: tuple[tuple[str, str, str], ...] = ()
+    """(model, version, digest): files that a person has looked at, and that count from then on as the version's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,22 +1,36 @@
 """What people said, folded from the journal: freeze, kill switch, approvals, rollbacks by hand."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from agent.journal.record import Entry, Kind
 from policies.observation import Controls
 
-Word = Literal["freeze", "unfreeze", "kill", "resume", "run", "stop", "approve", "deny", "rollback"]
+Word = Literal["freeze", "unfreeze", "kill", "resume", "run", "stop", "approve", "deny", "rollback", "accept"]
 ROLLBACK_ASKED_FOR_S = 600.0
 """A rollback asked for by hand that could not be done for so long is forgotten."""
 KINDS = (Kind.CONTROL, Kind.INTENT, Kind.OUTCOME)
 
 
 def said(
-    word: Word, *, by: str, number: int | None = None, model: str | None = None, reason: str = ""
+    word: Word,
+    *,
+    by: str,
+    number: int | None = None,
+    model: str | None = None,
+    reason: str = "",
+    digests: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """The payload of a control entry."""
-    return {"word": word, "by": by, "number": number, "model": model, "reason": reason}
+    """The payload of a control entry; `digests` are those of the versions of `model` that a person accepts."""
+    told = {"word": word, "by": by, "number": number, "model": model, "reason": reason}
+    return told if digests is None else {**told, "digests": dict(digests)}
+
+
+def accepted(payload: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """(model, version, digest) of the files that a person accepts with a control entry."""
+    if payload["word"] != "accept":
+        return []
+    return [(payload["model"], version, digest) for version, digest in sorted(payload["digests"].items())]
 
 
 class ControlFold:
@@ -31,6 +45,7 @@ class ControlFold:
         self._denied: set[int] = set()
         self._rollback_asked_s: dict[str, float] = {}
         self._rolls_back: dict[int, str] = {}
+        self._accepted: dict[tuple[str, str], str] = {}
 
     def follow(self, entries: Iterable[Entry], at_s: float) -> None:
         """Take in entries of `KINDS`, in order, each once.
@@ -57,6 +72,7 @@ class ControlFold:
             approved=tuple(sorted(self._approved)),
             denied=tuple(sorted(self._denied)),
             rollbacks=tuple(sorted(asked)),
+            accepted=tuple((*key, digest) for key, digest in sorted(self._accepted.items())),
         )
 
     def _hear(self, entry: Entry, said_s: float) -> None:
@@ -78,6 +94,8 @@ class ControlFold:
                 self._denied.add(payload["number"])
             case "rollback":
                 self._rollback_asked_s[payload["model"]] = said_s
+            case "accept":
+                self._accepted |= {(model, version): digest for model, version, digest in accepted(payload)}
 
     def _end(self, number: int, status: str) -> None:
         self._approved.discard(number)

@@ -1,19 +1,23 @@
 """Where an agent's new life begins: a new epoch, the orders that the last one left open, and what still counts of those before."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from agent.codec import from_json, to_json
 from agent.guards import DAY_S, MINUTE_S
+from agent.journal.controls import accepted
 from agent.journal.record import Entry, Kind
 from agent.journal.warm_start import Readable, first_seen_again
-from agent.order import Order
+from agent.order import Order, Status
 from agent.ports import Journal
 from agent.redaction import redacted_settings
 from agent.settings import Settings
+from agent.versions import Versions
 from policies.action import Action, Promote, Retrain, RollBack, StartRollout, target
+
+FOLLOWED = (Kind.INTENT, Kind.OUTCOME, Kind.DECIDED, Kind.CONTROL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,10 +29,24 @@ class Beginning:
     open_orders: tuple[Order, ...] = ()
     remembered: tuple[Order, ...] = ()
     """Orders of earlier lives that count against cool-downs and budgets, oldest first."""
+    awaiting: tuple[Order, ...] = ()
+    """Orders that wait for a person's approval."""
     digests: tuple[tuple[str, str, str], ...] = ()
-    """(model, version, digest) of versions that were acted upon."""
+    """(model, version, digest) of versions that were acted upon, or accepted by a person."""
+    rejected: tuple[tuple[str, str], ...] = ()
+    """(model, version) that were taken back, and not promoted again since."""
+    failed_promotions: tuple[tuple[str, str, int], ...] = ()
+    """(model, version, times)."""
     seen_again_from: int | None = None
     """The policies are shown the observations from this entry of the journal on, before anything else."""
+
+    def versions(self) -> Versions:
+        """What there is to know of versions."""
+        return Versions(
+            digests={(model, version): digest for model, version, digest in self.digests},
+            rejected=set(self.rejected),
+            failed={(model, version): times for model, version, times in self.failed_promotions},
+        )
 
 
 class Lived(Journal, Readable, Protocol):
@@ -51,7 +69,7 @@ def begin(journal: Lived, settings: Settings, at_s: float, *, above: int = 0) ->
     """
     epoch = journal.begin(at_s, above=above)
     past = _Past(at_s)
-    past.follow(journal.entries(kinds=(Kind.INTENT, Kind.OUTCOME, Kind.DECIDED)))
+    past.follow(journal.entries(kinds=FOLLOWED))
     beginning = past.beginning(epoch)
     if settings.journal.warm_start_s > 0:
         since_s = at_s - settings.journal.warm_start_s
@@ -67,15 +85,21 @@ def started(beginning: Beginning, settings: Settings) -> dict[str, Any]:
 
 @dataclass
 class _Past:
-    """What a journal's entries leave to a life that begins at `at_s`."""
+    """What a journal's entries leave to a life that begins at `at_s`.
+
+    What has ended has ended: an intent that was written after the outcome of its order opens nothing again.
+    """
 
     at_s: float
     open_orders: dict[int, Order] = field(default_factory=dict)
+    awaiting: Sequence[Mapping[str, Any]] = ()
+    """Orders that waited for a person when last something was said of them, as they were written."""
+    ended: set[int] = field(default_factory=set)
     last: dict[Any, Order] = field(default_factory=dict)
     """The last order of each kind on each target."""
     lately: dict[int, Order] = field(default_factory=dict)
     """Retrainings of the last day, and whatever was issued in the last minute."""
-    digests: dict[tuple[str, str], str] = field(default_factory=dict)
+    versions: Versions = field(default_factory=Versions)
     highest: int = 0
 
     def follow(self, entries: Iterable[Entry]) -> None:
@@ -83,22 +107,37 @@ class _Past:
             if entry.kind == Kind.INTENT:
                 self._issued(from_json(Order, entry.payload))
             elif entry.kind == Kind.OUTCOME:
-                self.open_orders.pop(entry.payload["number"], None)
-            else:
-                self.highest = max([self.highest, *(waiting["number"] for waiting in entry.payload["awaiting"])])
+                self._ended(entry.payload["number"], Status(entry.payload["status"]))
+            elif entry.kind == Kind.DECIDED:
+                self.awaiting = entry.payload["awaiting"]
+                self.highest = max([self.highest, *(waiting["number"] for waiting in self.awaiting)])
+            elif entry.kind == Kind.CONTROL:
+                for model, version, digest in accepted(entry.payload):
+                    self.versions.accept((model, version), digest)
 
     def _issued(self, order: Order) -> None:
-        self.open_orders[order.number] = order
+        if order.number not in self.ended:
+            self.open_orders[order.number] = order
         self.highest = max(self.highest, order.number)
         self.last[(order.action.kind, target(order.action))] = order
         age_s = self.at_s - order.issued_at_s
         if age_s < MINUTE_S or (isinstance(order.action, Retrain) and age_s < DAY_S):
             self.lately[order.number] = order
         for model, version, digest in _digests(order):
-            self.digests.setdefault((model, version), digest)
+            self.versions.digests.setdefault((model, version), digest)
+        self.versions.issue(order.action)
+
+    def _ended(self, number: int, status: Status) -> None:
+        self.ended.add(number)
+        order = self.open_orders.pop(number, None)
+        if order is not None:
+            self.versions.end(order.action, status)
 
     def beginning(self, epoch: int) -> Beginning:
         counted = self.lately | {order.number: order for order in self.last.values()}
+        over = self.ended | self.open_orders.keys()
+        waiting = [from_json(Order, each) for each in self.awaiting if each["number"] not in over]
+        versions = self.versions
         return Beginning(
             epoch=epoch,
             next_number=self.highest + 1,
@@ -106,7 +145,10 @@ class _Past:
             remembered=tuple(
                 self._not_later(counted[number]) for number in sorted(counted.keys() - self.open_orders.keys())
             ),
-            digests=tuple((*key, digest) for key, digest in sorted(self.digests.items())),
+            awaiting=tuple(map(self._not_later, waiting)),
+            digests=tuple((*key, digest) for key, digest in sorted(versions.digests.items())),
+            rejected=tuple(sorted(versions.rejected)),
+            failed_promotions=tuple((*key, times) for key, times in sorted(versions.failed.items())),
         )
 
     def _not_later(self, order: Order) -> Order:

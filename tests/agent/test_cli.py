@@ -9,11 +9,13 @@ from typer.testing import CliRunner, Result
 
 from agent.assembly import assemble
 from agent.cli import app
+from agent.codec import to_json
 from agent.journal.life import Beginning, started
 from agent.journal.record import Kind
 from agent.journal.store import SqlJournal
 from agent.settings import Settings
 from agent.testing import RecordingNotifier, ScriptedWorld
+from policies.testing import model, observation, version
 
 CONFIG = """\
 name: shop
@@ -242,12 +244,44 @@ def test_what_people_say_is_an_entry_of_the_journal(
     assert (payload["word"], payload["number"], payload["reason"]) == control
 
 
+@pytest.fixture
+def anew(journal: SqlJournal) -> SqlJournal:
+    """A journal whose agent has seen versions of the model m."""
+    seen = observation(50.0, model(champion=version("2", digest="two"), candidates=(version("3", digest="three"),)))
+    started = next(journal.entries(kinds=(Kind.STARTED,))).payload
+    journal.append([(Kind.STARTED, 49.0, {**started, "settings": {"models": {"m": {}, "n": {}}}})])
+    journal.append([(Kind.OBSERVED, 50.0, to_json(seen))])
+    return journal
+
+
+def test_files_are_accepted_as_they_were_last_seen(anew: SqlJournal) -> None:
+    """All versions that were seen, by their digests, which are shown before anything is asked."""
+    result = said("accept", "m", "--reason", "new registry", "--yes")
+    assert (result.exit_code, result.stdout) == (
+        0,
+        "version 2  digest two\nversion 3  digest three\nwritten down: accept m\n",
+    )
+    payload = list(anew.entries())[-1].payload
+    assert (payload["word"], payload["model"], payload["reason"]) == ("accept", "m", "new registry")
+    assert anew.controls(60.0).accepted == (("m", "2", "two"), ("m", "3", "three"))
+
+
+def test_files_are_accepted_by_a_person_only(anew: SqlJournal) -> None:
+    """Without a yes nothing is written, and of a model that was not seen there is nothing to accept."""
+    before = anew.head()
+    assert said("accept", "m").exit_code == 1
+    unseen = said("accept", "n", "--yes")
+    assert (unseen.exit_code, unseen.stderr) == (2, "the agent has seen no version of n\n")
+    assert anew.head() == before
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
         (("approve", "7"), "order 7 does not wait for approval; those that do: none does\n"),
         (("deny", "7"), "order 7 does not wait for approval; those that do: none does\n"),
         (("rollback", "flight"), "the agent manages no model 'flight'; it manages none\n"),
+        (("accept", "flight", "--yes"), "the agent manages no model 'flight'; it manages none\n"),
     ],
 )
 def test_a_word_that_nobody_would_hear_is_bad_input(journal: SqlJournal, words: tuple[str, ...], told: str) -> None:

@@ -73,13 +73,16 @@ def test_an_order_in_flight_is_not_given_again() -> None:
 
 
 def test_an_order_ends_when_the_world_shows_it() -> None:
-    """Its outcome comes from what is seen, and then the same want is a new order with a new key."""
+    """Its outcome comes from what is seen, and later the same want is a new order with a new key."""
     core = core_of(Wants([Scale(deployment="app/model", replicas=3)]))
     first = core.step(seen_at(0.0, deployment())).orders[0]
     reached = core.step(seen_at(5.0, deployment(replicas=3)))
-    assert [(o.number, o.status) for o in reached.outcomes] == [(1, Status.SUCCEEDED)]
-    again = core.step(seen_at(10.0, deployment(replicas=2)))
-    assert [o.number for o in reached.orders + again.orders] == [2] or again.orders[0].key != first.key
+    assert [(o.number, o.status, o.detail) for o in reached.outcomes] == [(1, Status.SUCCEEDED, "3 replicas run")]
+    assert reached.orders == ()
+    core.step(seen_at(10.0, deployment(replicas=2)))  # by a foreign hand, which is respected for a minute
+    again = core.step(seen_at(70.0, deployment(replicas=2))).orders
+    assert [(o.number, o.action) for o in again] == [(2, first.action)]
+    assert (first.key, again[0].key) == (f"1-{first.key[2:]}", f"2-{first.key[2:]}")
 
 
 def test_an_order_that_the_world_never_shows_expires() -> None:
@@ -251,20 +254,32 @@ def test_without_a_known_capacity_nothing_grows() -> None:
     assert [v.rule for v in core.step(observation(0.0, deployment())).vetoes] == ["capacity"]
 
 
-def test_capacity_given_back_may_be_used_in_the_same_decision() -> None:
-    """Downs go before ups."""
-    core = core_of(
-        Wants([Scale(deployment="a/a", replicas=3), Scale(deployment="b/b", replicas=1)]),
-        budget=BudgetSettings(replicas=4),
-    )
-    orders = core.step(seen_at(0.0, deployment("a/a"), deployment("b/b"))).orders
-    assert [o.action for o in orders] == [Scale(deployment="b/b", replicas=1), Scale(deployment="a/a", replicas=3)]
+def test_capacity_is_used_when_the_world_shows_that_it_was_given_back() -> None:
+    """The one that takes waits for the one that gives: a scale-down that is refused leaves no scale-up over the budget."""
+    wants = Wants([Scale(deployment="a/a", replicas=3), Scale(deployment="b/b", replicas=1)])
+    core = core_of(wants, budget=BudgetSettings(replicas=4))
+    gives = core.step(seen_at(0.0, deployment("a/a"), deployment("b/b")))
+    assert [o.action for o in gives.orders] == [Scale(deployment="b/b", replicas=1)]
+    assert [(v.rule, v.proposal.action) for v in gives.vetoes] == [("budget", Scale(deployment="a/a", replicas=3))]
+    core.refused(1, "not today")
+    assert [o.action for o in core.step(seen_at(5.0, deployment("a/a"), deployment("b/b"))).orders] == [
+        Scale(deployment="b/b", replicas=1)
+    ]
+    takes = core.step(seen_at(10.0, deployment("a/a"), deployment("b/b", replicas=1)))
+    assert [o.action for o in takes.orders] == [Scale(deployment="a/a", replicas=3)]
+
+
+def next_life(*orders: Order, policy: Any = None, **rules: Any) -> Core:
+    """A core that goes on with `orders`, which an earlier life left open."""
+    acting = {"autonomy": AutonomySettings(default=Autonomy.ACT)}
+    named = [("policy", policy)] if policy is not None else []
+    return Core(named, Rules(**(acting | rules)), FreezeCalendar(), epoch=2, next_number=9, open_orders=orders)
 
 
 def test_a_life_that_begins_goes_on_with_the_orders_of_the_last() -> None:
     """Same number, same key, the new epoch."""
     order = core_of(Wants([Scale(deployment="app/model", replicas=3)])).step(seen_at(0.0, deployment())).orders[0]
-    core = Core([], Rules(), FreezeCalendar(), epoch=2, next_number=2, open_orders=[order])
+    core = next_life(order)
     assert core.step(seen_at(1.0, deployment())).orders == (replace(order, epoch=2),)
     assert core.step(seen_at(2.0, deployment())).orders == ()
 
