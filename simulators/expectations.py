@@ -1,6 +1,7 @@
 """Conditions on a result: "slo_violation_rate < 0.02", "models.fraud.recovery_s <= 90". Pure.
 
-A condition names a measure by its path, a comparison and a number. A measure that is not known (None) makes no condition true.
+A condition names a measure by its path, a comparison and a number; models are named as they are called, with spaces and slashes. A measure
+that is not known (None) makes no condition true.
 """
 
 import operator
@@ -17,7 +18,9 @@ COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
     ">": operator.gt,
 }
-FORM = re.compile(r"^\s*([A-Za-z_][\w.\-]*)\s*(<=|>=|==|!=|<|>)\s*([-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)\s*$")
+LONGEST = 500
+_COMPARED = re.compile(r"(<=|>=|==|!=|<|>)([^<>=!]*)$")
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d{1,3})?")
 
 
 class ExpectationError(ValueError):
@@ -43,13 +46,25 @@ class Held:
 
 def parse(text: str) -> Expectation:
     """Raises ExpectationError where `text` is no condition."""
-    found = FORM.match(text)
-    if found is None:
+    measure, comparison, number = split(text) or ("", "", "")
+    value = number_of(number)
+    if value is None:
         raise ExpectationError(
-            f"found {text!r}; expected a measure, a comparison and a number, as in 'slo_violation_rate < 0.02'"
+            f"found {text[:60]!r}; expected a measure, a comparison and a number, as in 'slo_violation_rate < 0.02'"
         )
-    measure, comparison, number = found.groups()
-    return Expectation(text=text, measure=measure, comparison=comparison, number=float(number))
+    return Expectation(text=text, measure=measure, comparison=comparison, number=value)
+
+
+def split(text: str) -> tuple[str, str, str] | None:
+    """The measure, the last comparison and what follows it; None where `text` has no such form. A measure may hold any name of a model."""
+    found = _COMPARED.search(text) if len(text) <= LONGEST else None
+    measure = text[: found.start()].strip() if found else ""
+    return (measure, found[1], found[2].strip()) if found and measure else None
+
+
+def number_of(text: str) -> float | None:
+    """The plain number that `text` is; None where it is none."""
+    return float(text) if _NUMBER.fullmatch(text) else None
 
 
 def check(expectation: Expectation, measures: Mapping[str, Any]) -> Held:

@@ -4,8 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from agent.settings import DriftSettings, Seconds, Strict
-from simulators.quantities import Moment, NotNegative, Positive
+from agent.settings import DriftSettings, Share, Strict
+from simulators.quantities import Cadence, Cores, Moment, NotNegative, Part, Positive
 
 
 class ChangeSettings(Strict):
@@ -16,7 +16,7 @@ class ChangeSettings(Strict):
     until_s: Moment | None = None
     harm: NotNegative = 0.0
     """Modelled: loss per row on top. Played: half-turns of the concept, or the part of the rows that is broken or flipped, up to 1."""
-    period_s: Seconds | None = None
+    period_s: Cadence | None = None
     """Of a recurring concept: so long the new one lasts, then so long the old one."""
     broken: Literal["missing", "units"] = "missing"
     """Played: what is wrong with the rows of an incident."""
@@ -36,13 +36,13 @@ class AnyLearningSettings(Strict):
     """A managed model: how it learns and what happens to its rows, in either fidelity."""
 
     label_delay_s: NotNegative = 600.0
-    label_share: Annotated[float, Field(gt=0, le=1)] = 1.0
-    trials: Annotated[int, Field(ge=1)] = 8
-    concurrent_trials: Annotated[int, Field(ge=1)] = 2
-    trial_s: Positive = 60.0
+    label_share: Annotated[Share, Field(gt=0)] = 1.0
+    trials: Annotated[int, Field(ge=1, le=10_000)] = 8
+    concurrent_trials: Annotated[int, Field(ge=1, le=10_000)] = 2
+    trial_s: Cadence = 60.0
     """Mean duration of one trial in simulated time; so many at a time hold their place as long."""
-    trial_cpus: NotNegative = 1.0
-    trial_gpus: NotNegative = 0.0
+    trial_cpus: Cores = 1.0
+    trial_gpus: Cores = 0.0
     swap_s: NotNegative = 1.0
     changes: tuple[ChangeSettings, ...] = ()
     bad_versions: dict[int, NotNegative] = Field(default_factory=dict)
@@ -58,11 +58,11 @@ class ModelledSettings(AnyLearningSettings):
     fidelity: Literal["modelled"] = "modelled"
     base_loss: NotNegative = 0.1
     noise: NotNegative = 0.2
-    window_rows: Annotated[int, Field(ge=10)] = 2000
-    rows_needed: Annotated[int, Field(ge=1)] = 5000
+    window_rows: Annotated[int, Field(ge=10, le=10_000_000)] = 2000
+    rows_needed: Annotated[int, Field(ge=1, le=1_000_000_000)] = 5000
     """Rows after a change that teach a version all of it."""
     detection_delay_s: NotNegative = 60.0
-    delta: Annotated[float, Field(gt=0, lt=1)] = 0.002
+    delta: Part = 0.002
 
 
 class GenerateSettings(Strict):
@@ -88,13 +88,13 @@ class PlayedSettings(AnyLearningSettings):
     drop: tuple[str, ...] = ()
     """Columns that no model may read."""
     recipes: Annotated[tuple[str, ...], Field(min_length=1)] = ("logistic",)
-    first_rows: Annotated[int, Field(ge=50)] = 2000
+    first_rows: Annotated[int, Field(ge=50, le=10_000_000)] = 2000
     """The first rows of the stream, on which version 1 is fitted before the run."""
     rows_per_request: Positive = 1.0
     """How many rows an answered request consumes; below 1 only a part of the requests does."""
-    rows_max: Annotated[int, Field(ge=50)] = 20_000
+    rows_max: Annotated[int, Field(ge=50, le=10_000_000)] = 20_000
     """The newest so many labelled rows are kept to train on."""
-    validation_share: Annotated[float, Field(gt=0, lt=1)] = 0.25
+    validation_share: Part = 0.25
     drift: DriftSettings = DriftSettings()
     """What is watched, as in a configuration of the agent."""
 

@@ -18,6 +18,7 @@ from simulators.scenario import Scenario, ScenarioError, load, load_policies
 from simulators.settings import TraceSettings
 
 PATTERN = "*.scenario.yaml"
+SEED_DIGITS = 20
 
 
 class BadInput(ValueError):
@@ -140,7 +141,8 @@ def _policies(file: Path, faults: list[str], allowed: Packages) -> tuple[PolicyS
 
 def _numbers(seeds: Iterable[str], faults: list[str]) -> Iterator[int]:
     for text in seeds:
-        try:
-            yield int(text)
-        except ValueError:
-            faults.append(f"--seed: found {text!r}; expected a whole number, such as 7")
+        number = int(text) if text.isascii() and text.isdecimal() and len(text) < SEED_DIGITS else None
+        if number is None:
+            faults.append(f"--seed: found {text!r}; expected a whole number from 0 on, such as 7")
+        else:
+            yield number

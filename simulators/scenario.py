@@ -18,6 +18,7 @@ from simulators.arrival_traces import CountTrace, StampTrace, TraceError, load_t
 from simulators.data_files import DataMissing, ScenarioError, data_path
 from simulators.expectations import ExpectationError, lookup, parse
 from simulators.learning_settings import PlayedSettings
+from simulators.scenario_size import faults as size_faults
 from simulators.settings import ANSWERS, ScenarioSettings, TokensSettings, TraceSettings
 from simulators.trace_spans import span
 
@@ -137,6 +138,7 @@ def _impossible(settings: ScenarioSettings, folder: Path, allowed: Packages) -> 
                 ("models", name, "service"),
                 "tokens come with a trace; expected all traffic of this model to be traces",
             )
+    yield from size_faults(settings)
     yield from room.faults(settings)
     yield from cron_faults(settings.schedules, settings.guards.freeze_windows)
     if settings.warm_up_s >= settings.duration_s:

@@ -11,12 +11,15 @@ from agent.settings import (
     DeadlineSettings,
     GuardSettings,
     PolicySettings,
+    Replicas,
     Seconds,
     Share,
+    Slo,
     Strict,
+    Tick,
 )
 from simulators.learning_settings import LearningSettings
-from simulators.quantities import Moment, NotNegative, Positive
+from simulators.quantities import Cadence, Cores, Moment, NotNegative, PerHour, Positive, Rate, Seed
 
 # -- durations ---------------------------------------------------------------------------------------------------
 
@@ -78,7 +81,7 @@ class SteadySettings(Strict):
     """Poisson at one rate."""
 
     kind: Literal["steady"]
-    rate_rps: NotNegative
+    rate_rps: Rate
 
 
 class PiecesSettings(Strict):
@@ -86,18 +89,18 @@ class PiecesSettings(Strict):
 
     kind: Literal["pieces"]
     times_s: Annotated[tuple[Moment, ...], Field(min_length=1)]
-    rates_rps: Annotated[tuple[NotNegative, ...], Field(min_length=1)]
+    rates_rps: Annotated[tuple[Rate, ...], Field(min_length=1)]
 
 
 class DiurnalSettings(Strict):
     """Poisson; a wave of one day with its peak at `peak_s` after midnight. `weekdays` are factors by day of the week."""
 
     kind: Literal["diurnal"]
-    mean_rps: Positive
+    mean_rps: Annotated[Rate, Field(gt=0)]
     swing: Share
     """Height of the wave as a part of the mean."""
     peak_s: Moment = 50_400.0
-    period_s: Positive = 86_400.0
+    period_s: Cadence = 86_400.0
     weekdays: tuple[NotNegative, ...] = ()
 
 
@@ -105,8 +108,8 @@ class RampSettings(Strict):
     """Poisson; from one rate to another between two moments."""
 
     kind: Literal["ramp"]
-    from_rps: NotNegative
-    to_rps: NotNegative
+    from_rps: Rate
+    to_rps: Rate
     begin_s: Moment
     end_s: Moment
 
@@ -115,8 +118,8 @@ class StepSettings(Strict):
     """Poisson; another rate from a moment on."""
 
     kind: Literal["step"]
-    before_rps: NotNegative
-    after_rps: NotNegative
+    before_rps: Rate
+    after_rps: Rate
     at_s: Moment
 
 
@@ -124,8 +127,8 @@ class FlashCrowdSettings(Strict):
     """Poisson; a crowd that comes within `rise_s`, stays and leaves."""
 
     kind: Literal["flash_crowd"]
-    base_rps: NotNegative
-    peak_rps: NotNegative
+    base_rps: Rate
+    peak_rps: Rate
     at_s: Moment
     rise_s: Positive = 10.0
     hold_s: NotNegative = 60.0
@@ -136,8 +139,8 @@ class BurstsSettings(Strict):
     """A Markov-modulated Poisson process: states with a rate and a mean stay each."""
 
     kind: Literal["bursts"]
-    rates_rps: Annotated[tuple[NotNegative, ...], Field(min_length=2)]
-    stays_s: Annotated[tuple[Positive, ...], Field(min_length=2)]
+    rates_rps: Annotated[tuple[Rate, ...], Field(min_length=2)]
+    stays_s: Annotated[tuple[Cadence, ...], Field(min_length=2)]
 
 
 class TraceSettings(Strict):
@@ -150,8 +153,8 @@ class TraceSettings(Strict):
     """Which column of counts; missing: the file has one."""
     from_s: Moment = 0.0
     until_s: Moment | None = None
-    scale: Positive = 1.0
-    stretch: Positive = 1.0
+    scale: Annotated[Positive, Field(le=10_000)] = 1.0
+    stretch: Annotated[Positive, Field(ge=0.001, le=10_000)] = 1.0
     gaps: Literal["poisson", "exponential_gaps"] = "poisson"
     """How the requests of a bin lie in it."""
 
@@ -176,12 +179,12 @@ class NodesSettings(Strict):
     """So many nodes of one kind; their names are `name`-1, `name`-2 and so on."""
 
     name: str = "node"
-    count: Annotated[int, Field(ge=1)]
-    cpus: NotNegative
-    gpus: NotNegative = 0.0
+    count: Annotated[int, Field(ge=1, le=10_000)]
+    cpus: Cores
+    gpus: Cores = 0.0
     price_per_hour: NotNegative = 0.0
     spot: bool = False
-    preemptions_per_hour: NotNegative = 0.0
+    preemptions_per_hour: PerHour = 0.0
     """For spot nodes: mean number of times that each is taken away in an hour."""
     preemption_notice_s: NotNegative = 120.0
     back_after_s: Seconds = 600.0
@@ -194,12 +197,12 @@ class LifecycleSettings(Strict):
     warm_start_s: NotNegative = 0.0
     warm_s: NotNegative = 0.0
     """A stopped replica keeps its place and can be taken back within so long."""
-    warm_look_s: Positive = 5.0
+    warm_look_s: Cadence = 5.0
     stop_s: NotNegative = 0.0
     drains_in_place: bool = True
     """Whether a replica keeps its place until it has drained; else its place is free, or warm, from the moment it is told to stop."""
     drain_max_s: Seconds | None = None
-    capacity_retry_s: Positive = 5.0
+    capacity_retry_s: Cadence = 5.0
     restart_after_s: NotNegative = 1.0
     """Until the controller has noticed that a replica is dead."""
     start_failure_p: Share = 0.0
@@ -210,8 +213,8 @@ class QuotaSettings(Strict):
 
     models: Annotated[tuple[str, ...], Field(min_length=1)] = ("*",)
     """Globs over the names of models."""
-    cpus: NotNegative | None = None
-    gpus: NotNegative | None = None
+    cpus: Cores | None = None
+    gpus: Cores | None = None
 
 
 class ClusterSettings(Strict):
@@ -235,28 +238,28 @@ class SimModelSettings(Strict):
 
     traffic: Annotated[tuple[Traffic, ...], Field(min_length=1)]
     service: ServiceTime
-    replicas: Annotated[int, Field(ge=0)] = 1
-    min_replicas: Annotated[int, Field(ge=0)] = 1
-    max_replicas: Annotated[int, Field(ge=1)] | None = None
-    cpus: NotNegative = 1.0
-    gpus: NotNegative = 0.0
-    slo_latency_s: Seconds
+    replicas: Replicas = 1
+    min_replicas: Replicas = 1
+    max_replicas: Annotated[Replicas, Field(ge=1)] | None = None
+    cpus: Cores = 1.0
+    gpus: Cores = 0.0
+    slo_latency_s: Slo
     routing: Literal["power_of_two", "round_robin", "shared_queue", "least_loaded"] = "power_of_two"
-    max_ongoing_requests: Annotated[int, Field(ge=1)] = 5
-    concurrency: Annotated[int, Field(ge=1)] = 1
-    max_queued_requests: Annotated[int, Field(ge=-1)] = -1
-    dispatcher_holds: Count = 0
+    max_ongoing_requests: Annotated[int, Field(ge=1, le=100_000)] = 5
+    concurrency: Annotated[int, Field(ge=1, le=100_000)] = 1
+    max_queued_requests: Annotated[int, Field(ge=-1, le=1_000_000_000)] = -1
+    dispatcher_holds: Annotated[Count, Field(le=1_000_000)] = 0
     probe_s: NotNegative = 0.0
     """How long Serve's router waits to hear from full replicas how much they hold."""
     refusal_s: NotNegative | None = None
     """How long a request is away that a full replica refuses, one after the other; without it as long as `probe_s`."""
     router: ServiceTime | None = None
     overhead: ServiceTime | None = None
-    batch_max: Annotated[int, Field(ge=1)] = 1
+    batch_max: Annotated[int, Field(ge=1, le=100_000)] = 1
     batch_wait_s: NotNegative = 0.0
     batch_growth: NotNegative = 0.0
     timeout_s: Seconds | None = None
-    retries: Count = 0
+    retries: Annotated[Count, Field(le=100)] = 0
     retry_backoff_s: NotNegative = 0.0
     lifecycle: LifecycleSettings | None = None
     """Missing: that of the scenario."""
@@ -301,7 +304,7 @@ class FaultSettings(Strict):
     kind: FaultKind
     model: str | None = None
     node: str | None = None
-    replicas: Annotated[int, Field(ge=1)] = 1
+    replicas: Annotated[Replicas, Field(ge=1)] = 1
     """How many replicas it hits, or how many a foreign hand sets."""
     factor: Positive = 10.0
     """How much slower."""
@@ -358,11 +361,11 @@ class ScenarioSettings(Strict):
     name: str
     why: str = ""
     """Why this scenario is there."""
-    seed: int = 1
+    seed: Seed = 1
     duration_s: Seconds
     warm_up_s: NotNegative = 0.0
     """Minutes before it do not count in the measures."""
-    tick_s: Positive = 10.0
+    tick_s: Tick = 10.0
     first_tick_s: Moment | None = None
     models: Annotated[dict[str, SimModelSettings], Field(min_length=1)]
     cluster: ClusterSettings

@@ -9,11 +9,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from simulators.expectations import COMPARISONS, FORM, ExpectationError
+from simulators.expectations import COMPARISONS, ExpectationError, number_of, split
 from simulators.tuning_space import ChooseSettings, ObjectiveSettings
 
 Losses = tuple[float, ...]
-RELATIVE = re.compile(r"^\s*([A-Za-z_][\w.\-]*)\s*(<=|>=|<|>)\s*(?:(\d+(?:\.\d*)?)\s*\*\s*)?before\s*$")
+BEFORE = re.compile(r"(?:(\d+(?:\.\d*)?)\s*\*\s*)?before")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,16 +36,13 @@ class Condition:
     @classmethod
     def parse(cls, text: str) -> "Condition":
         """Raises ExpectationError where `text` is no condition."""
-        found = RELATIVE.match(text)
-        if found is not None:
-            measure, comparison, factor = found.groups()
-            return cls(measure=measure, comparison=comparison, number=float(factor or 1), relative=True)
-        plain = FORM.match(text)
-        if plain is None:
+        measure, comparison, rest = split(text) or ("", "", "")
+        before = BEFORE.fullmatch(rest)
+        number = float(before[1] or 1) if before else number_of(rest)
+        if number is None or (before and comparison in ("==", "!=")):
             expected = "as in 'slo_violation_rate <= 0.02' or 'replica_hours <= 1.1 * before'"
-            raise ExpectationError(f"found {text!r}; expected a measure, a comparison and a number, {expected}")
-        measure, comparison, number = plain.groups()
-        return cls(measure=measure, comparison=comparison, number=float(number), relative=False)
+            raise ExpectationError(f"found {text[:60]!r}; expected a measure, a comparison and a number, {expected}")
+        return cls(measure=measure, comparison=comparison, number=number, relative=before is not None)
 
     def met(self, value: float, before: float | None) -> bool:
         """Never, where it asks for what was before and that is not known."""

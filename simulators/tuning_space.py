@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from agent.settings import Count, PolicySettings, Seconds, Share, Strict
+from simulators.quantities import Seed
 
 Choice = bool | int | float | str | None
 
@@ -13,11 +14,11 @@ class ParameterSettings(Strict):
     """A range (`low`, `high`) or `choices` of one parameter."""
 
     model_config = ConfigDict(populate_by_name=True)
-    low: float | None = None
-    high: float | None = None
+    low: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    high: Annotated[float, Field(allow_inf_nan=False)] | None = None
     log: bool = False
     """Whether ratios count, as from 1 to 1,000."""
-    step: Annotated[float, Field(gt=0)] | None = None
+    step: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     whole: bool = Field(default=False, alias="int")
     """Whole numbers only."""
     choices: tuple[Choice, ...] = ()
@@ -63,7 +64,7 @@ class ObjectiveSettings(Strict):
     direction: Literal["minimise", "maximise"] = "minimise"
     over: Literal["mean", "worst"] = "mean"
     """What counts of all scenarios and seeds: their mean, or the worst of them."""
-    bound: float | None = None
+    bound: Annotated[float, Field(allow_inf_nan=False)] | None = None
     """No run can be better than this; known to be 0 where a measure is minimised, as none of them is negative."""
 
     @property
@@ -81,7 +82,7 @@ class HoldOutSettings(Strict):
 
     scenarios: tuple[str, ...] = ()
     """Files or globs; missing: the scenarios of tuning, with other seeds."""
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)]
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=10_000)]
 
 
 class SamplerSettings(Strict):
@@ -89,9 +90,9 @@ class SamplerSettings(Strict):
 
     kind: Literal["tpe", "random", "nsga2"] = "tpe"
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 1
-    startup_trials: Annotated[int, Field(ge=1)] = 10
+    startup_trials: Annotated[int, Field(ge=1, le=1_000_000)] = 10
     """Of tpe: so many trials by chance come first."""
-    population: Annotated[int, Field(ge=2)] = 20
+    population: Annotated[int, Field(ge=2, le=100_000)] = 20
     """Of nsga2."""
 
 
@@ -105,7 +106,7 @@ class PrunerSettings(Strict):
     kind: Literal["auto", "none", "median", "percentile", "wilcoxon", "dominated"] = "auto"
     """`auto`: median for one objective, dominated for several."""
     startup_trials: Count = 5
-    warmup_runs: Annotated[int, Field(ge=1)] = 1
+    warmup_runs: Annotated[int, Field(ge=1, le=1_000_000)] = 1
     percentile: Annotated[float, Field(gt=0, lt=100)] = 25.0
     """Of percentile: the best so many per cent go on."""
     p_value: Share = 0.1
@@ -147,10 +148,10 @@ class SpaceSettings(Strict):
     """By path: `policies[0].target`, or `target_utilization.target` where one policy of the list is called so."""
     scenarios: Annotated[tuple[str, ...], Field(min_length=1)]
     """Files or globs, relative to this file."""
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)]
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=10_000)]
     hold_out: HoldOutSettings
     objectives: Annotated[tuple[ObjectiveSettings, ...], Field(min_length=1)]
-    trials: Annotated[int, Field(ge=1)] = 100
+    trials: Annotated[int, Field(ge=1, le=1_000_000)] = 100
     timeout_s: Seconds | None = None
     """No trial goes on after so long; the hold-out is played afterwards."""
     sampler: SamplerSettings = SamplerSettings()
