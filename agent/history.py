@@ -56,9 +56,9 @@ def orders(entries: Iterable[Entry]) -> list[Story]:
         match entry.kind:
             case Kind.DECIDED:
                 _wait(found, entry)
-            case Kind.INTENT:
+            case Kind.INTENT if "number" in entry.payload:
                 _give(found, entry)
-            case Kind.REFUSED | Kind.OUTCOME if entry.payload["number"] in found:
+            case Kind.REFUSED | Kind.OUTCOME if entry.payload.get("number") in found:
                 _end(found[entry.payload["number"]], entry)
     return [found[number] for number in sorted(found)]
 

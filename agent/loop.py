@@ -98,7 +98,7 @@ class Agent:
         if not self._write(lines, at_s, durable=bool(decision.orders)):
             self._unstarted = decision.orders
             return Decision(at_s=at_s)
-        for alert in (*decision.alerts, *self._notices.of(decision, seen.controls.denied)):
+        for alert in (*decision.alerts, *self._notices.of(decision, seen.controls.denied, seen.clock_ahead_s)):
             self._notifier.notify(alert)
         intended = {payload["number"] for kind, _, payload in lines if kind == "intent"}
         for order in decision.orders:

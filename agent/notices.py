@@ -11,12 +11,12 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from agent.codec import to_json
 from agent.core import ALERT_REPEAT_S, Decision, Suggestion
 from agent.order import Autonomy, Order, Outcome, Status
 from agent.units import day
 from agent.words import action_words, one_line, order_words, reasons
-from policies.action import Action, Alert, Target, target
+from agent.writable import plain_or_none
+from policies.action import Action, Alert, Proposal, Target, target
 
 SEVERITIES = ("info", "warning", "critical")
 NAMED = 5
@@ -42,13 +42,19 @@ class Notices:
         """Orders that are under way, so that their end can be told in words."""
         self._orders |= {order.number: order for order in orders}
 
-    def of(self, decision: Decision, denied: Collection[int] = ()) -> tuple[Alert, ...]:
-        """What is to be told of `decision`, each of which is seen once. `denied` are the orders that a person has said no to."""
+    def of(self, decision: Decision, denied: Collection[int] = (), clock_ahead_s: float = 0.0) -> tuple[Alert, ...]:
+        """What is to be told of `decision`, each of which is seen once.
+
+        `denied` are the orders that a person has said no to; people read times of the civil clock, which the agent's is ahead of.
+        """
         self.know((*decision.orders, *decision.awaiting))
         ended = [each for each in decision.outcomes if each.status in TOLD and each.number not in denied]
         notices = [
             *_one([self._failure(outcome) for outcome in ended], "orders did not succeed"),
-            *_one([self._request(order) for order in self._unasked(decision.awaiting)], "orders wait for approval"),
+            *_one(
+                [self._request(order, clock_ahead_s) for order in self._unasked(decision.awaiting)],
+                "orders wait for approval",
+            ),
             *_one([_wish(each) for each in self._fresh(decision)], "suggestions"),
         ]
         for outcome in decision.outcomes:
@@ -73,31 +79,36 @@ class Notices:
         }
         return fresh
 
-    def _request(self, order: Order) -> Alert:
+    def _request(self, order: Order, clock_ahead_s: float) -> Alert:
         answer = f"`homeostat approve {order.number}` or `homeostat deny {order.number}`"
-        until = day(order.issued_at_s + self.approval_expires_s)
+        until = day(order.issued_at_s + self.approval_expires_s - clock_ahead_s)
         text = f"it wants to {_order(order)}. Answer with {answer} until {until}; no answer means no"
         return Alert(subject=f"order {order.number} waits for approval", text=text, severity="warning")
 
     def _failure(self, outcome: Outcome) -> Alert:
         order = self._orders.get(outcome.number)
-        what = f"{order_words(to_json(order))}: " if order else ""
+        what = f"{order_words(_plain(order))}: " if order else ""
         severity: Any = "info" if outcome.status in QUIET else "warning"
         text = one_line(f"{what}{outcome.detail or outcome.status}. `homeostat why {outcome.number}` tells more")
         return Alert(subject=f"order {outcome.number} {outcome.status}", text=text, severity=severity)
 
 
 def _wish(suggestion: Suggestion) -> Alert:
-    proposal = to_json(suggestion.proposal)
+    proposal = _plain(suggestion.proposal)
     words, why = action_words(proposal["action"]), reasons(proposal)
     text = f"it would {words}{f', because of {why}' if why else ''} (not done: its autonomy is suggest)"
     return Alert(subject=f"suggestion for {target(suggestion.proposal.action)[1]}", text=text, severity="info")
 
 
 def _order(order: Order) -> str:
-    plain = to_json(order)
+    plain = _plain(order)
     why = reasons(plain)
     return order_words(plain) + (f", because of {why}" if why else "")
+
+
+def _plain(value: Order | Proposal) -> Any:
+    """As the journal keeps it; what can not be written down is told without what it is."""
+    return plain_or_none(value) or {"action": {}, "because": ()}
 
 
 def _one(notices: Sequence[Alert], noun: str) -> tuple[Alert, ...]:

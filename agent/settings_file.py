@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from agent.application_names import faults as name_faults
 from agent.assembly import AssemblyError, build_policies
 from agent.cron import faults as cron_faults
 from agent.monitoring import detectors
@@ -100,7 +99,9 @@ def _impossible(settings: Settings, allowed: Packages, built: bool) -> Iterator[
     least += sum(m.deployment.min_replicas for m in settings.models.values())
     if replicas is not None and least > replicas:
         yield ("budget", "replicas"), f"found {replicas}; the minimums of all deployments together are {least}"
-    yield from name_faults(settings)
+    for name in settings.deployments:
+        if name.count("/") != 1:
+            yield ("deployments", name), 'expected "application/deployment", as Ray Serve names them'
 
 
 def _model_faults(settings: Settings, allowed: Packages) -> Iterator[tuple[Keys, str]]:

@@ -41,7 +41,7 @@ def standing(
     budget = settings.get("budget") or {}
     return {
         "name": settings.get("name", ""),
-        "seen_at_s": seen.get("at_s"),
+        "seen_at_s": seen["at_s"] - (seen.get("clock_ahead_s") or 0.0) if "at_s" in seen else None,
         "controls": _controls(controls, said),
         "deployments": [_deployment(row) for _, row in sorted((seen.get("deployments") or {}).items())],
         "models": [_model(row) for _, row in sorted((seen.get("models") or {}).items())],

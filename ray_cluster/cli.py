@@ -22,7 +22,6 @@ from agent.cli import (
     JournalOption,
     JsonOption,
     absolute,
-    advise,
     journal_at,
     journal_of,
     loaded,
@@ -68,7 +67,6 @@ def run(
     """Start the agent on the cluster at RAY_ADDRESS, as a detached actor, and return. What was killed or frozen stays so."""
     allowed = packages_allowed(allow_imports)
     settings = loaded(file, allowed)
-    advise(settings)
     _connect(settings)
     from ray_cluster.agents import AgentRuns, find_agent, start_agent  # noqa: PLC0415 - Ray takes seconds to import
 

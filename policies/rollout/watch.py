@@ -36,7 +36,7 @@ def regression(
             value=symptom.value,
             threshold=symptom.threshold,
             n=symptom.n,
-            note=f"its error drifted at {symptom.since_s:g} s",
+            note=symptom.signal,
         ),
         Evidence(name="loss", value=report.loss, threshold=before, n=report.window_rows, note="now, against before"),
     )

@@ -69,6 +69,8 @@ def test_an_order_that_waits_is_told_once_with_the_words_that_answer_it() -> Non
     text += " `homeostat deny 17` until 1 January 1970 01:00 UTC; no answer means no"
     assert asked == Alert(subject="order 17 waits for approval", text=text, severity="warning")
     assert told(people, at_s=1.0, awaiting=(order(17),)) == []
+    (civil,) = Notices(approval_expires_s=3600.0).of(Decision(at_s=0.0, awaiting=(order(17),)), clock_ahead_s=600.0)
+    assert "until 1 January 1970 00:50 UTC" in civil.text
     (again,) = told(people, at_s=2.0, awaiting=(order(18),))
     assert again.subject == "order 18 waits for approval"
 

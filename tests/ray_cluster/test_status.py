@@ -93,3 +93,23 @@ def test_a_journal_that_no_agent_began_with_says_so(folder: Path) -> None:
     SqlJournal(f"sqlite:///{folder}/new.db").append([("control", 1.0, control("freeze", by="ann"))])
     result = status("--journal", "new.db")
     assert (result.exit_code, "no agent has begun with this journal yet" in result.stdout) == (0, True)
+
+
+@pytest.mark.parametrize("words", [(), ("--json",)])
+def test_watching_looks_again_until_ctrl_c(
+    journal: SqlJournal, folder: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    """At every tick; the page in place, or a line of JSON each. Ctrl-C is no failure."""
+    waits: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.time, "sleep", sleep)
+    result = status("--journal", str(folder / "homeostat.db"), "--watch", *words)
+    assert (result.exit_code, waits) == (0, [5.0, 5.0])
+    assert "fraud/Fraud" in result.stdout
+    if words:
+        assert [json.loads(line)["name"] for line in result.stdout.splitlines()] == ["shop", "shop"]

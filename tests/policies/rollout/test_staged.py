@@ -178,6 +178,7 @@ def test_a_new_champion_that_drifts_goes_back():
         ("error_drift:adwin", 0.3, 0.1),
         ("loss", 0.3, 0.1),
     ]
+    assert proposal.because[1].note == "loss"
 
 
 @pytest.mark.parametrize(
