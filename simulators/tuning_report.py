@@ -6,12 +6,11 @@ from typing import Any
 
 import optuna
 import plotly.graph_objects as go
-from jinja2 import Environment, PackageLoader, select_autoescape
 from markupsafe import Markup
 from optuna import visualization
 from optuna.importance import FanovaImportanceEvaluator
-from plotly.offline import get_plotlyjs
 
+from agent.reports.page import library, pages_of
 from agent.units import number
 from simulators.tuning_outcome import Compared, TuningOutcome
 from simulators.tuning_space import ObjectiveSettings
@@ -25,7 +24,7 @@ def write(outcome: TuningOutcome, folder: Path) -> Path:
     """Returns the page. Raises OSError where `folder` can not be written."""
     page = folder / "index.html"
     text = (
-        _environment()
+        pages_of("simulators.report", "simulated", figure=number, share=share)
         .get_template("tuning.html.j2")
         .render(
             outcome=outcome,
@@ -34,26 +33,13 @@ def write(outcome: TuningOutcome, folder: Path) -> Path:
             compared=[("tuning", outcome.training), ("hold-out", outcome.hold_out)],
             figures=[(title, Markup(html)) for title, html in _figures(outcome)],  # noqa: S704
             trials=outcome.study.get_trials(deepcopy=False),
-            library=Markup(get_plotlyjs()),  # noqa: S704
+            library=library(),
             sources=[],
             here={},
         )
     )
     page.write_text(text, encoding="utf-8")
     return page
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("simulators.report", "."),
-        autoescape=select_autoescape(["j2", "html"]),
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"figure": number, "share": share}
-    source, _, _ = environment.loader.get_source(environment, "page.css")  # type: ignore[union-attr]
-    environment.globals |= {"page_css": Markup(source), "draw_js": ""}  # noqa: S704
-    return environment
 
 
 def _figures(outcome: TuningOutcome) -> Iterator[tuple[str, str]]:

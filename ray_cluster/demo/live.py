@@ -21,6 +21,8 @@ from ray_cluster.demo.standing import Standing
 
 LINES_SHOWN = 14
 PLAIN_EVERY_S = 10.0
+DATED_S = 10 * 365 * 86_400.0
+"""No stream with dates is older than 1980."""
 
 
 @dataclass
@@ -86,8 +88,13 @@ def stream_day(lines: Sequence[Mapping[str, Any]], at_s: float) -> str:
 
 
 def _date(line: Mapping[str, Any]) -> str:
-    when = datetime.fromtimestamp(line["stream_at_s"], tz=UTC)
-    return f"{when.day} {when.strftime('%B %Y')}"
+    return date_words(line["stream_at_s"])
+
+
+def date_words(at_s: float) -> str:
+    """A moment of a stream: its date, or, where the rows have none and are counted in minutes, the day."""
+    when = datetime.fromtimestamp(at_s, tz=UTC)
+    return f"{when.day} {when.strftime('%B %Y')}" if at_s >= DATED_S else f"day {1 + int(at_s // 86_400)}"
 
 
 def _replicas(standing: Standing | None) -> str:

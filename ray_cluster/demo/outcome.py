@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from agent.journal.record import Entry, Kind
-from agent.words import order_words, reasons
+from agent.units import day
+from agent.words import When, order_words, reasons
 from ray_cluster.demo.standing import CHAMPION, MODEL
 
 FAULT_WINDOW_S = 15.0
@@ -92,14 +93,14 @@ def scaling(entries: Iterable[Entry]) -> list[dict[str, Any]]:
     return done
 
 
-def decisions(entries: Iterable[Entry]) -> list[dict[str, Any]]:
+def decisions(entries: Iterable[Entry], *, when: When = day) -> list[dict[str, Any]]:
     """Each order: when, what, by which policy, why, and how it ended (None while it is under way)."""
     found: dict[int, dict[str, Any]] = {}
     for entry in entries:
         payload = entry.payload
         if entry.kind == Kind.INTENT:
             found[payload["number"]] = {
-                "number": payload["number"], "at_s": entry.at_s, "action": order_words(payload),
+                "number": payload["number"], "at_s": entry.at_s, "action": order_words(payload, when=when),
                 "policy": payload["policy"], "because": reasons(payload), "ended": None,
             }  # fmt: skip
         elif entry.kind == Kind.OUTCOME and payload["number"] in found:
@@ -149,13 +150,18 @@ def lost_by_agent(failures: Iterable[Mapping[str, Any]], faults: Iterable[Fault]
     return sum(not any(f["ended_s"] >= at_s and f["at_s"] <= at_s + FAULT_WINDOW_S for at_s in kills) for f in failures)
 
 
-def missing(result: Mapping[str, Any], *, bad_version: str | None, burst: tuple[float, float] | None) -> list[str]:
-    """What should have happened and did not; empty where all of it did. `burst` is from when to when it was."""
+def promises(
+    result: Mapping[str, Any], *, bad_version: str | None, burst: tuple[float, float] | None
+) -> dict[str, bool]:
+    """What should happen in a run, and whether it did. `burst` is from when to when it was.
+
+    A retrained challenger that is kept out is no failure: its gates may well be right. But one has to be promoted before the end.
+    """
     began_s, ended_s = burst or (math.inf, math.inf)
     verdicts = {rollout["version"]: rollout["verdict"] for rollout in result["rollouts"]}
     kinds = {found["evidence"]["kind"] for found in result["drift"]}
     moves = [(step["at_s"], step["from"], step["to"]) for step in result["scaling"] if step["from"] is not None]
-    claims = {
+    return {
         "drift was found on the labels": bool(kinds & {"error_drift", "performance"}),
         "drift was found on the features": any(
             f["evidence"]["kind"] == "feature_drift" and f["detector"] in RIVER for f in result["drift"]
@@ -175,7 +181,12 @@ def missing(result: Mapping[str, Any], *, bad_version: str | None, burst: tuple[
         "the journal verifies": result["journal"]["verified"],
         "the journal replays identically": result["journal"]["replayed_identically"],
     }
-    return [claim for claim, held in claims.items() if not held]
+
+
+def missing(result: Mapping[str, Any], *, bad_version: str | None, burst: tuple[float, float] | None) -> list[str]:
+    """What should have happened and did not; empty where all of it did."""
+    found = promises(result, bad_version=bad_version, burst=burst)
+    return [claim for claim, held in found.items() if not held]
 
 
 def _both_families(tried: Iterable[str]) -> bool:

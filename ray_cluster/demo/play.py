@@ -15,6 +15,7 @@ from agent.monitoring.losses import LOSSES
 from agent.terminal import Terminal
 from ray_cluster.demo import outcome
 from ray_cluster.demo.clock import Clock
+from ray_cluster.demo.drawing import drawing_of
 from ray_cluster.demo.follower import Follower
 from ray_cluster.demo.live import Timeline, stream_day
 from ray_cluster.demo.plan import REQUESTS_PER_S, Plan, features, plan, settings, validated
@@ -44,7 +45,9 @@ def perform(stream_name: str, quick: bool, out: Path | None) -> bool:
         with console.status("reading the journal, and judging the first model on the same rows"):
             result = _result(played, frame, folder, raw, began)
             (folder / "result.json").write_text(json.dumps(result, indent=2))
-            write_report(folder / "report.html", result, raw["lines"], raw["events"], raw["entries"])
+            slo_s = validated(played, folder).models[MODEL].deployment.slo_latency_s or 0.0
+            drawing = drawing_of(result, raw["lines"], raw["events"], raw["entries"], slo_s=slo_s)
+            write_report(folder / "report.html", result, drawing, raw["lines"])
         tell(console, result, folder)
         for claim in result["missing"]:
             console.print(f"did not happen: {claim}", style="red")
@@ -103,6 +106,9 @@ def _play(console: Terminal, played: Plan, frame: pd.DataFrame, folder: Path, lo
         player.stop()
     player.end()
     stop_agent(chosen.name)
+    if not player.lines:
+        raise RuntimeError(f"the client of the demo ended before it began; see {folder / 'client.log'}")
+    (folder / "lines.json").write_text(json.dumps(player.lines))
     return {
         "lines": player.lines, "events": timeline.events, "faults": story.faults, "bad": story.bad, "burst": story.burst,
         "retrainings": retrainings, "entries": list(SqlJournal(chosen.journal.url).entries()),
@@ -140,7 +146,7 @@ def _watch(
 
 
 def _result(played: Plan, frame: pd.DataFrame, folder: Path, raw: dict[str, Any], began: float) -> dict[str, Any]:
-    entries, last = raw["entries"], raw["lines"][-1] if raw["lines"] else {}
+    entries, last = raw["entries"], raw["lines"][-1]
     failures = [failure for line in raw["lines"] for failure in line["failures"]]
     replayed = replay(entries)
     result = {
@@ -154,15 +160,20 @@ def _result(played: Plan, frame: pd.DataFrame, folder: Path, raw: dict[str, Any]
         "rollouts": outcome.rollouts(entries),
         "healing": outcome.healing(entries, raw["faults"]),
         "scaling": outcome.scaling(entries),
-        "decisions": outcome.decisions(entries),
+        "decisions": outcome.decisions(entries, when=lambda at_s: stream_day(raw["lines"], at_s)),
         "quality": _quality(played, frame, folder),
         "journal": {
             "entries": len(entries), "verified": verify(entries).ok, "replayed_identically": replayed.identical,
             "ticks": replayed.ticks,
         },
-        "stream": played.stream, "quick": played.quick, "rows": played.rows_played, "wall_s": time.monotonic() - began,
+        "stream": played.stream, "quick": played.quick, "rows": played.rows_played,
+        "began_s": raw["lines"][0]["at_s"], "wall_s": time.monotonic() - began,
     }  # fmt: skip
-    return result | {"missing": outcome.missing(result, bad_version=raw["bad"], burst=raw["burst"])}
+    promised = outcome.promises(result, bad_version=raw["bad"], burst=raw["burst"])
+    return result | {
+        "promises": [{"text": text, "held": held} for text, held in promised.items()],
+        "missing": [text for text, held in promised.items() if not held],
+    }
 
 
 def _retraining(record: dict[str, Any]) -> dict[str, Any]:

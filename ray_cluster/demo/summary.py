@@ -11,7 +11,7 @@ Rows = Iterator[tuple[str, str]]
 
 
 def tell(console: Console, result: Mapping[str, Any], folder: Path) -> None:
-    """Print both tables of `result`, and where the page lies."""
+    """Print both tables of `result`, and where the page lies. Times are seconds since the stream began to play."""
     table = Table("what", "figures", title="what happened, and what it was worth", show_lines=True)
     for what, figures in (*_happened(result), *_worth(result)):
         table.add_row(what, figures)
@@ -47,11 +47,14 @@ def _worth(result: Mapping[str, Any]) -> Rows:
 
 
 def _decisions(result: Mapping[str, Any]) -> Table:
-    rows = result["decisions"]
-    table = Table("order", "s", "action", "because", "ended", title="what was decided, and why")
-    for row in rows:
-        after = f"{row['at_s'] - rows[0]['at_s']:.0f}"
-        table.add_row(str(row["number"]), after, row["action"], row["because"], row["ended"] or "under way")
+    table = Table(
+        "order", "s", "action", "because of", "ended", title="what was decided, and why (all reasons are in the report)"
+    )
+    for row in result["decisions"]:
+        first, *others = row["because"].split("; ")
+        because = f"{first}; {len(others)} more" if others else first
+        after = f"{row['at_s'] - result['began_s']:.0f}"
+        table.add_row(str(row["number"]), after, row["action"], because, row["ended"] or "under way")
     return table
 
 

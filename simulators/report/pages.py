@@ -3,16 +3,14 @@
 No page asks the network for anything. Where there are several, the drawing library and each run's data lie beside them once.
 """
 
-import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, select_autoescape
-from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from agent.reports.page import embedded, library, pages_of
 from agent.units import number
 from simulators.batch import Outcome
 from simulators.progress import clock
@@ -24,19 +22,19 @@ INDEX, COMPARE = "index.html", "compare.html"
 
 def write(outcomes: Sequence[Outcome], folder: Path, *, interrupted: bool = False) -> Path:
     """Returns the page to open first. Raises OSError where `folder` can not be written."""
-    pages = _environment()
+    pages = pages_of("simulators.report", "simulated", figure=number, share=share, clock=clock)
     runs = _named(outcomes)
     shared = {"interrupted": interrupted, "here": {}, "sources": [LIBRARY], "library": ""}
     index = folder / INDEX
     if len(runs) == 1:
         (name, run), *_ = runs.items()
-        alone = shared | {"sources": [], "library": Markup(get_plotlyjs()), "here": {name: _embedded(run)}}  # noqa: S704
+        alone = shared | {"sources": [], "library": library(), "here": {name: embedded(run)}}
         index.write_text(pages.get_template("run.html.j2").render(alone, run=run, alone=True), encoding="utf-8")
         return index
     if runs:
         (folder / LIBRARY).write_text(get_plotlyjs(), encoding="utf-8")
     for name, run in runs.items():
-        (folder / f"{name}.js").write_text(f'RUNS["{name}"] = {_embedded(run)};\n', encoding="utf-8")
+        (folder / f"{name}.js").write_text(f'RUNS["{name}"] = {embedded(run)};\n', encoding="utf-8")
         page = shared | {"sources": [LIBRARY], "data": [f"{name}.js"]}
         text = pages.get_template("run.html.j2").render(page, run=run, alone=False)
         (folder / f"{name}.html").write_text(text, encoding="utf-8")
@@ -48,21 +46,6 @@ def write(outcomes: Sequence[Outcome], folder: Path, *, interrupted: bool = Fals
         pages.get_template("index.html.j2").render(shared | {"sources": []}, runs=listed), encoding="utf-8"
     )
     return index
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("simulators.report", "."),
-        autoescape=select_autoescape(["j2", "html"]),
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"figure": number, "share": share, "clock": clock}
-    # The style and the drawing code are ours; they are put into the pages as they are.
-    for name in ("page.css", "draw.js"):
-        source, _, _ = environment.loader.get_source(environment, name)  # type: ignore[union-attr]
-        environment.globals[name.replace(".", "_")] = Markup(source)  # noqa: S704
-    return environment
 
 
 def _named(outcomes: Sequence[Outcome]) -> dict[str, dict[str, Any]]:
@@ -86,9 +69,3 @@ def _run(outcome: Outcome) -> dict[str, Any]:
         "drawing": outcome.drawing,
         **outcome.told,
     }
-
-
-def _embedded(value: Mapping[str, Any]) -> Markup:
-    """JSON that may stand inside a script: nothing in it can end the element."""
-    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
-    return Markup(text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"))  # noqa: S704

@@ -1,5 +1,6 @@
-// Draws runs with Plotly. RUNS holds what `simulators.report.drawing` made of each; times are simulated seconds, drawn as dates of a
-// year whose days are those of the simulation. A panel is a strip of one figure; all strips of a figure share the axis of time.
+// Draws runs with Plotly. RUNS holds what a world made of each: figures by model (`simulators.report.drawing`), or panels that are ready
+// (`ray_cluster.demo.drawing`). Times are seconds since a run began, drawn as dates of a year that begins with it. A panel is a strip of one
+// figure; all strips of a figure share the axis of time.
 "use strict";
 
 const FLEET = "\u0000all";
@@ -22,6 +23,12 @@ function clock(s) {
   const days = Math.floor(s / 86400), rest = Math.floor(s % 86400);
   const two = (n) => String(n).padStart(2, "0");
   return `${days ? `${days} d ` : ""}${two(Math.floor(rest / 3600))}:${two(Math.floor(rest / 60) % 60)}:${two(rest % 60)}`;
+}
+
+// What a hover says of a moment: minutes are enough where hours are drawn.
+function shortClock(s) {
+  const two = (n) => String(Math.floor(n)).padStart(2, "0");
+  return s < 3600 ? `${Math.floor(s / 60)}:${two(s % 60)}` : `${two((s / 3600) % 24)}:${two((s / 60) % 60)}`;
 }
 
 function figure4(value) {
@@ -64,8 +71,13 @@ function added(series) {
 
 function panelsOf(run, model) {
   const drawing = run.drawing;
-  const panels = model === FLEET ? fleetPanels(drawing) : modelPanels(drawing, model);
+  const panels = drawing.panels ? drawing.panels.map(ready) : model === FLEET ? fleetPanels(drawing) : modelPanels(drawing, model);
   return [...panels, decisionPanel(drawing, model)];
+}
+
+// A panel that came as data: its series have their own times, and may be steps, or bars of a given width.
+function ready(panel) {
+  return { ...panel, series: panel.series.map((each) => (each.stepped ? steps : line)(each.name, each.at_s, each.y, each.color, each)) };
 }
 
 function modelPanels(drawing, name) {
@@ -148,17 +160,22 @@ function tracesOf(panel, axis, model) {
       };
     });
   }
-  return panel.series.map((each) => ({
+  return panel.series.map((each) => each.bars_s ? {
+    type: "bar", name: each.name, yaxis: axis, x: each.x, y: each.y, width: each.bars_s * 1000, customdata: each.said ?? each.y,
+    marker: { color: each.y.map((y) => (y < 0 ? each.color : ALARM)) }, hovertemplate: `%{customdata} · ${each.name} %{y:,.4~g}<extra></extra>`,
+  } : {
     type: "scatter", mode: each.x.length > 1 ? "lines" : "lines+markers", name: each.name, yaxis: axis, x: each.x, y: each.y, connectgaps: false,
     line: { color: each.color, width: each.main ? 1.8 : 1.4, dash: each.dash }, fill: each.fill ? "tozeroy" : "none",
-    fillcolor: each.fill, hovertemplate: `%{x|%H:%M} · ${each.name} %{y:,.4~g}<extra></extra>`,
-  }));
+    customdata: each.said ?? each.x.map((x) => shortClock((x - EPOCH) / 1000)),
+    fillcolor: each.fill, hovertemplate: `%{customdata} · ${each.name} %{y:,.4~g}<extra></extra>`,
+  });
 }
 
 function highest(panels) {
   return panels.map((panel) => {
     const values = (panel.series ?? []).flatMap((each) => each.y).filter((y) => y !== null);
-    return values.length ? [Math.min(...values.filter((y) => y > 0), panel.limit?.[0] ?? Infinity), Math.max(...values, panel.limit?.[0] ?? 0, panel.least ?? 0)] : null;
+    const high = Math.max(...values, panel.limit?.[0] ?? 0, panel.least ?? 0);
+    return values.length ? [Math.min(...values.filter((y) => y > 0), panel.limit?.[0] ?? Infinity), high] : null;
   });
 }
 
@@ -175,6 +192,8 @@ function axisOf(panel, domain, extent) {
   if (panel.heat) return { ...axis, type: "category", autorange: "reversed", ticks: "" };
   if (!extent) return { ...axis, range: [0, 1], nticks: 4 };
   if (panel.log) return { ...axis, type: "log", range: [Math.log10(extent[0] / 1.5), Math.log10(extent[1] * 1.5)], ...logTicks(...extent) };
+  if (panel.range) return { ...axis, range: panel.range, nticks: 4, zeroline: panel.range[0] < 0, zerolinecolor: MUTED };
+  if (panel.dates) return { ...axis, range: [0, extent[1] * 1.08], tickvals: panel.dates[0], ticktext: panel.dates[1] };
   return { ...axis, range: [0, extent[1] * 1.08], nticks: 4, tickformat: extent[1] >= 1000 ? "~s" : "~r" };
 }
 
@@ -192,22 +211,42 @@ function linesOf(panel, axis, color = ALARM) {
   return limits;
 }
 
+// What lasts is a band over all panels: a training, a rollout, or what is done to the world.
+const BANDS = { training: "#7a5ab5", rollout: "#b0578d", fault: ALARM };
+
+function bands(spans) {
+  return spans.map(([from_s, until_s, kind]) => ({
+    type: "rect", layer: "below", x0: moment(from_s), x1: moment(until_s), yref: "paper", y0: 0, y1: 1, line: { width: 0 }, fillcolor: BANDS[kind], opacity: 0.09,
+  }));
+}
+
+function bandNames(spans, duration_s) {
+  return spans.map(([from_s, until_s, kind, text], n) => ({
+    text, ...(from_s > 0.85 * duration_s ? { x: moment(until_s), xanchor: "right" } : { x: moment(from_s), xanchor: "left" }), yref: "paper", y: 1, yanchor: "bottom", yshift: 2 + 13 * (n % 3), showarrow: false, font: { size: 10, color: BANDS[kind] },
+  }));
+}
+
 function faultLines(faults) {
   return faults.map(([at_s]) => ({ type: "line", x0: moment(at_s), x1: moment(at_s), yref: "paper", y0: 0, y1: 1, line: { color: ALARM, width: 1, dash: "dot" }, opacity: 0.55 }));
 }
 
-function draw(target, panels, { extents, faults, duration_s, model }) {
+function tickFormat(duration_s) {
+  return duration_s > 86400 ? "day %-j\n%H:%M" : duration_s > 3600 ? "%H:%M" : "%-M:%S";
+}
+
+function draw(target, panels, { extents, faults, spans = [], ticks = null, duration_s, model }) {
   const gap = 0.032, whole = panels.reduce((sum, panel) => sum + panel.weight, 0), room = 1 - gap * panels.length;
   const data = [], layout = {
-    height: Math.max(420, whole * 128), margin: { l: 96, r: 28, t: 8, b: 34 }, showlegend: false, hovermode: "closest", paper_bgcolor: "white", plot_bgcolor: "white",
+    height: Math.max(420, whole * 128), margin: { l: 96, r: 28, t: spans.length ? 46 : 8, b: 34 }, showlegend: false, hovermode: "closest", paper_bgcolor: "white", plot_bgcolor: "white",
     font: { family: FONT, color: INK }, hoverlabel: { align: "left", bgcolor: "white", bordercolor: "#b8c2cc", font: { size: 12, color: INK } },
-    shapes: faultLines(faults), annotations: [],
+    shapes: [...bands(spans), ...faultLines(faults)], annotations: bandNames(spans, duration_s),
     xaxis: {
       type: "date", range: [moment(-0.008 * duration_s), moment(1.002 * duration_s)], anchor: "free", position: 0, gridcolor: GRID, linecolor: GRID, tickfont: { size: 11, color: MUTED }, showspikes: true,
       spikemode: "across", spikethickness: 1, spikecolor: "#9aa5b1", spikedash: "solid", spikesnap: "cursor",
-      tickformat: duration_s > 86400 ? "day %-j\n%H:%M" : duration_s > 600 ? "%H:%M" : "%H:%M:%S", hoverformat: duration_s > 86400 ? "day %-j %H:%M:%S" : "%H:%M:%S",
+      tickformat: tickFormat(duration_s), hoverformat: duration_s > 86400 ? "day %-j %H:%M:%S" : "%H:%M:%S",
     },
   };
+  if (ticks) Object.assign(layout.xaxis, { tickvals: ticks[0].map(moment), ticktext: ticks[1], showspikes: false });
   let top = 1;
   panels.forEach((panel, n) => {
     const axis = n ? `y${n + 1}` : "y", height = (room * panel.weight) / whole;
@@ -241,15 +280,26 @@ function panelTarget(count) {
 function showRun(name) {
   const run = RUNS[name], select = byId("model"), shown = new Set(Object.keys(KINDS).filter((kind) => kind !== "hold"));
   choices(select, [run]);
+  select.parentElement.hidden = select.options.length < 2;
   const redraw = () => {
     const panels = panelsOf(run, select.value);
     const [target] = panelTarget(1);
-    draw(target, panels, { extents: highest(panels), faults: run.drawing.faults, duration_s: run.duration_s, model: select.value });
+    const { faults, spans } = run.drawing;
+    draw(target, panels, { extents: highest(panels), faults, spans, duration_s: run.duration_s, model: select.value });
     tell();
   };
   const tell = () => tellDecisions(run.drawing, select.value, shown, tell);
   select.onchange = redraw;
   redraw();
+}
+
+// A run and, below its own figure, one with an axis of its own: what it was worth by week of the stream that was played.
+function showPlay(name) {
+  showRun(name);
+  const weeks = RUNS[name].drawing.weeks, target = byId("weeks");
+  if (!weeks) { target.textContent = "No week of the stream has labels."; return; }
+  const panels = weeks.panels.map(ready);
+  draw(target, panels, { extents: highest(panels), faults: [], ticks: weeks.ticks, duration_s: weeks.duration_s, model: "" });
 }
 
 function tellDecisions(drawing, model, shown, again) {
