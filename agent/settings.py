@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from agent.monitoring import limits
 from agent.order import Autonomy
 
 WARM_START_MAX_S = 86_400.0
@@ -156,6 +157,17 @@ class MonitorSettings(Strict):
     """"loss", "prediction", a feature's name, or "*" for every feature."""
     parameters: dict[str, Any] = {}
     """Of the detector, by name."""
+
+    @model_validator(mode="after")
+    def _detector_fits(self) -> "MonitorSettings":
+        wrong = limits.fault(self.use, self.parameters)
+        if wrong is not None:
+            raise ValueError(wrong)
+        if self.use in limits.RIGHT_OR_WRONG and self.signal != "loss":
+            raise ValueError(
+                f"detector {self.use!r} is for right and wrong answers; its signal can only be loss, not {self.signal!r}"
+            )
+        return self
 
 
 class DriftSettings(Strict):

@@ -31,7 +31,10 @@ class TrafficTable:
 
 def place(key: str, salt: str = "") -> float:
     """Where `key` stands in [0, 1): uniform, equal in every process and on every machine."""
-    return int.from_bytes(hashlib.blake2b(f"{salt}\x00{key}".encode(), digest_size=7).digest()) / 2**56
+    return (
+        int.from_bytes(hashlib.blake2b(f"{salt}\x00{key}".encode("utf-8", "surrogatepass"), digest_size=7).digest())
+        / 2**56
+    )
 
 
 def live(table: TrafficTable, now_s: float) -> bool:

@@ -163,7 +163,10 @@ class Report:
     rejected_rows: int = 0
     """Rows with a NaN, an infinity or a missing column, counted and kept out of every detector."""
     dropped_rows: int = 0
+    """Rows that a probe had no room for, or could not send."""
     unknown_labels: int = 0
+    refused: Mapping[str, int] = field(default_factory=dict)
+    """What came in and could not be taken as it was (rows, features, labels, requests), counted by reason, in words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

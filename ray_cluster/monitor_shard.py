@@ -5,8 +5,9 @@ It learns who is champion and challenger from the traffic table, so that a shard
 
 import asyncio
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import ray
@@ -27,6 +28,7 @@ log = structlog.get_logger()
 SOURCES_KEPT = 10_000
 WAITING_MAX = 500_000
 """Rows kept in memory while the data log can not be written; the oldest go first, counted."""
+UNLOGGED = "row or label was given up, since the data log could not be written for long"
 
 
 @ray.remote(num_cpus=0, max_restarts=-1, max_concurrency=50)
@@ -48,6 +50,7 @@ class MonitorShard:
         self._monitor = ModelMonitor(drift, allowed)
         self._log = DataLog(data_url, model) if data_url is not None else None
         self._dropped = 0
+        self._refused: Counter[str] = Counter()
         self._unlogged = 0
         self._taken: OrderedDict[str, int] = OrderedDict()
         loop = asyncio.get_running_loop()
@@ -63,20 +66,22 @@ class MonitorShard:
         dropped: int = 0,
         labels: Sequence[Labelled] = (),
         *,
+        refused: Mapping[str, int] | None = None,
         source: str = "",
         number: int = 0,
     ) -> None:
-        """Rows, requests and labels as a probe sends them; `dropped` is how many rows it could not keep.
+        """Rows, requests and labels as a probe sends them; `dropped` is how many rows it could not keep, `refused` what it did not send.
 
         A batch that was taken is not taken again: its probe had given up waiting for the answer. `number` counts up within `source`.
         """
         if source and number <= self._taken.get(source, 0):
             return
         self._dropped += dropped
+        self._refused.update(refused or {})
         self._monitor.answered(answered)
-        self._monitor.rows(batch)
+        taken = self._monitor.rows(batch)
         if self._log is not None:
-            self._log.rows(batch)
+            self._log.rows(taken)
         await self.labels(labels)
         if source:
             self._taken[source] = number
@@ -85,16 +90,26 @@ class MonitorShard:
                 self._taken.popitem(last=False)
 
     async def labels(self, batch: Sequence[Labelled]) -> None:
-        self._monitor.labels(batch)
+        taken = self._monitor.labels(batch)
         if self._log is not None:
-            self._log.labels(batch)
+            self._log.labels(taken)
 
     async def report(self, at_s: float) -> Report:
-        return self._monitor.report(at_s)
+        return self._report(at_s)
+
+    def _report(self, at_s: float) -> Report:
+        """What the monitors say, with what was lost before it reached them and after."""
+        found = self._monitor.report(at_s)
+        refused = Counter(found.refused) + self._refused
+        if self._log is not None:
+            refused += self._log.refused
+        if self._unlogged:
+            refused[UNLOGGED] = self._unlogged
+        return replace(found, dropped_rows=self._dropped, refused=dict(sorted(refused.items())))
 
     async def seen(self, at_s: float) -> tuple[Report, Comparison | None, Mapping[str, Traffic]]:
         """All that the sensor asks for, in one call."""
-        return self._monitor.report(at_s), self._monitor.comparison(at_s), self._monitor.traffic(at_s)
+        return self._report(at_s), self._monitor.comparison(at_s), self._monitor.traffic(at_s)
 
     async def counts(self) -> dict[str, int]:
         """What was dropped, rejected, unknown or duplicate, for whoever looks after the monitors."""

@@ -5,9 +5,11 @@ shard is away for long, rows are dropped and counted, the oldest first. A batch 
 shard takes each number once, so that a row counts once although an answer was lost or late.
 """
 
+import math
 import threading
 import time
 import uuid
+from collections import Counter as Counts
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ import structlog
 from ray.exceptions import RayError, RayTaskError
 from ray.util.metrics import Counter
 
+from agent.monitoring.intake import FEATURES, NAMES_CARRIED, OVERFLOWED, Intake
 from agent.monitoring.rows import Answered, Labelled, Served
 from ray_cluster import names
 
@@ -37,6 +40,8 @@ class _Batch:
     answers: list[Answered]
     labels: list[Labelled]
     overflowed: int
+    refused: dict[str, int]
+    """What was not sent, or not as it came, by reason."""
 
 
 class Probe:
@@ -61,6 +66,9 @@ class Probe:
         self._rows: deque[Served] = deque(maxlen=buffer_rows)
         self._answers: deque[Answered] = deque(maxlen=buffer_rows)
         self._labels: deque[Labelled] = deque(maxlen=buffer_rows)
+        self._intake = Intake(NAMES_CARRIED, first_rows=math.inf)
+        self._elsewhere: Counts[str] = Counts()
+        self._told: Counts[str] = Counts()
         self._source = uuid.uuid4().hex
         self._batches = 0
         self._under_way: _Batch | None = None
@@ -84,12 +92,13 @@ class Probe:
         key: str,
         features: Mapping[str, Any],
         prediction: float | None,
-        latency_s: float = 0.0,
+        latency_s: float | None = 0.0,
         version: str | None = None,
     ) -> None:
         """One row as it was answered, in a request of its own. Under a microsecond or two; never raises, never waits.
 
-        What is no mapping of features is dropped and counted in `refused`.
+        What is no mapping of features is dropped and counted in `refused`; what else can not be taken in is dropped before it is sent,
+        and the monitors tell how much of it there was, and why.
         """
         now_s = time.time()
         served = version if version is not None else self._version
@@ -108,8 +117,14 @@ class Probe:
             self._answers.append(request)
 
     def label(self, key: str, truth: float) -> None:
-        """The truth about the row `key`, whenever it is known."""
+        """The truth about the row `key`, whenever it is known. Never raises; what is no number is counted by the monitors."""
+        if len(self._labels) == self._labels.maxlen:
+            self._elsewhere[OVERFLOWED] += 1
         self._labels.append(Labelled(key, time.time(), truth))
+
+    def refuse(self, reason: str) -> None:
+        """Something was refused before it became a row or a label; the monitors count it."""
+        self._elsewhere[reason] += 1
 
     def close(self, timeout_s: float = 30.0) -> None:
         """Send what waits and stop; give up after `timeout_s`."""
@@ -138,8 +153,9 @@ class Probe:
             return
         try:
             taking = self._find().rows.remote(
-                batch.rows, batch.answers, batch.overflowed, batch.labels, source=self._source, number=batch.number
-            )
+                batch.rows, batch.answers, batch.overflowed, batch.labels,
+                refused=batch.refused, source=self._source, number=batch.number,
+            )  # fmt: skip
             ray.get(taking, timeout=SEND_TIMEOUT_S)
         except RayTaskError as error:
             self._give_up(batch, str(error.cause))
@@ -165,10 +181,21 @@ class Probe:
         overflowed = max(0, recorded - self._taken - len(rows) - len(self._rows))
         self._taken = recorded - len(self._rows)
         self.dropped += overflowed
-        if not (rows or answers or labels):
+        sound = [row for each in rows if (row := self._intake.row(each)) is not None]
+        self.dropped += len(rows) - len(sound)
+        answers = [answer for each in answers if (answer := self._intake.answer(each)) is not None]
+        labels = [label for each in labels if (label := self._intake.label(each)) is not None]
+        refused = self._newly_refused()
+        if not (sound or answers or labels or refused or overflowed):
             return None
         self._batches += 1
-        return _Batch(self._batches, rows, answers, labels, overflowed)
+        return _Batch(self._batches, sound, answers, labels, overflowed, refused)
+
+    def _newly_refused(self) -> dict[str, int]:
+        now = self._intake.refused + self._elsewhere + Counts({FEATURES: self.refused})
+        new = now - self._told
+        self._told = now
+        return dict(new)
 
     def _find(self) -> Any:
         if self._shard is None:

@@ -1,7 +1,7 @@
 """ModelServer: serves one managed model over HTTP, one version in the champion's replicas and one in the challenger's.
 
     POST /MODEL         {"rows": [{"key": "a", "features": {...}}]}  ->  {"predictions": [{"key", "prediction", "version"}]}
-    POST /MODEL/labels  {"labels": [{"key": "a", "label": 1.0}]}     ->  {"accepted": 1}
+    POST /MODEL/labels  {"labels": [{"key": "a", "label": 1.0}]}     ->  {"accepted": 1}, and {"refused": n} of those that are no number
     GET  /MODEL/version                                              ->  {"model", "version"}
 
 While no rollout runs a champion replica answers by itself: no second hop. During one it asks the challenger for the keys that the traffic
@@ -10,24 +10,27 @@ after the answer. A promotion swaps the version inside the replica, loaded besid
 """
 
 import asyncio
+import json
 import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from importlib import import_module
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
 import ray
 import structlog
-from fastapi import FastAPI
-from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict
+from fastapi import FastAPI, HTTPException, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ray import serve
 from ray.exceptions import RayError
 from ray.serve.config import RequestRouterConfig
 
 from agent.logs import configure
+from agent.monitoring.intake import BODY, BODY_SIZE
 from agent.monitoring.rows import Answered, Served
+from agent.monitoring.values import number, text
 from agent.recipes.recipe import Fitted
 from agent.traffic import TrafficTable, live, route, shadowed
 from ray_cluster import names
@@ -41,7 +44,12 @@ SHADOW_TIMEOUT_S = 10.0
 KEEPER_TIMEOUT_S = 5.0
 SHADOW_WAITING_MAX = 200
 CONDEMNED_GRACE_S = 5.0
+BODY_MAX_BYTES = 8 * 2**20
+ROWS_MAX = 10_000
+"""Rows or labels of one request at most."""
+FAULTS_SHOWN = 20
 http = FastAPI()
+Body = TypeVar("Body", bound=BaseModel)
 
 
 class RowIn(BaseModel):
@@ -52,18 +60,19 @@ class RowIn(BaseModel):
 
 class RowsIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
-    rows: list[RowIn]
+    rows: Annotated[list[RowIn], Field(max_length=ROWS_MAX)]
 
 
 class LabelIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
     key: str
-    label: float
+    label: Any
+    """A number; what is none costs its neighbours nothing."""
 
 
 class LabelsIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
-    labels: list[LabelIn]
+    labels: Annotated[list[LabelIn], Field(max_length=ROWS_MAX)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,11 +96,44 @@ class ServerSpec:
 def _finite_or_none(fitted: Fitted, features: Sequence[Mapping[str, Any]]) -> list[float | None]:
     """One bad row must not cost its neighbours their answers: where the batch fails, every row is tried alone."""
     try:
-        return [p if math.isfinite(p) else None for p in fitted.predict(features)]
+        answers = [None if p is None or math.isnan(p) else p for p in map(number, fitted.predict(features))]
     except Exception:
-        if len(features) == 1:
-            return [None]
-        return [_finite_or_none(fitted, [one])[0] for one in features]
+        answers = []
+    if len(answers) == len(features):
+        return answers
+    return [None] if len(features) == 1 else [_finite_or_none(fitted, [one])[0] for one in features]
+
+
+def _json(plain: Any) -> Response:
+    """Plain values as JSON. In ASCII, since a key that came in as half a character goes out as such."""
+    return Response(json.dumps(plain, allow_nan=False), media_type="application/json")
+
+
+def _plainly(part: int | str) -> int | str:
+    """A key of a body as an answer can hold it."""
+    return text(part) if isinstance(part, str) else part
+
+
+async def _body(request: Request, kind: type[Body], probe: Probe) -> Body:
+    """The body as a `kind`. Raises HTTPException (413, 422), which says where it is wrong; the monitors count it."""
+    raw = bytearray()
+    async for part in request.stream():
+        raw += part
+        if len(raw) > BODY_MAX_BYTES:
+            probe.refuse(BODY_SIZE)
+            told = f"a body may be {BODY_MAX_BYTES} bytes long; send the rows in several requests"
+            raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, told)
+    try:
+        return kind.model_validate(json.loads(raw))
+    except ValidationError as error:
+        faults: Any = [
+            {"loc": ["body", *map(_plainly, fault["loc"])], "msg": fault["msg"], "type": fault["type"]}
+            for fault in error.errors(include_url=False, include_context=False, include_input=False)[:FAULTS_SHOWN]
+        ]
+    except (ValueError, RecursionError) as error:
+        faults = [{"loc": ["body"], "msg": f"this is no JSON that can be read: {error}", "type": "json_invalid"}]
+    probe.refuse(BODY)
+    raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, faults)
 
 
 @serve.deployment(name=names.SERVER_DEPLOYMENT)
@@ -133,9 +175,10 @@ class ModelServer:
             self._tasks.append(asyncio.get_running_loop().create_task(self._copy()))
 
     @http.post("/")
-    async def predict(self, body: RowsIn) -> JSONResponse:
+    async def predict(self, request: Request) -> Response:
         """Answer every row; null for one that can not be answered."""
         await self._begin()
+        body = await _body(request, RowsIn, self._probe)
         began = time.perf_counter()
         self._ongoing += 1
         try:
@@ -145,16 +188,18 @@ class ModelServer:
         finally:
             self._ongoing -= 1
         latency_s = time.perf_counter() - began
-        request = Answered(self._replica, self._version, time.time(), latency_s, ok=True)
-        self._probe.rows_answered([], request)
-        return JSONResponse({"predictions": predictions})  # plain values: FastAPI need not walk through them again
+        self._probe.rows_answered([], Answered(self._replica, self._version, time.time(), latency_s, ok=True))
+        return _json({"predictions": predictions})  # plain values: FastAPI need not walk through them again
 
     @http.post("/labels")
-    async def labels(self, body: LabelsIn) -> dict[str, int]:
-        """Take in truths by key; a shard that is away gets them later."""
+    async def labels(self, request: Request) -> Response:
+        """Take in truths by key; a shard that is away gets them later. What is no number is refused by itself, and counted."""
+        body = await _body(request, LabelsIn, self._probe)
         for labelled in body.labels:
             self._probe.label(labelled.key, labelled.label)
-        return {"accepted": len(body.labels)}
+        values = [number(labelled.label) for labelled in body.labels]
+        refused = sum(value is None or math.isnan(value) for value in values)
+        return _json({"accepted": len(values) - refused} | ({"refused": refused} if refused else {}))
 
     @http.get("/version")
     async def version(self) -> dict[str, str]:

@@ -237,6 +237,7 @@ class TrainingRunner:
         ray.kill(ray.get_runtime_context().current_actor)  # the record is written, and the name is free again
 
     def _search_and_register(self, began: float) -> None:
+        from ray_cluster import datalog  # noqa: PLC0415 - keeps pyarrow out of the trainer's own process
         from ray_cluster.registry import MlflowRegistry  # noqa: PLC0415 - MLflow takes a second to import
 
         spec = self._spec
@@ -244,7 +245,7 @@ class TrainingRunner:
         self._update(rows=len(rows))
         training = spec.settings.training
         assert training is not None  # noqa: S101 - checked by the trainer
-        features, labels = rows.drop(columns=["key", "at_s", "prediction", "version", "label"]), rows["label"]
+        features, labels = datalog.features(rows), rows["label"]
         found = search(
             SearchSpec(
                 name=spec.id,

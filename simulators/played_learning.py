@@ -107,7 +107,8 @@ class PlayedModel(SimModel):
         self._unasked: list[tuple[dict[str, Any], float]] = []
         self._frozen_total = 0.0
         self._newest: deque[float] = deque(maxlen=NEWEST)
-        self._monitor = ModelMonitor(learning.drift, learning.allowed)
+        drawn = int(seed_of(seed, "detectors").generate_state(1)[0])
+        self._monitor = ModelMonitor(learning.drift, learning.allowed, seed=drawn)
         self._monitor.reset(FIRST)
         begun = self._stream.rows(0, np.zeros(learning.first_rows))
         self._fresh, made = self._found(begun.features, begun.labels)

@@ -21,11 +21,12 @@ class ArmStatistics:
         self.latency = Welford()
         self._latencies: deque[float] = deque(maxlen=LATENCIES_KEPT)
 
-    def answered(self, latency_s: float, *, ok: bool) -> None:
+    def answered(self, latency_s: float | None, *, ok: bool) -> None:
         self.requests += 1
         self.errors += not ok
-        self.latency.add(latency_s)
-        self._latencies.append(latency_s)
+        if latency_s is not None:
+            self.latency.add(latency_s)
+            self._latencies.append(latency_s)
 
     def arm(self) -> Arm:
         p95, p99 = np.quantile(self._latencies, [0.95, 0.99]) if self._latencies else (None, None)

@@ -41,3 +41,7 @@ LOSSES: dict[str, Loss] = {
     "absolute": absolute,
     "squared": squared,
 }
+PARTS = frozenset({"brier", "zero_one"})
+"""Losses that lie within [0, 1]."""
+WRONG_ABOVE = {"brier": 0.25, "log_loss": math.log(2.0), "zero_one": 0.5}
+"""A loss above this is that of a class that was wrong; of numbers there is no right and wrong."""

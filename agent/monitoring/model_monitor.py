@@ -2,7 +2,8 @@
 
 1. A row waits for its label by key, at most `label_wait_s` and among at most ROWS_KEPT others; what is forgotten is counted.
 2. Only rows that the champion answered to somebody reach the detectors.
-3. A row that both versions answered (a shadow copy) gives one paired difference of loss when its label is known, in whatever order the
+3. What comes in is made sound or refused first (`agent.monitoring.intake`): a bad row costs itself only.
+4. A row that both versions answered (a shadow copy) gives one paired difference of loss when its label is known, in whatever order the
    three come.
 
 Has no clock; picklable whole.
@@ -12,9 +13,9 @@ import math
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from agent.monitoring.comparison import ComparisonStatistics
+from agent.monitoring.intake import LABEL, Intake
 from agent.monitoring.losses import LOSSES
 from agent.monitoring.moments import Welford
 from agent.monitoring.rows import Answered, Labelled, Served
@@ -22,7 +23,7 @@ from agent.monitoring.sliding import SlidingTraffic
 from agent.monitoring.watch import Watches
 from agent.settings import DriftSettings
 from policies.imports import Packages
-from policies.observation import Comparison, Report, Traffic
+from policies.observation import Comparison, Report, Traffic, known
 
 ROWS_KEPT = 200_000
 EARLY_LABELS_KEPT = 20_000
@@ -44,11 +45,16 @@ class _Row:
 
 
 class ModelMonitor:
-    """Watches one model. `stage` and `reset` tell it who serves; until then every row counts as the champion's."""
+    """Watches one model. `stage` and `reset` tell it who serves; until then every row counts as the champion's.
 
-    def __init__(self, settings: DriftSettings, allowed: Packages = ()) -> None:
+    `seed` is for detectors that draw by chance.
+    """
+
+    def __init__(self, settings: DriftSettings, allowed: Packages = (), *, seed: int = 0) -> None:
         self._settings = settings
         self._allowed = allowed
+        self._seed = seed
+        self._intake = Intake()
         self._loss = LOSSES[settings.loss]
         self._rows: OrderedDict[str, _Row] = OrderedDict()
         self._early: OrderedDict[str, Labelled] = OrderedDict()
@@ -58,14 +64,14 @@ class ModelMonitor:
         self._share = 0.0
         self._comparison: ComparisonStatistics | None = None
         self._known_labels = Welford()
-        self.unknown_labels = 0
+        self._labels_without_row = 0
         self.duplicate_labels = 0
         self.rejected_rows = 0
         self.forgotten_rows = 0
         self._clear()
 
     def _clear(self) -> None:
-        self._watches = Watches(self._settings, self._allowed)
+        self._watches = Watches(self._settings, self._allowed, seed=self._seed)
         self._seen_rows = 0
         self._labelled_rows = 0
         self._recent: list[float] = []
@@ -75,6 +81,7 @@ class ModelMonitor:
         """A new champion serves: detectors learn anew, with its first rows as the reference. The same champion again changes nothing."""
         if champion != self._champion:
             self._champion = champion
+            self._intake.begin_anew()
             self._clear()
 
     def stage(self, challenger: str | None, share: float = 0.0) -> None:
@@ -91,41 +98,52 @@ class ModelMonitor:
 
     def answered(self, requests: Iterable[Answered]) -> None:
         for request in requests:
-            self._traffic.add(request)
+            sound = self._intake.answer(request)
+            if sound is not None:
+                self._traffic.add(sound)
 
-    def rows(self, batch: Iterable[Served]) -> None:
-        for served in batch:
+    def rows(self, batch: Iterable[Served]) -> list[Served]:
+        """Take in what was answered; the rows that were taken, as they were."""
+        taken = [sound for served in batch if (sound := self._intake.row(served)) is not None]
+        for served in taken:
             self._compare_answer(served)
-            if served.prediction is None or not math.isfinite(served.prediction):
-                continue
-            row = self._rows.get(served.key)
-            if row is None:
-                row = self._rows[served.key] = _Row(at_s=served.at_s)
-            if served.shadow:
-                row.shadow, row.shadow_version = served.prediction, served.version
-            else:
-                row.answered, row.version = served.prediction, served.version
-                self._watch_row(served)
-            early = self._early.pop(served.key, None)
-            if early is not None:
-                self._join(row, early.label)
-            elif row.label is not None:
-                self._pair(row)
+            if served.prediction is not None:
+                self._answered(served, served.prediction)
         self._forget()
+        return taken
 
-    def labels(self, batch: Iterable[Labelled]) -> None:
-        """Labels of rows that were or will be seen. A label that is not a finite number counts as unknown."""
-        for labelled in batch:
+    def _answered(self, served: Served, prediction: float) -> None:
+        row = self._rows.get(served.key)
+        if row is None:
+            row = self._rows[served.key] = _Row(at_s=served.at_s)
+        if served.shadow:
+            row.shadow, row.shadow_version = prediction, served.version
+        else:
+            row.answered, row.version = prediction, served.version
+            self._watch_row(served)
+        early = self._early.pop(served.key, None)
+        if early is not None:
+            self._join(row, early.label)
+        elif row.label is not None:
+            self._pair(row)
+
+    def labels(self, batch: Iterable[Labelled]) -> list[Labelled]:
+        """Take in labels of rows that were or will be seen; those that were taken. One that is no finite number counts as unknown."""
+        taken = []
+        for each in batch:
+            labelled = self._intake.label(each)
+            if labelled is None:
+                continue
+            taken.append(labelled)
             row = self._rows.get(labelled.key)
-            if not math.isfinite(labelled.label):
-                self.unknown_labels += 1
-            elif row is None:
+            if row is None:
                 self._early[labelled.key] = labelled
             elif row.label is not None:
                 self.duplicate_labels += 1
             else:
                 self._join(row, labelled.label)
             self._forget_early(labelled.at_s)
+        return taken
 
     def report(self, at_s: float) -> Report:
         """How the model stands. `loss` and `loss_reference` are None until a window is full."""
@@ -138,13 +156,24 @@ class ModelMonitor:
             rows=self._seen_rows,
             labelled_rows=self._labelled_rows,
             loss_name=self._settings.loss,
-            loss=math.fsum(self._recent) / len(self._recent) if full else None,
-            loss_reference=math.fsum(self._reference) / window if len(self._reference) >= window else None,
+            loss=known(math.fsum(self._recent) / len(self._recent)) if full else None,
+            loss_reference=known(math.fsum(self._reference) / window) if len(self._reference) >= window else None,
             window_rows=window,
             symptoms=self._watches.symptoms(),
             rejected_rows=self.rejected_rows,
             unknown_labels=self.unknown_labels,
+            refused=self.refused,
         )
+
+    @property
+    def unknown_labels(self) -> int:
+        """Labels that no row asked for, and those that are no finite number."""
+        return self._labels_without_row + self._intake.refused[LABEL]
+
+    @property
+    def refused(self) -> dict[str, int]:
+        """What could not be taken as it came, by reason."""
+        return dict(sorted((self._intake.refused + self._watches.failures()).items()))
 
     def comparison(self, at_s: float) -> Comparison | None:
         """Challenger beside champion, or None while there is no rollout."""
@@ -164,8 +193,10 @@ class ModelMonitor:
         if self._champion is not None and served.version != self._champion:
             return
         self._seen_rows += 1
-        if any(_broken(value) for value in served.features.values()):
-            self.rejected_rows += 1
+        for value in served.features.values():
+            if value != value:  # noqa: PLR0124 - only NaN is not itself, and whatever else came in is sound
+                self.rejected_rows += 1
+                break
         self._watches.features(served.features, served.at_s)
         self._watches.stream("prediction", served.prediction, served.at_s)
 
@@ -231,8 +262,4 @@ class ModelMonitor:
             if len(self._early) <= EARLY_LABELS_KEPT and at_s - oldest.at_s <= EARLY_LABEL_WAIT_S:
                 return
             self._early.popitem(last=False)
-            self.unknown_labels += 1
-
-
-def _broken(value: Any) -> bool:
-    return isinstance(value, float) and not math.isfinite(value)
+            self._labels_without_row += 1

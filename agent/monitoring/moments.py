@@ -1,5 +1,6 @@
 """Mean and variance of a stream in constant memory. Welford, Technometrics 4 (1962)."""
 
+import math
 from dataclasses import dataclass
 
 from policies.observation import Moments
@@ -24,4 +25,7 @@ class Welford:
         return self.squares / (self.n - 1) if self.n > 1 else 0.0
 
     def moments(self) -> Moments:
+        """No evidence at all where the sums have left what a number can hold."""
+        if not math.isfinite(self.mean) or not math.isfinite(self.variance):
+            return Moments()
         return Moments(n=self.n, mean=self.mean, variance=self.variance)

@@ -13,7 +13,7 @@ class Served:
     features: dict[str, Any]
     prediction: float | None
     """None where the version failed to answer."""
-    latency_s: float
+    latency_s: float | None
     version: str
     replica: str
     shadow: bool = False
@@ -26,7 +26,7 @@ class Answered:
     replica: str
     version: str
     at_s: float
-    latency_s: float
+    latency_s: float | None
     ok: bool
 
 

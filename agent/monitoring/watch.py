@@ -1,11 +1,12 @@
 """Watch: one detector on one signal, and the symptom that it stands for. Watches: all of a model's."""
 
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from agent.monitoring.detectors import Detector, build
+from agent.monitoring.detectors import WINDOWS, Detector, build, seed_of
+from agent.monitoring.feeds import Feed, Scaled
 from agent.settings import DriftSettings, MonitorSettings
 from policies.imports import Packages
 from policies.observation import Symptom
@@ -24,6 +25,7 @@ WINDOWED = {"window_mean", "population_stability", "missing_rate", "scale_change
 """Window tests that take the window of the settings, where they are given none of their own."""
 
 
+OF_NUMBERS = {"absolute", "squared"}
 MARKS = 16
 """How finely the time of the values is remembered over which an alarm reaches back."""
 
@@ -32,34 +34,55 @@ class Watch:
     """Feeds its detector and remembers since when it alarms.
 
     Broken rows are dated back to the first of the values that the alarm speaks of: what is set aside must hold them all. Other alarms
-    date from the value at which they came, since what is learned from then on must be of the new times.
+    date from the value at which they came, since what is learned from then on must be of the new times. An alarm that is taken back and
+    comes again is another one.
     """
 
     def __init__(
-        self, settings: MonitorSettings, signal: str, parameters: Mapping[str, Any], allowed: Packages = ()
+        self,
+        settings: MonitorSettings,
+        signal: str,
+        parameters: Mapping[str, Any],
+        allowed: Packages = (),
+        *,
+        loss: str | None,
+        seed: int = 0,
     ) -> None:
         self.kind = settings.kind
         self.signal = signal
         self.use = settings.use
         # A loss that falls is no error that drifts: there is nothing to mend.
-        rises_only = settings.kind == "error_drift"
-        self._detector: Detector = build(settings.use, parameters, rises_only=rises_only, allowed=allowed)
-        reach = getattr(self._detector, "reach", 0) if settings.kind == "data_quality" else 0
-        self._mark_every = max(1, reach // MARKS)
-        self._marks_s: deque[float] = deque(maxlen=1 + reach // self._mark_every)
+        self._detector: Detector = build(
+            settings.use,
+            parameters,
+            rises_only=settings.kind == "error_drift",
+            feed=_feed(settings.use, signal, loss),
+            loss=loss if signal == "loss" else None,
+            seed=seed_of(seed, settings.kind, signal, settings.use),
+            allowed=allowed,
+        )
+        self._reach = getattr(self._detector, "reach", 0) if settings.kind == "data_quality" else 0
+        self._mark_every = max(1, self._reach // MARKS)
+        self._marks_s: deque[float] = deque(maxlen=1 + self._reach // self._mark_every)
         self._n = 0
         self._since_s: float | None = None
         self._reference: float | None = None
 
     def update(self, value: Any, at_s: float) -> None:
-        if self._n % self._mark_every == 0:
+        if self._reach and self._n % self._mark_every == 0:
             self._marks_s.append(at_s)
         self._n += 1
-        self._detector.update(value)
-        if not self._detector.drift_detected:
+        detector = self._detector
+        detector.update(value)
+        if not detector.drift_detected:
             self._since_s = None
         elif self._since_s is None:
-            self._since_s = self._marks_s[0]
+            self._since_s = self._marks_s[0] if self._reach else at_s
+
+    @property
+    def failures(self) -> int:
+        """How often the detector raised."""
+        return int(getattr(self._detector, "failures", 0))
 
     def symptom(self) -> Symptom | None:
         if self._since_s is None:
@@ -78,16 +101,17 @@ class Watch:
 class Watches:
     """The watches on loss and prediction, and on each feature as features show up."""
 
-    def __init__(self, settings: DriftSettings, allowed: Packages = ()) -> None:
+    def __init__(self, settings: DriftSettings, allowed: Packages = (), *, seed: int = 0) -> None:
         self._settings = settings
         self._allowed = allowed
+        self._seed = seed
         self._monitors = DEFAULT_MONITORS if settings.monitors is None else settings.monitors
         self._streams: dict[str, list[Watch]] = {"loss": [], "prediction": []}
         self._features: dict[str, list[Watch]] = {}
         self._numeric: dict[str, bool] = {}
         for monitor in self._monitors:
             if monitor.signal in self._streams:
-                self._streams[monitor.signal].append(Watch(monitor, monitor.signal, self._parameters(monitor), allowed))
+                self._streams[monitor.signal].append(self._watch(monitor, monitor.signal))
 
     def stream(self, signal: str, value: float | None, at_s: float) -> None:
         """One value of "loss" or "prediction"."""
@@ -102,7 +126,11 @@ class Watches:
                     continue  # whether it is a number or a text is not known yet
                 watches = self._features[name] = self._for_feature(name, value)
                 self._numeric[name] = isinstance(value, int | float)
-            kept = _of_its_kind(value, numeric=self._numeric[name])
+            kept = (
+                value
+                if type(value) is float and self._numeric[name]
+                else _of_its_kind(value, numeric=self._numeric[name])
+            )
             for watch in watches:
                 watch.update(kept, at_s)
         if len(features) < len(self._features):
@@ -113,6 +141,18 @@ class Watches:
     def symptoms(self) -> tuple[Symptom, ...]:
         found = (watch.symptom() for watch in self._all())
         return tuple(symptom for symptom in found if symptom is not None)
+
+    def failures(self) -> Counter[str]:
+        """How often a detector raised, in words that name it."""
+        found: Counter[str] = Counter()
+        for watch in self._all():
+            if watch.failures:
+                found[f"detector {watch.use} raised on a value of {watch.signal}, and began anew"] += watch.failures
+        return found
+
+    def _watch(self, monitor: MonitorSettings, signal: str) -> Watch:
+        parameters = self._parameters(monitor)
+        return Watch(monitor, signal, parameters, self._allowed, loss=self._settings.loss, seed=self._seed)
 
     def _all(self) -> Iterable[Watch]:
         for watches in (*self._streams.values(), *self._features.values()):
@@ -125,12 +165,23 @@ class Watches:
             wanted = NUMERIC_ONLY.get(monitor.use, True)
             fits = wanted is None or wanted == numeric
             if monitor.signal == name or (monitor.signal == "*" and fits):
-                chosen.append(Watch(monitor, name, self._parameters(monitor), self._allowed))
+                chosen.append(self._watch(monitor, name))
         return chosen
 
     def _parameters(self, monitor: MonitorSettings) -> dict[str, Any]:
         window = {"window": self._settings.window_rows} if monitor.use in WINDOWED else {}
         return {**window, **monitor.parameters}
+
+
+def _feed(use: str, signal: str, loss: str | None) -> Feed | None:
+    """Features, and what is no probability, have units of their own."""
+    if use in WINDOWS:
+        return None
+    if signal == "prediction":
+        return Scaled(unless_part=True)
+    if signal == "loss":
+        return Scaled(unless_part=True) if loss in OF_NUMBERS else None
+    return Scaled()
 
 
 def _of_its_kind(value: Any, *, numeric: bool) -> Any:

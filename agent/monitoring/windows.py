@@ -5,13 +5,24 @@ made once per half window; the alarm goes when `recover` tests in a row were pas
 """
 
 import math
+import re
 from collections import Counter, deque
+from itertools import chain, pairwise
 from statistics import median
 from typing import Any
 
-from scipy.special import ndtr, stdtrit
+import numpy as np
+import numpy.typing as npt
+from scipy.special import gammaincc, gammaln, ndtr, stdtrit
 
 from agent.monitoring.moments import Welford
+
+CHANCE = 3.4e-6
+"""As rare as 4.5 deviations of a normal, and that twice in a row."""
+ROWS_LEAST = 30
+"""Of a window, where rows are left out since they come in runs."""
+FEW = 100
+TIME = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 class WindowTest:
@@ -110,24 +121,80 @@ class WindowMean(WindowTest):
 class PopulationStability(WindowTest):
     """Population stability index of categories: sum of (p - q) ln(p / q) over the categories of either window.
 
-    Above .25 is by long custom called a major shift (Siddiqi, Credit Risk Scorecards, 2006).
+    Above .25 is by long custom called a major shift (Siddiqi, Credit Risk Scorecards, 2006), where categories are few and rows are many.
+    Two samples of one distribution over C categories have an index of about (C - 1) (1/n + 1/m). So
+
+    1. the index that chance alone gives these very categories is taken off first;
+    2. what is left counts only where the chi-square statistic of the two samples is larger than a permutation of the rows makes it
+       (by its exact mean and variance: Dawson, Biometrika 41, 1954, as a gamma distribution, with probability CHANCE);
+    3. where equal values come in runs, every so many-th row is taken, so that what is left is as good as independent;
+    4. a time of day or date is one category, since it never comes again.
     """
 
     def __init__(self, *, window: int = 2000, threshold: float = 0.25, confirm: int = 2) -> None:
         super().__init__(window=window, threshold=threshold, confirm=confirm)
 
     def keep(self, value: Any) -> str | None:
-        return None if value is None else str(value)
+        if value is None:
+            return None
+        category = str(value)
+        return "a time" if category[4:5] == "-" and TIME.match(category) else category
 
     def distance(self, reference: list[Any], recent: deque[Any]) -> float:
-        before, after = Counter(reference), Counter(recent)
-        index = 0.0
-        for category in before.keys() | after.keys():
-            # Half a row for an empty cell keeps the logarithm finite without hiding a new category.
-            p = max(before[category], 0.5) / len(reference)
-            q = max(after[category], 0.5) / len(recent)
-            index += (q - p) * math.log(q / p)
-        return index
+        apart = _apart(reference, recent)
+        before, after = Counter(reference[::apart]), Counter(list(recent)[::apart])
+        names = sorted(before.keys() | after.keys())
+        counts = np.array([[before[name] for name in names], [after[name] for name in names]], dtype=float)
+        if len(names) < 2 or _is_chance(counts):
+            return 0.0
+        return max(0.0, _index(counts) - _index_by_chance(counts))
+
+
+def _apart(reference: list[Any], recent: deque[Any]) -> int:
+    """How far two rows must lie apart to be as good as independent, from how often neighbours are equal."""
+    both = (reference, list(recent))
+    equal = sum(first == second for values in both for first, second in pairwise(values))
+    size = sum(map(len, both))
+    by_chance = sum(count * (count - 1) for count in Counter(chain(*both)).values()) / (size * (size - 1))
+    alike = (equal / (size - 2) - by_chance) / (1.0 - by_chance) if by_chance < 1.0 else 0.0
+    return max(1, min(round((1 + alike) / (1 - alike)) if alike < 1.0 else size, size // (2 * ROWS_LEAST)))
+
+
+def _index(counts: npt.NDArray[np.float64]) -> float:
+    # Half a row for an empty cell keeps the logarithm finite without hiding a new category.
+    p, q = np.maximum(counts, 0.5) / counts.sum(axis=1, keepdims=True)
+    return float(np.sum((q - p) * np.log(q / p)))
+
+
+def _is_chance(counts: npt.NDArray[np.float64]) -> bool:
+    """Whether rows that are dealt to two samples at random look so different more often than CHANCE."""
+    totals, (n, m) = counts.sum(axis=0), counts.sum(axis=1)
+    rows, categories = n + m, counts.shape[1]
+    statistic = rows**2 / (n * m) * float(np.sum((counts[0] - n * totals / rows) ** 2 / totals))
+    mean = rows * (categories - 1) / (rows - 1)
+    free, uneven = (rows - 2) / (rows - 1), (rows / n + rows / m - 4) / (rows - 2)
+    free_c = (categories - 1) * (rows - categories) / (rows - 1)
+    uneven_c = (float(np.sum(rows / totals)) - categories**2) / (rows - 2)
+    variance = 2 * rows / (rows - 3) * (free - uneven) * (free_c - uneven_c) + rows**2 / (rows - 1) * uneven * uneven_c
+    if variance <= 1e-9 * mean:  # all rows differ: nothing can be told
+        return True
+    return bool(gammaincc(mean**2 / variance, statistic * mean / variance) > CHANCE)
+
+
+def _index_by_chance(counts: npt.NDArray[np.float64]) -> float:
+    """The mean of the index where each category's rows fall to either sample by chance."""
+    totals, (n, m) = counts.sum(axis=0), counts.sum(axis=1)
+    expected = 0.0
+    for total, times in zip(*np.unique(totals, return_counts=True), strict=True):
+        if total > FEW:
+            expected += times * (1 - total / (n + m)) * (1 / n + 1 / m)
+            continue
+        a = np.arange(total + 1)
+        chances = np.exp(gammaln(total + 1) - gammaln(a + 1) - gammaln(total - a + 1)) * (n / (n + m)) ** a
+        chances *= (m / (n + m)) ** (total - a)
+        p, q = np.maximum(a, 0.5) / n, np.maximum(total - a, 0.5) / m
+        expected += times * float(np.sum(chances * (q - p) * np.log(q / p)))
+    return expected
 
 
 class MissingRate(WindowTest):
@@ -152,7 +219,7 @@ class MissingRate(WindowTest):
         self._least = least
 
     def keep(self, value: Any) -> int:
-        return int(value is None or (isinstance(value, float) and not math.isfinite(value)))
+        return 1 if value is None or (isinstance(value, float) and not math.isfinite(value)) else 0
 
     def distance(self, reference: list[Any], recent: deque[Any]) -> float:
         p, q = sum(reference) / len(reference), sum(recent) / len(recent)

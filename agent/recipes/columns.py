@@ -1,6 +1,7 @@
 """Columns: from rows (name -> value) to what an estimator reads, learned on the training rows.
 
-A missing, unknown or unreadable value becomes NaN; it never raises, because a live row must always get an answer.
+A missing, unknown or unreadable value becomes NaN; it never raises, because a live row must always get an answer. Values are read as
+the monitors and the data log read them (`agent.monitoring.values`), so that a live row means what the same row meant in training.
 """
 
 import math
@@ -11,6 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+
+from agent.monitoring.values import Unreadable, number, plain
 
 CATEGORIES_MAX = 250
 """Of a text column the most frequent so many values are told apart."""
@@ -37,7 +40,8 @@ class Columns:
                 mean = float(finite.mean())
                 means[name] = mean if math.isfinite(mean) else 0.0
             else:
-                frequent = rows[name].dropna().astype(str).value_counts().index[:CATEGORIES_MAX]
+                texts = rows[name].map(_category).dropna()
+                frequent = texts.value_counts().index[:CATEGORIES_MAX]
                 categories[name] = {value: code for code, value in enumerate(sorted(frequent))}
         return cls(tuple(map(str, rows.columns)), categories, means)
 
@@ -50,9 +54,7 @@ class Columns:
         out = np.empty((len(rows), len(self.names)))
         for index, name in enumerate(self.names):
             if name in self.categories:
-                out[:, index] = (
-                    rows[name].astype("object").map(self.categories[name]).to_numpy(dtype=float, na_value=np.nan)
-                )
+                out[:, index] = [self._value(name, value) for value in rows[name]]
             else:
                 out[:, index] = pd.to_numeric(rows[name], errors="coerce").to_numpy(dtype=float, na_value=np.nan)
         out[~np.isfinite(out)] = np.nan
@@ -68,11 +70,13 @@ class Columns:
 
     def _value(self, name: str, value: Any) -> float:
         if name in self.categories:
-            code = self.categories[name].get(value if isinstance(value, str) else str(value))
+            category = _category(value)
+            code = None if category is None else self.categories[name].get(category)
             return math.nan if code is None else float(code)
-        if isinstance(value, int | float) and math.isfinite(value):
-            return float(value)
-        return math.nan
+        if type(value) is float:
+            return value if math.isfinite(value) else math.nan
+        found = number(value)
+        return math.nan if found is None else found
 
     def clean(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """A row for River: finite numbers (the mean for a missing one) and texts; unknown columns left out."""
@@ -80,8 +84,18 @@ class Columns:
         for name in self.names:
             value = row.get(name)
             if name in self.categories:
-                cleaned[name] = str(value) if value is not None and str(value) in self.categories[name] else "?"
+                category = _category(value)
+                cleaned[name] = category if category is not None and category in self.categories[name] else "?"
             else:
                 number = self._value(name, value)
                 cleaned[name] = self.means[name] if math.isnan(number) else number
         return cleaned
+
+
+def _category(value: Any) -> str | None:
+    """The text that a value of a text column is told apart by; None where it is missing or can not be read."""
+    try:
+        found = plain(value)
+    except Unreadable:
+        return None
+    return None if found is None or (isinstance(found, float) and math.isnan(found)) else str(found)

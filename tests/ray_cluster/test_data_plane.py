@@ -10,6 +10,7 @@ import httpx
 import pytest
 import ray
 
+from agent.monitoring.intake import BODY, BODY_SIZE, KEY, LABEL, NAME, NUMBER
 from agent.monitoring.rows import Served
 from agent.settings import DriftSettings
 from policies.observation import Report
@@ -17,6 +18,7 @@ from ray_cluster import names
 from ray_cluster.datalog import read
 from ray_cluster.monitor_shard import ensure_shard
 from ray_cluster.probe import Probe
+from ray_cluster.server import BODY_MAX_BYTES
 from ray_cluster.testing import Managed, manage, wait_until
 
 pytestmark = pytest.mark.ray
@@ -62,6 +64,31 @@ def test_a_body_that_is_no_request_is_refused_with_the_reason(managed: Managed) 
     assert {tuple(error["loc"])[-1] for error in answer.json()["detail"]} == {"key", "features", "name"}
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("", b"{", 422), ("", b"[" * 100_000, 422), ("", b"{}", 422), ("", b'{"rows": [NaN]}', 422),
+        ("", b'{"rows": [{"key": "a", "features": {}, "half \\ud800": 1}]}', 422),
+        ("", b'{"rows": [' + b",".join([b'{"key": "a", "features": {}}'] * 10_001) + b"]}", 422),
+        ("labels", b'{"labels": "all"}', 422), ("", b" " * (BODY_MAX_BYTES + 1), 413),
+    ],
+    ids=["cut off", "deep", "empty", "NaN", "half a character", "many rows", "labels", "large"],
+)  # fmt: skip
+def test_a_body_that_can_not_be_read_is_refused_and_counted(
+    managed: Managed, path: str, body: bytes, status: int
+) -> None:
+    """An answer that says why, whatever it is, and never an error of the server's own."""
+
+    def refused() -> int:
+        told = report(managed.model, time.time()).refused
+        return told.get(BODY, 0) + told.get(BODY_SIZE, 0)
+
+    before = refused()
+    answer = httpx.post(managed.url + path, content=body, timeout=30)
+    assert (answer.status_code, bool(answer.json()["detail"])) == (status, True)
+    assert wait_until(lambda: refused() == before + 1)
+
+
 def test_a_label_reaches_its_row_in_the_data_log_and_a_stray_one_is_counted(managed: Managed) -> None:
     """Labels come late, by key; one that no row asked for is counted and harms nothing."""
     ask(managed, "b", {"x": 0.2}, {"x": 0.9})
@@ -79,6 +106,22 @@ def _labelled(managed: Managed) -> list[tuple[str, float | None]] | None:
     if "label" not in rows or rows["label"].notna().sum() != 1:
         return None
     return [(r.key, r.label if r.label == r.label else None) for r in rows.itertuples() if r.key in {"b0", "b1"}]
+
+
+def test_a_row_or_label_that_is_odd_costs_its_neighbours_nothing_over_http(managed: Managed) -> None:
+    """Half a character in a key or a name, a number without bound, labels without one: the others are answered and taken in."""
+    before = report(managed.model, time.time()).refused.get(NUMBER, 0)
+    odd = '{"rows": [{"key": "h0", "features": {"x": 0.2}}, {"key": "h\\ud800", "features": {"x": 0.2}}, ' + (
+        f'{{"key": "h1", "features": {{"x": {10**400}}}}}, {{"key": "h2", "features": {{"\\udfff": 1}}}}]}}'
+    )
+    answer = httpx.post(managed.url, content=odd, timeout=30)
+    assert [row["prediction"] is not None for row in answer.json()["predictions"]] == [True] * 4
+    told = '{"labels": [{"key": "h0", "label": 1e150}, {"key": "h0", "label": 1}, {"key": "h1", "label": null}]}'
+    assert httpx.post(managed.url + "labels", content=told, timeout=30).json() == {"accepted": 1, "refused": 2}
+    wait_until(lambda: report(managed.model, time.time()).refused.get(LABEL) == 2)
+    refused = report(managed.model, time.time()).refused
+    assert (refused[KEY], refused[NAME], refused[NUMBER]) == (1, 1, 1 + before)
+    wait_until(lambda: set(read(managed.settings.data_log.url, managed.model)["key"]) >= {"h0", "h1"})
 
 
 def test_a_flooded_probe_drops_and_counts_and_never_waits(cluster) -> None:

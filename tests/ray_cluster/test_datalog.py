@@ -1,13 +1,21 @@
 """The data log: what was answered is there to be learned from, whole and once."""
 
+import math
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 
 import fsspec
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from agent.monitoring.rows import Labelled, Served
+from agent.recipes.columns import Columns
 from policies.observation import Quarantined
+from ray_cluster import datalog
 from ray_cluster.datalog import DataLog, features, read
 
 DAY_S = 86_400.0
@@ -71,12 +79,101 @@ def test_a_feature_of_mixed_kinds_costs_no_row(tmp_path: Path) -> None:
     assert list(found["y"]) == ["[1]", '{"k": 2}', "text"]
 
 
-def test_a_feature_may_have_the_name_of_a_column_of_the_log(tmp_path: Path) -> None:
-    """A model that reads a feature called "version2" or "replica" is nobody's fault."""
+NAMES = ["label", "version", "key", "at_s", "prediction", "replica", "feature.label", "feature."]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_feature_may_have_the_name_of_a_column_of_the_log(tmp_path: Path, name: str) -> None:
+    """It comes back as a feature, and what is the log's own stays as it is."""
     log = DataLog(str(tmp_path), "m")
-    log.rows([row("a", 1.0, replica=3.0)])
+    log.rows([Served("a", 1.0, {"amount": 2.0, name: 3.0, "feature.key": 4.0}, 0.5, 0.01, "7", "r")])
+    log.labels([Labelled("a", 2.0, 1.0)])
     log.flush()
-    assert list(read(str(tmp_path), "m")["replica"]) == [3.0]
+    rows = read(str(tmp_path), "m")
+    expected = pd.DataFrame({"amount": [2.0], name: [3.0], "feature.key": [4.0]})
+    pd.testing.assert_frame_equal(features(rows), expected)
+    own = rows[["key", "at_s", "prediction", "version", "label"]].to_dict(orient="records")
+    assert own == [{"key": "a", "at_s": 1.0, "prediction": 0.5, "version": "7", "label": 1.0}]
+
+
+def test_what_a_model_is_trained_on_is_what_it_is_asked_for(tmp_path: Path) -> None:
+    """Objects, lists, dates, decimals, truths and numpy's numbers: the same columns from the log as from the live row."""
+    live = [
+        {
+            "customer": {"tier": ("gold", "basic")[n % 2], "since": date(2020, 1, 1 + n % 2)}, "tags": [n % 3, "x"],
+            "born": datetime(1980, 1 + n % 3, 2, tzinfo=UTC), "price": Decimal(n) / 4, "count": np.int64(n),
+            "share": np.float32(n), "flag": np.bool_(n % 2), "truth": bool(n % 2), "note": "long " * 100 + str(n % 2),
+            "half": f"half \ud800 {n % 2}", "gone": pd.NA if n % 4 else "there",
+        }
+        for n in range(60)
+    ]  # fmt: skip
+    log = DataLog(str(tmp_path), "m")
+    log.rows([row(str(n), float(n), **each) for n, each in enumerate(live)])
+    log.flush()
+    rows = features(read(str(tmp_path), "m"))
+    columns = Columns.learn(rows)
+    np.testing.assert_array_equal(columns.matrix(rows), columns.of_rows(live))
+    missing = np.isnan(columns.of_rows(live)).any(axis=0)
+    assert [name for name, gone in zip(columns.names, missing, strict=True) if gone] == ["gone"]
+
+
+def test_a_bad_row_costs_neither_its_batch_nor_the_labels(tmp_path: Path) -> None:
+    """Keys of other types become texts; what can not be written is refused, and all others are written."""
+    log = DataLog(str(tmp_path), "m")
+    odd = [{"x": 10**400}, {"x": object()}, {"half \ud800": 1.0}, {"x": 2**70}, {"x": 1.0}]
+    log.rows([Served(n, 1.0 + n, each, 0.5, 0.01, "1", "r") for n, each in enumerate(odd)])
+    log.rows(
+        [Served("b", 9.0, {"x": 1.0}, "a text", 0.01, "1", "r"), Served("c", math.nan, {"x": 1.0}, 0.5, 0.01, "1", "r")]
+    )
+    log.labels([Labelled("b", 9.0, 1e200), Labelled(4, 9.0, 1.0), Labelled("c", 1e20, 1.0), Labelled([], 9.0, 1.0)])
+    log.flush()
+    assert log.waiting == 0
+    rows = read(str(tmp_path), "m")
+    assert list(rows["key"]) == ["0", "3", "4"]
+    assert rows["x"].fillna(-1.0).tolist() == [-1.0, float(2**70), 1.0]
+    assert rows["label"].fillna(-1.0).tolist() == [-1.0, -1.0, 1.0]
+    assert sum(log.refused.values()) == 8
+
+
+def test_a_row_that_no_file_can_hold_is_given_up_alone(tmp_path: Path, monkeypatch) -> None:
+    """Whatever the reason: the rest is written, once, and the labels are too."""
+    log = DataLog(str(tmp_path), "m")
+    log.rows([row(str(n), float(n)) for n in range(20)])
+    log.labels([Labelled("3", 20.0, 1.0)])
+    made = datalog.pa.Table.from_pandas
+
+    def refusing(table: pd.DataFrame, **kind) -> object:
+        if "7" in set(table["key"]):
+            raise pa.ArrowInvalid("cannot be stored")
+        return made(table, **kind)
+
+    monkeypatch.setattr(
+        datalog, "pa", SimpleNamespace(Table=SimpleNamespace(from_pandas=refusing), ArrowException=pa.ArrowException)
+    )
+    log.flush()
+    log.flush()
+    assert (log.waiting, dict(log.refused)) == (0, {datalog.UNSTORED: 1})
+    assert list(read(str(tmp_path), "m")["key"]) == [str(n) for n in range(20) if n != 7]
+    assert list(read(str(tmp_path), "m", labelled_only=True)["key"]) == ["3"]
+
+
+def test_labels_are_written_where_rows_can_not_be(tmp_path: Path, monkeypatch) -> None:
+    """And the other way round: each waits for itself only."""
+    log = DataLog(str(tmp_path), "m")
+    log.rows([row("a")])
+    log.labels([Labelled("a", 2.0, 1.0)])
+    moved = log._fs.mv
+
+    def full(source: str, target: str) -> None:
+        if "/rows/" in target:
+            raise OSError(28, "No space left on device")
+        moved(source, target)
+
+    monkeypatch.setattr(log._fs, "mv", full)
+    with pytest.raises(OSError, match="No space left"):
+        log.flush()
+    assert log.waiting == 1
+    assert len(list((tmp_path / "labels").rglob("*.parquet"))) == 1
 
 
 def test_what_could_not_be_written_still_waits_and_is_written_once(tmp_path: Path, monkeypatch) -> None:

@@ -1,0 +1,242 @@
+"""Intake: rows, requests and labels as probes send them are made sound, or refused one by one; every reason is counted.
+
+A bad row costs itself only. What is let through is small, can be written to a file, and has no number that a sum could not bear.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+from agent.monitoring.rows import Answered, Labelled, Served
+from agent.monitoring.values import INTEGER_MAX, NUMBER_MAX, TEXT_MAX, Unreadable, number, plain, text
+
+TIME_MAX_S = 253_402_300_800.0
+"""The end of the year 9999 in POSIX seconds. Milliseconds of today are beyond it."""
+LATENCY_MAX_S = 1e6
+"""Eleven days: nobody waited longer for an answer."""
+NAMES_MAX = 1_000
+"""Features of a model that are watched and kept. Each has detectors with windows of their own, so they cost time and memory."""
+FIRST_ROWS = 20
+"""What the first so many rows name are features at once; a name that comes later has to come in COMMON rows first."""
+COMMON = 10
+NAMES_CARRIED = 5 * NAMES_MAX
+"""Who only hands rows on asks for no common names: a probe and a data log outlive the versions whose features they see."""
+RARE_KEPT = 1_000
+"""Names that are not common yet, remembered at most."""
+
+KEY = "key is neither a text nor a whole number"
+TIME = "time is not between 1970 and 9999, in seconds"
+PREDICTION = "prediction is no number"
+PREDICTION_UNKNOWN = f"prediction is not finite or beyond {NUMBER_MAX:g}: taken as unknown"
+LATENCY = "latency is no number of seconds: taken as unknown"
+FEATURES = "features are no mapping of names to values"
+NAME = "a feature's name is no text"
+VALUE = "a feature is neither number nor text"
+NUMBER = f"a feature is beyond {NUMBER_MAX:g}: taken as missing"
+LONG = f"a text is longer than {TEXT_MAX} characters: kept as beginning and digest"
+RARE = f"a feature's name is rare, or beyond the {NAMES_MAX} that are kept: left out"
+OVERFLOWED = "label was dropped, since the buffer of a probe was full"
+BODY_SIZE = "request was refused, since its body is too large"
+BODY = "request was refused, since its body is not what was asked for"
+LABEL = f"label is no finite number, or beyond {NUMBER_MAX:g}"
+
+
+class _Refused(Exception):
+    """Why a row is refused."""
+
+
+class Intake:
+    """The door of one model. `refused` counts by reason."""
+
+    def __init__(self, names_max: int = NAMES_MAX, first_rows: float = FIRST_ROWS) -> None:
+        self.refused: Counter[str] = Counter()
+        self._names_max = names_max
+        self._first_rows = first_rows
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Another version may read other features; the counts go on."""
+        self._names: set[str] = set()
+        self._rare: Counter[str] = Counter()
+        self._rows = 0
+
+    def row(self, served: Served) -> Served | None:
+        """`served`, made sound where that is needed; None where it is refused."""
+        try:
+            return self._row(served)
+        except _Refused as refused:
+            self.refused[str(refused)] += 1
+        return None
+
+    def answer(self, answered: Answered) -> Answered | None:
+        """`answered`, with an unknown latency where it has none to believe; None where it came at no time."""
+        try:
+            at_s, latency_s = _moment(answered.at_s), self._latency(answered.latency_s)
+        except _Refused as refused:
+            self.refused[str(refused)] += 1
+            return None
+        if at_s is answered.at_s and latency_s is answered.latency_s and type(answered.replica) is str:
+            return answered
+        return replace(answered, replica=text(str(answered.replica)), latency_s=latency_s, at_s=at_s)
+
+    def label(self, labelled: Labelled) -> Labelled | None:
+        """`labelled` with a finite label, or None."""
+        try:
+            key, at_s, label = _key(labelled.key), _moment(labelled.at_s), _label(labelled.label)
+        except _Refused as refused:
+            self.refused[str(refused)] += 1
+            return None
+        same = key is labelled.key and at_s is labelled.at_s and label is labelled.label
+        return labelled if same else Labelled(key=key, at_s=at_s, label=label)
+
+    def _row(self, served: Served) -> Served:
+        key, at_s = _key(served.key), _moment(served.at_s)
+        prediction = self._prediction(served.prediction)
+        latency_s = self._latency(served.latency_s)
+        features = self._features(served.features)
+        self._rows += 1
+        if (
+            key is served.key
+            and at_s is served.at_s
+            and prediction is served.prediction
+            and latency_s is served.latency_s
+            and features is served.features
+            and type(served.version) is str
+        ):
+            return served
+        return replace(
+            served, key=key, at_s=at_s, prediction=prediction, latency_s=latency_s, features=features,
+            version=text(str(served.version)),
+        )  # fmt: skip
+
+    def _prediction(self, value: Any) -> float | None:
+        if value is None or (type(value) is float and -NUMBER_MAX <= value <= NUMBER_MAX):
+            return value
+        found = number(value)
+        if found is None:
+            raise _Refused(PREDICTION)
+        if math.isnan(found):
+            self.refused[PREDICTION_UNKNOWN] += 1
+            return None
+        return found
+
+    def _latency(self, value: Any) -> float | None:
+        if value is None or (type(value) is float and 0.0 <= value <= LATENCY_MAX_S):
+            return value
+        found = number(value)
+        if found is not None and 0.0 <= found <= LATENCY_MAX_S:
+            return found
+        self.refused[LATENCY] += 1
+        return None
+
+    def _features(self, features: Any) -> dict[str, Any]:
+        """`features` itself where there is nothing to change, as nearly always."""
+        if not isinstance(features, Mapping):
+            raise _Refused(FEATURES)
+        names = self._names
+        for name, value in features.items():
+            kind = type(value)
+            if name in names and (
+                (kind is float and -NUMBER_MAX <= value <= NUMBER_MAX)
+                or (kind is str and len(value) <= TEXT_MAX and value.isascii())
+                or value is None
+                or kind is bool
+                or (kind is int and -INTEGER_MAX <= value <= INTEGER_MAX)
+            ):
+                continue
+            return self._made_sound(features)
+        return features if type(features) is dict else dict(features)
+
+    def _made_sound(self, features: Mapping[Any, Any]) -> dict[str, Any]:
+        sound: dict[str, Any] = {}
+        for name, value in features.items():
+            known = _name(name)
+            if known in self._names or self._admitted(known):
+                sound[known] = self._value(value)
+            else:
+                self.refused[RARE] += 1
+        return sound
+
+    def _admitted(self, name: str) -> bool:
+        """Whether a name that is new becomes a feature now."""
+        if len(self._names) >= self._names_max:
+            return False
+        if self._rows >= self._first_rows:
+            if len(self._rare) >= RARE_KEPT and name not in self._rare:
+                self._rare.clear()
+            self._rare[name] += 1
+            if self._rare[name] < COMMON:
+                return False
+            del self._rare[name]
+        self._names.add(name)
+        return True
+
+    def _value(self, value: Any) -> Any:
+        try:
+            found = plain(value)
+        except Unreadable as error:
+            raise _Refused(VALUE) from error
+        if isinstance(found, float) and math.isnan(found) and not _is_nan(value):
+            self.refused[NUMBER] += 1
+        if isinstance(value, str) and len(value) > TEXT_MAX:
+            self.refused[LONG] += 1
+        return found
+
+
+def _key(value: Any) -> str:
+    """A text, or a whole number as a text. Raises _Refused."""
+    if type(value) is str and len(value) <= TEXT_MAX and value.isascii():
+        return value
+    if isinstance(value, str):
+        return _text(value, KEY)
+    if isinstance(value, UUID):
+        return str(value)
+    found = number(value)
+    if found is None or not found.is_integer() or isinstance(value, bool):
+        raise _Refused(KEY)
+    return str(int(value))
+
+
+def _name(value: Any) -> str:
+    """Raises _Refused."""
+    if isinstance(value, str):
+        return _text(value, NAME)
+    if isinstance(value, int) and abs(value) <= INTEGER_MAX:
+        return str(int(value))
+    raise _Refused(NAME)
+
+
+def _text(value: str, reason: str) -> str:
+    """What identifies something is refused where it can not be written down, lest two become one."""
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise _Refused(reason) from error
+    return text(value)
+
+
+def _moment(at_s: Any) -> float:
+    """Raises _Refused."""
+    if type(at_s) is float and 0.0 <= at_s < TIME_MAX_S:
+        return at_s
+    found = number(at_s)
+    if found is None or not 0.0 <= found < TIME_MAX_S:
+        raise _Refused(TIME)
+    return found
+
+
+def _label(value: Any) -> float:
+    """Raises _Refused."""
+    if type(value) is float and -NUMBER_MAX <= value <= NUMBER_MAX:
+        return value
+    found = number(value)
+    if found is None or math.isnan(found):
+        raise _Refused(LABEL)
+    return found
+
+
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float) and math.isnan(value)
