@@ -26,7 +26,7 @@ from ray_cluster.streams import STREAMS
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One run. `frozen` and `agent` are mean losses on the same rows; None where the run did not come to its end."""
+    """One run. `frozen` and `agent` are mean losses on the same rows. What is not known, since it did not come to its end, is None."""
 
     stream: str
     quick: bool
@@ -35,11 +35,11 @@ class Run:
     wall_s: float
     frozen: float | None
     agent: float | None
-    promoted: int
+    promoted: int | None
     """Retrained challengers that became the champion."""
-    rejected: int
+    rejected: int | None
     """Challengers that were kept out or taken back, the bad one among them."""
-    failed: int
+    failed: int | None
     """Requests without an answer."""
     lost_by_agent: int | None
 
@@ -88,7 +88,7 @@ def _one(stream: str, quick: bool, busy_cores: int, out: Path) -> Run:
 def _told(result: dict[str, Any] | None) -> dict[str, Any]:
     """What a run's result.json says, in the words of `Run`."""
     if result is None:
-        return {"frozen": None, "agent": None, "promoted": 0, "rejected": 0, "failed": 0, "lost_by_agent": None}
+        return dict.fromkeys(("frozen", "agent", "promoted", "rejected", "failed", "lost_by_agent"))
     verdicts = [rollout["verdict"] for rollout in result["rollouts"]]
     return {
         "frozen": result["quality"]["frozen"],
@@ -121,7 +121,10 @@ def _show(runs: list[Run]) -> None:
             each.stream + (", quick" if each.quick else ""),
             *(str(value) for value in (each.busy_cores, each.exit, f"{each.wall_s:.0f}")),
             *("-" if value is None else f"{value:.4f}" for value in (each.frozen, each.agent)),
-            *(str(value) for value in (each.promoted, each.rejected, each.failed, each.lost_by_agent)),
+            *(
+                "-" if value is None else str(value)
+                for value in (each.promoted, each.rejected, each.failed, each.lost_by_agent)
+            ),
         )
     Console().print(table)
 

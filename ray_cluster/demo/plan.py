@@ -61,6 +61,8 @@ class Plan:
     window_rows: int
     rows_between_trainings: int
     """In rows, not in seconds: so the trainings of a run come at the same places of the stream on any machine."""
+    usual_s: float
+    """What the play takes on a machine that has nothing else to do, and a quarter of it more."""
     quick: bool
 
     @property
@@ -105,6 +107,7 @@ def plan(stream: str, rows: int, *, quick: bool) -> Plan:
         judged_rows=500 if long else 300,
         window_rows=min(4_000 if quick else 15_000, played // 12),
         rows_between_trainings=(20_000 if quick else 64_000) if long else played // 8,
+        usual_s=240.0 if quick else 420.0,
         quick=quick,
     )
 

@@ -29,6 +29,9 @@ HTTP_PORT = 8199
 CPUS = 10
 POLL_S = 0.5
 LOG = "ray.log"
+SLOW_MACHINE = (
+    "waits for the agent longer than usual, since this machine is busy or slow; the run may take up to 20 minutes"
+)
 CHUNK_ROWS = 20_000
 
 
@@ -123,21 +126,23 @@ def _watch(
 
     retrainings: dict[str, dict[str, Any]] = {}
     clock = Clock(played)
-    told, began = 0, time.monotonic()
+    told, began, late = 0, time.monotonic(), False
     with Timeline(console, played.stream, played.rows_played) as timeline:
         while player.playing:
+            passed_s = time.monotonic() - began
             for event in follower.news():
                 timeline.tell(*event)
             for at_s, what in story.said[told:]:
                 timeline.tell(at_s, "demo", what)
             told = len(story.said)
+            if not late and passed_s > played.usual_s:
+                late = True
+                timeline.tell(time.time(), "stream", SLOW_MACHINE)
             record = details(MODEL)
             if record:
                 retrainings[record["job"]["id"]] = record
             row = player.lines[-1]["row"] if player.lines else 0
-            wound = clock.wound(
-                follower.standing, row, time.monotonic() - began, acting=story.acting, over=not story.is_alive()
-            )
+            wound = clock.wound(follower.standing, row, passed_s, acting=story.acting, over=not story.is_alive())
             if wound is not None:
                 player.pace(*wound)
             timeline.show(player.lines[-1] if player.lines else None, follower.standing)
