@@ -54,6 +54,8 @@ class ExplainedService:
     _running: int | None = field(default=None, init=False, repr=False)
     _since_s: float = field(default=-math.inf, init=False, repr=False)
     """Since when that number of replicas runs."""
+    _woke_s: float = field(default=-math.inf, init=False, repr=False)
+    """When the first of them ran after none did."""
 
     def __post_init__(self) -> None:
         positive(window=self.window, variability=self.variability)
@@ -79,8 +81,9 @@ class ExplainedService:
         latency_s = seen.latency_mean_s
         if latency_s is None and seen.ongoing:
             latency_s = seen.ongoing * seen.window_s / answered
-        # What was refused looks fast and would make the mean too small.
-        if latency_s is not None and not seen.errors:
+        # What was refused looks fast and would make the mean too small; what came before the first replica ran has waited for its start.
+        slept = latency_s is not None and seen.measured_at_s - seen.window_s - latency_s < self._woke_s
+        if latency_s is not None and not seen.errors and not slept:
             self._explain(latency_s, getattr(seen, f"latency_{statistic}_s", None), answered / seen.window_s, running)
 
     def _unchanged(self, deployment: Deployment, seen: Traffic) -> int:
@@ -88,6 +91,7 @@ class ExplainedService:
         running = len(deployment.running)
         if running != self._running:
             first = self._running is None
+            self._woke_s = seen.measured_at_s if self._running == 0 else self._woke_s
             self._running, self._since_s = running, -math.inf if first else seen.measured_at_s
         settled = running == deployment.replicas_wanted == len(deployment.replicas)
         return running if settled and seen.measured_at_s - seen.window_s >= self._since_s else 0

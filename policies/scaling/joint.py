@@ -20,7 +20,7 @@ from policies.scaling.joint_explanation import Explanation, explained
 from policies.scaling.joint_knowledge import Job, Knowledge
 from policies.scaling.joint_limits import Limits
 from policies.scaling.joint_thrift import Thrift
-from policies.scaling.outlook import Outlook, latencies, utilities, wait_factors
+from policies.scaling.outlook import Outlook, asleep, latencies, utilities, wait_factors
 from policies.scaling.presence import Presence
 
 MINUTE_S = 60.0
@@ -195,14 +195,14 @@ class Joint:
         spare = _spare(limits, jobs)
         cost = self._moving(jobs, here, candidates, spare) + self.replica_cost * candidates
 
-        worth = utilities(self._outlook(seen, jobs, rates, (here, candidates), spare))
+        worth = self._worth(seen, jobs, rates, (here, candidates), spare)
         _, later = self._solve(limits, _dense(candidates, weights * (worth - cost), worth, upper), lower, upper)
         moving = np.array([job.moving for job in jobs])
         lower = np.where(moving, np.maximum(lower, np.minimum(wanted, upper)), lower)
         if not self.raise_while_starting:
             upper = np.where(moving, np.maximum(lower, wanted), upper)
         then = np.broadcast_to(later[:, None].astype(float), candidates.shape)
-        worth = utilities(self._outlook(seen, jobs, rates, (candidates, then), spare))
+        worth = self._worth(seen, jobs, rates, (candidates, then), spare)
         # What is put off may turn out not to be needed, so that it costs less than what is done.
         cost += self.put_off * self._moving(jobs, candidates, then, spare)
         problem, counts = self._solve(limits, _dense(candidates, weights * (worth - cost), worth, upper), lower, upper)
@@ -250,6 +250,18 @@ class Joint:
             upper = np.minimum(upper, max(self.budget, 1))
         return np.stack([_grid(int(most), job, int(upper.max())) for most, job in zip(upper, jobs, strict=True)]), upper
 
+    def _worth(
+        self, seen: Observation, jobs: Sequence[Job], rates: Array, plan: tuple[Array, Array], spare: Array
+    ) -> Array:
+        """[j, k] utilities of `plan`, of which the first count of each job is none; whoever may sleep wakes up when asked."""
+        worth = utilities(self._outlook(seen, jobs, rates, plan, spare))
+        for n, job in enumerate(jobs):
+            if job.may_sleep:
+                courses, wake_s = rates[:, :, job.place], self.decide_every_s + job.up_s + job.tail_s
+                value = asleep(courses, service_s=job.service_s, slo_s=job.slo_s, wake_s=wake_s, stretch_s=MINUTE_S)
+                worth[n, 0] = max(worth[n, 0], value)
+        return worth
+
     def _outlook(
         self, seen: Observation, jobs: Sequence[Job], rates: Array, plan: tuple[Array, Array], spare: Array
     ) -> Outlook:
@@ -292,7 +304,8 @@ class Joint:
         chosen = np.array([[float(self._explanations[job.name].replicas)] for job in jobs])
         outlook = self._outlook(seen, jobs, rates, (chosen, chosen), spare=np.zeros(len(jobs)))
         ahead = np.median(latencies(outlook), axis=3)[:, :, 0]
-        found = (will_miss(job.name, list(ahead[:, n]), job.slo_s, MINUTE_S) for n, job in enumerate(jobs))
+        awake = [(n, job) for n, job in enumerate(jobs) if chosen[n, 0] > 0 or not job.may_sleep]
+        found = (will_miss(job.name, list(ahead[:, n]), job.slo_s, MINUTE_S) for n, job in awake)
         return [each for each in found if each is not None]
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from policies.action import Evidence, Hold, Proposal
 from policies.forecasting.experts import Array
-from policies.observation import Deployment, Observation
+from policies.observation import Deployment, Observation, Traffic
 from policies.scaling.explained_service import ExplainedService
 from policies.scaling.flapping import Flapping
 from policies.scaling.load import readable
@@ -47,6 +47,11 @@ class Job:
         return self.deployment.max_replicas
 
     @property
+    def may_sleep(self) -> bool:
+        """Whether it may go to no replicas, or be left there: see `Knowledge._lower`."""
+        return self.lower == 0
+
+    @property
     def moving(self) -> bool:
         """Whether replicas start, or have yet to: what is needed while it starts is not taken away again."""
         return len(self.deployment.running) < self.wanted
@@ -61,6 +66,15 @@ class _Learned:
     late: bool = False
     asked_s: float | None = None
     """When a request was last seen, or the deployment first."""
+
+    def learn_of_the_queue(self, traffic: Traffic) -> None:
+        """Errors beside a queue may mean that it is full; as many that wait without any error prove that it was something else."""
+        queued = traffic.queued or 0.0
+        if traffic.errors and queued:
+            known = self.backlog_max if np.isfinite(self.backlog_max) else 0.0
+            self.backlog_max = max(known, queued)
+        elif queued >= self.backlog_max:
+            self.backlog_max = np.inf
 
 
 @dataclass(kw_only=True)
@@ -98,9 +112,7 @@ class Knowledge:
             learned.asked_s = at_s
         if traffic is None:
             return False
-        if traffic.errors and traffic.queued:
-            known = learned.backlog_max if np.isfinite(learned.backlog_max) else 0.0
-            learned.backlog_max = max(known, traffic.queued)
+        learned.learn_of_the_queue(traffic)
         latency_s, slo_s = getattr(traffic, f"latency_{self.statistic}_s"), self._slo_s(deployment)
         was, learned.late = learned.late, latency_s is not None and slo_s is not None and latency_s > slo_s
         return learned.late and not was and len(deployment.running) >= deployment.replicas_wanted

@@ -99,6 +99,17 @@ def utilities(known: Outlook) -> Array:
     return np.asarray(each.mean(axis=(0, 3)))
 
 
+def asleep(rates_rps: Array, *, service_s: float, slo_s: float, wake_s: float, stretch_s: float) -> float:
+    """What a deployment without replicas is worth that wakes up when it is asked, within `wake_s` of the first request.
+
+    `rates_rps`, [t, l], are courses of its arrivals. Of stretches of `stretch_s` in which nobody asks (Poisson) nothing is lost; in the
+    others the first request is as late as the wake-up. What one replica could not serve is worth nothing.
+    """
+    asked = -np.expm1(-rates_rps * stretch_s)
+    woken = np.where(rates_rps * service_s < 1.0, min(1.0, slo_s / max(wake_s, TINY)), 0.0)
+    return float(np.mean(1.0 - asked * (1.0 - woken)))
+
+
 def wait_factors(courses: int, spread: float) -> Array:
     """[l] lognormal factors with standard deviation `spread` of their logarithm, out of step with courses that are in order.
 

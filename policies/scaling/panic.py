@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from policies.action import Evidence, Hold, Proposal, Scale
 from policies.observation import Deployment, Observation
 from policies.parameters import not_negative, positive
+from policies.scaling.awakening import Awakening, at_most_one_each
 from policies.scaling.budget import within
 from policies.scaling.load import clamp, ongoing
 
@@ -22,6 +23,7 @@ class _Memory:
     panic_replicas: int = 0
     delayed: list[tuple[float, int]] = field(default_factory=list)
     """(at_s, decided) of the last `scale_down_delay_s`."""
+    awakening: Awakening = field(default_factory=Awakening)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class Panic:
     At every tick, for each deployment that an external scaler may scale (`pkg/autoscaler/scaling/autoscaler.go` of Knative
     Serving; its defaults, except the target, which there is 70):
 
-    1. Traffic missing or older than `stale_after_s`: hold.
+    1. Traffic missing, older than `stale_after_s`, or of a window that reaches back to when no replica ran (see `Awakening`): hold.
     2. wanted = ceil(average of the stable window / target), and the same for the last `panic_window_s`; each at most
        `scale_up_rate_max` times the running replicas, at least the running replicas / `scale_down_rate_max`.
     3. It panics when the panic window wants `panic_threshold` times the running replicas, and until that has not been so for
@@ -83,7 +85,13 @@ class Panic:
         requests = ongoing(deployment, at_s, self.stale_after_s)
         if isinstance(requests, Evidence):
             return Proposal(action=Hold(subject=deployment.name), because=(requests,))
-        wish = self.decide(len(deployment.running), requests, self._deployments[deployment.name], at_s)
+        memory = self._deployments[deployment.name]
+        memory.awakening.see(deployment, at_s)
+        clouded = memory.awakening.clouded(deployment)
+        if clouded is not None:
+            return Proposal(action=Hold(subject=deployment.name), because=(clouded,))
+        requests = at_most_one_each(requests, deployment, self.target_ongoing_requests)
+        wish = self.decide(len(deployment.running), requests, memory, at_s)
         replicas = clamp(deployment, wish.replicas)
         if replicas == deployment.replicas_wanted:
             return None

@@ -1,8 +1,8 @@
 """QueueLength: Ray Serve's own autoscaling rule, with Serve's parameter names.
 
 It gives what `ray.serve.autoscaling_policy.replica_queue_length_autoscaling_policy` of Ray 2.60 gives, with Serve's factors,
-delays and bounds around it, and is tested against them on the same inputs. It differs in one thing: where Serve counts missing
-metrics as no traffic, this holds.
+delays and bounds around it, and is tested against them on the same inputs. It differs in two things: where Serve counts missing
+metrics as no traffic, this holds; and requests that waited for the first replica to start are no reason for a second one.
 """
 
 import math
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from policies.action import Evidence, Hold, Proposal, Scale
 from policies.observation import Deployment, Observation
 from policies.parameters import not_negative, positive
+from policies.scaling.awakening import Awakening
 from policies.scaling.load import clamp, ongoing
 
 ELAPSED_EPSILON_S = 1e-6
@@ -48,7 +49,8 @@ class QueueLength:
        `downscaling_factor`; a downscale that rounding would stop takes one replica.
     5. More must be wanted for `upscale_delay_s` in a row, fewer for `downscale_delay_s`; from one to none takes
        `downscale_to_zero_delay_s` where given, and none is reached from one only.
-    6. The result is cut to `min_replicas` and `max_replicas`, and to the bounds of the deployment.
+    6. A window that reaches back to when no replica ran is no reason for more (see `Awakening`).
+    7. The result is cut to `min_replicas` and `max_replicas`, and to the bounds of the deployment.
     """
 
     target_ongoing_requests: float = 2.0
@@ -61,6 +63,7 @@ class QueueLength:
     max_replicas: int | None = None
     stale_after_s: float = 60.0
     _delays: dict[str, Delay] = field(default_factory=dict, init=False, repr=False)
+    _awakenings: dict[str, Awakening] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         positive(target_ongoing_requests=self.target_ongoing_requests, stale_after_s=self.stale_after_s)
@@ -73,10 +76,12 @@ class QueueLength:
     def propose(self, seen: Observation) -> Iterable[Proposal]:
         scalable = [seen.deployments[name] for name in sorted(seen.deployments) if seen.deployments[name].scalable]
         self._delays = {each.name: self._delays.get(each.name, Delay()) for each in scalable}
+        self._awakenings = {each.name: self._awakenings.get(each.name, Awakening()) for each in scalable}
         wishes = (self._one(each, seen.at_s) for each in scalable)
         return [each for each in wishes if each is not None]
 
     def _one(self, deployment: Deployment, at_s: float) -> Proposal | None:
+        self._awakenings[deployment.name].see(deployment, at_s)
         requests = ongoing(deployment, at_s, self.stale_after_s)
         if isinstance(requests, Evidence):
             self._delays[deployment.name] = Delay()
@@ -84,6 +89,9 @@ class QueueLength:
         running, wanted = len(deployment.running), deployment.replicas_wanted
         decided = self.decide(running, wanted, requests, self._delays[deployment.name], at_s)
         replicas = clamp(deployment, self._bound(decided))
+        clouded = self._awakenings[deployment.name].clouded(deployment) if replicas > wanted else None
+        if clouded is not None:
+            return Proposal(action=Hold(subject=deployment.name), because=(clouded,))
         if replicas == wanted:
             return None
         per_replica = requests / running if running else requests

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from policies.action import Evidence, Hold, Proposal, Scale
 from policies.observation import Deployment, Observation, ReplicaState
 from policies.parameters import not_negative, positive
+from policies.scaling.awakening import Awakening, at_most_one_each
 from policies.scaling.load import clamp, ongoing
 
 
@@ -21,6 +22,7 @@ class _Memory:
     recommended: list[tuple[float, int]] = field(default_factory=list)
     """(at_s, replicas) of the longer window, oldest first."""
     starting_since_s: float | None = None
+    awakening: Awakening = field(default_factory=Awakening)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -37,6 +39,7 @@ class TargetUtilization:
     4. Up to the lowest recommendation of the last `up_window_s`, down to the highest of the last `down_window_s`: a short
        burst adds nothing, a short lull takes nothing. A window that has not been seen whole counts what is wanted now.
     5. While replicas start, a scale-up holds, as the queue that it saw may be gone with them; at most for `start_patience_s`.
+    6. A window that reaches back to when no replica ran recommends no more than what is wanted: see `Awakening`.
     """
 
     target: float = 0.7
@@ -61,6 +64,7 @@ class TargetUtilization:
         return [each for each in wishes if each is not None]
 
     def _one(self, deployment: Deployment, memory: _Memory, at_s: float) -> Proposal | None:
+        memory.awakening.see(deployment, at_s)
         starting = sum(each.state is ReplicaState.STARTING for each in deployment.replicas)
         if starting == 0:
             memory.starting_since_s = None
@@ -70,7 +74,13 @@ class TargetUtilization:
         if isinstance(requests, Evidence):
             memory.recommended.clear()
             return Proposal(action=Hold(subject=deployment.name), because=(requests,))
-        replicas = self._stabilised(deployment, memory, self._recommend(deployment, requests), at_s)
+        recommended = self._recommend(
+            deployment, at_most_one_each(requests, deployment, self.target * self.concurrency)
+        )
+        clouded = memory.awakening.clouded(deployment) if recommended > deployment.replicas_wanted else None
+        if clouded is not None:
+            return Proposal(action=Hold(subject=deployment.name), because=(clouded,))
+        replicas = self._stabilised(deployment, memory, recommended, at_s)
         if replicas == deployment.replicas_wanted:
             return None
         because = (self._shown(deployment, requests),)

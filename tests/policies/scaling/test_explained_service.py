@@ -79,3 +79,14 @@ def test_a_queue_alone_is_enough_to_know_a_capacity():
     service = ExplainedService()
     see(service, 0.0, requests=20, window_s=30.0, latency_mean_s=40.0, queued=100.0)
     assert service.known.busy_s == pytest.approx(2 * 30 / 20)
+
+
+def test_a_wait_for_a_cold_start_is_no_service():
+    """None ran, a request waited for twenty seconds; the window after it is not believed, the ones after that are."""
+    service = ExplainedService()
+    service.see(deployment("a", 0, traffic=traffic(0.0, window_s=30.0, requests=0, latency_mean_s=None)), "p99")
+    for at_s in (30.0, 45.0, 60.0):
+        see(service, at_s, replicas=1, window_s=30.0, requests=1, latency_mean_s=21.0, latency_p99_s=21.0)
+        assert service.known is None
+    see(service, 120.0, replicas=1, window_s=30.0, requests=1, latency_mean_s=1.0, latency_p99_s=1.0)
+    assert service.known.busy_s == pytest.approx(1.0, rel=0.05)

@@ -5,7 +5,7 @@ import pytest
 
 from policies.observation import ReplicaState
 from policies.scaling.flapping import Flapping
-from policies.scaling.outlook import Outlook, latencies, utilities, wait_factors
+from policies.scaling.outlook import Outlook, asleep, latencies, utilities, wait_factors
 from policies.scaling.presence import Presence
 from policies.scaling.start_time import StartTime
 from policies.testing import deployment, replica
@@ -161,3 +161,18 @@ def test_turns_make_the_next_move_dearer_until_they_are_long_ago():
     assert damping == [1.0, 1.0, 1.0, 1.0, 2.0, 4.0]
     flapping.see(3, 2000.0)
     assert (flapping.turns, flapping.damping) == (0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("rate", "slo_s", "wake_s", "worth"),
+    [
+        (0.0, 1.0, 40.0, 1.0),  # nobody asks
+        (0.01, 60.0, 40.0, 1.0),  # a wake-up within the objective harms nobody
+        (0.01, 20.0, 40.0, 1.0 - (1.0 - np.exp(-0.6)) / 2),  # half of the objective missed where somebody asks
+        (100.0, 60.0, 40.0, 0.0),  # one replica could not serve them
+    ],
+)
+def test_who_sleeps_is_worth_what_waking_up_costs_those_who_ask(rate, slo_s, wake_s, worth) -> None:
+    """Poisson arrivals, a minute at a time."""
+    rates = np.full((7, 3), rate)
+    assert asleep(rates, service_s=0.5, slo_s=slo_s, wake_s=wake_s, stretch_s=60.0) == pytest.approx(worth)
