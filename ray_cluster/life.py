@@ -1,5 +1,6 @@
 """One life of an agent on a cluster: everything it works with, and the agent put together of it."""
 
+import secrets
 import time
 from dataclasses import dataclass
 
@@ -25,6 +26,8 @@ from ray_cluster.serve_rest import ServeRest
 from ray_cluster.training import TuneTrainer
 
 log = structlog.get_logger()
+KEY_BYTES = 4
+"""Of chance in the keys of a life's orders."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,13 @@ def begun(settings: Settings, dashboard_url: str, notifier: Notifier, allowed: P
     journal = SqlJournal(settings.journal.url)
     clock = AgentClock(time.time, steady_s, not_before_s=last_moment(journal))
     schedules = Schedules(settings.schedules, taken(journal, settings.schedules, clock.civil_s(clock.now())))
-    beginning = begin(journal, settings, clock.now(), above=highest_epoch(settings.name))
+    beginning = begin(
+        journal,
+        settings,
+        clock.now(),
+        above=highest_epoch(settings.name),
+        key_prefix=f"{secrets.token_hex(KEY_BYTES)}-",
+    )
     registry = MlflowRegistry(settings.registry.tracking_uri, settings.registry.artifact_location)
     rest = ServeRest(dashboard_url)
     trainer = TuneTrainer(settings, quarantined, allowed)

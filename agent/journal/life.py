@@ -26,6 +26,9 @@ class Beginning:
 
     epoch: int = 1
     next_number: int = 1
+    key_prefix: str = ""
+    """What the keys of this life's orders begin with. Numbers begin at 1 again with a journal that was made anew, and so would keys: a
+    job of before would pass for one of now."""
     open_orders: tuple[Order, ...] = ()
     remembered: tuple[Order, ...] = ()
     """Orders of earlier lives that count against cool-downs and budgets, oldest first."""
@@ -62,15 +65,16 @@ def last_moment(journal: Lived) -> float:
     return max((entry.at_s for entry in entries if entry is not None), default=-math.inf)
 
 
-def begin(journal: Lived, settings: Settings, at_s: float, *, above: int = 0) -> Beginning:
+def begin(journal: Lived, settings: Settings, at_s: float, *, above: int = 0, key_prefix: str = "") -> Beginning:
     """Take the next epoch, higher than `above`, and write down what this life starts from. Raises JournalUnavailable.
 
-    `above` is the highest epoch that the world has seen: a journal that was begun anew must not leave its agent powerless.
+    `above` is the highest epoch that the world has seen: a journal that was begun anew must not leave its agent powerless. `key_prefix`
+    is one that no life before it had, in this journal or another.
     """
     epoch = journal.begin(at_s, above=above)
     past = _Past(at_s)
     past.follow(journal.entries(kinds=FOLLOWED))
-    beginning = past.beginning(epoch)
+    beginning = replace(past.beginning(epoch), key_prefix=key_prefix)
     if settings.journal.warm_start_s > 0:
         since_s = at_s - settings.journal.warm_start_s
         beginning = replace(beginning, seen_again_from=first_seen_again(journal, since_s))
