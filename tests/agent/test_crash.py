@@ -26,7 +26,8 @@ CHILD = Path(__file__).parent / "crash_child.py"
 FORK = """
 import os, runpy, sys
 sys.argv = sys.argv[1:]
-import agent.assembly, agent.journal.life, agent.testing, agent.journal.replay  # loaded once; each life is a fork of this process
+# Loaded once; each life is a fork of this process.
+import agent.assembly, agent.journal.life, agent.journal.store, agent.testing, alembic.command, policies.scaling.target_utilization
 for line in sys.stdin:
     arguments = line.split()
     pid = os.fork()
