@@ -22,9 +22,9 @@ ROWS_QUICK = 80_000
 """The first so many rows are played in a quick run; a stream that has no more is played whole."""
 TRAINING_ROWS = 400_000
 """More than any of the streams has: a year's seasons come back, and a model of the newest months has forgotten the others."""
-FAST, JUDGING, SLOW = 2000.0, 300.0, 50.0
-"""Rows per second of the flights: four months, twenty days and three days of the year per minute."""
-THIN_S, JUDGING_THIN, SLOW_THIN = 90.0, 75.0, 16.0
+FAST, JUDGING, SLOW = 3000.0, 300.0, 50.0
+"""Rows per second of the flights: six months, twenty days and three days of the year per minute."""
+THIN_S, JUDGING_THIN, SLOW_THIN = 75.0, 75.0, 16.0
 """A stream of fewer rows is fast where all of it takes THIN_S. It goes through fewer rows while it waits, two in a request."""
 TICK_S = 1.0
 LEAD_TICKS = 3.0
@@ -32,10 +32,8 @@ LEAD_TICKS = 3.0
 REQUESTS_PER_S = 8.0
 HELD_BACK = 0.15
 """The last part of the rows is played fast only when the story is over, so that what is left to happen has rows to happen on."""
-ENDING_S = 30.0
+ENDING_S = 20.0
 """While the story is not over the rows that are left last so long at any moment, so they never run out."""
-LAST = 0.1
-"""What begins with so few rows left does not end before them; nobody waits for it."""
 LATEST_S = 1080.0
 """After so long the stream waits for nothing more, so that the whole ends within 20 minutes on any machine."""
 TRIALS = 6
@@ -59,6 +57,8 @@ class Plan:
     judged_rows: int
     """Labelled rows before the loss of a challenger is judged."""
     window_rows: int
+    last: float
+    """Once the story is over, nobody waits for what is under way in this last part of the rows."""
     rows_between_trainings: int
     """In rows, not in seconds: so the trainings of a run come at the same places of the stream on any machine."""
     usual_s: float
@@ -79,7 +79,7 @@ class Plan:
         pace = self.judging if now.judging else self.slow if acting or now.under_way else self.fast
         left = self.rows_played - row
         if over:
-            return self.fast if left < LAST * self.rows_played else pace
+            return self.fast if left < self.last * self.rows_played else pace
         if left < HELD_BACK * self.rows_played:
             pace = min(pace, self.judging)
         return min(pace, left / ENDING_S)
@@ -106,6 +106,7 @@ def plan(stream: str, rows: int, *, quick: bool) -> Plan:
         slow=SLOW if long else SLOW_THIN,
         judged_rows=500 if long else 300,
         window_rows=min(4_000 if quick else 15_000, played // 12),
+        last=1.0 if quick else 0.1,
         rows_between_trainings=(20_000 if quick else 64_000) if long else played // 8,
         usual_s=240.0 if quick else 420.0,
         quick=quick,
