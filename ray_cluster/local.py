@@ -52,7 +52,7 @@ class LocalRay:
             num_gpus=num_gpus,
             include_dashboard=True,
             dashboard_host=LOOPBACK,
-            dashboard_port=_free_port(),
+            dashboard_port=free_port(),
             _node_ip_address=LOOPBACK,
             namespace="homeostat",
             object_store_memory=OBJECT_STORE_BYTES,
@@ -77,11 +77,16 @@ class LocalRay:
         ray.shutdown()
 
 
-def _free_port() -> int:
+def free_port(wished: int = 0) -> int:
+    """`wished`, where nobody listens there, or else any port that is free."""
     import socket  # noqa: PLC0415
 
     with socket.socket() as listener:
-        listener.bind((LOOPBACK, 0))
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((LOOPBACK, wished))
+        except OSError:
+            listener.bind((LOOPBACK, 0))
         return int(listener.getsockname()[1])
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from agent.journal.record import Entry, Kind
 from agent.journal.warm_start import Readable
 from agent.words import When, order_words, reasons
+from ray_cluster.demo.live import first_of
 from ray_cluster.demo.standing import Standing
 
 Event = tuple[float, str, str]
@@ -37,9 +38,7 @@ class Follower:
                 action = payload["action"]
                 if action["kind"] == "restart":
                     self.treated.add(action["replica"])
-                told = (
-                    f"order {payload['number']}: {order_words(payload, when=self._when)}, because of {reasons(payload)}"
-                )
+                told = f"order {payload['number']}: {order_words(payload, when=self._when)}, because of {first_of(reasons(payload))}"
                 yield entry.at_s, "agent", told
             case Kind.OUTCOME:
                 yield entry.at_s, "agent", f"order {payload['number']}: {payload['status']}, {payload['detail']}"

@@ -81,6 +81,12 @@ class Timeline:
         return table
 
 
+def first_of(reasons: str) -> str:
+    """The first of several reasons, and how many there are besides; the report has them all."""
+    first, *others = reasons.split("; ")
+    return f"{first}; {len(others)} more" if others else first
+
+
 def stream_day(lines: Sequence[Mapping[str, Any]], at_s: float) -> str:
     """Where the stream was at a moment of the agent's time, by the lines that the client has said."""
     after = bisect_right(lines, at_s, key=lambda line: float(line["at_s"]))

@@ -58,10 +58,10 @@ def perform(stream_name: str, quick: bool, out: Path | None) -> bool:
 
 
 def _on_a_ray_of_its_own(console: Terminal, played: Plan, frame: pd.DataFrame, folder: Path) -> dict[str, Any]:
-    from ray_cluster.local import LocalRay  # noqa: PLC0415 - what Ray reads from the environment comes first
+    from ray_cluster.local import LocalRay, free_port  # noqa: PLC0415 - what Ray reads from the environment comes first
 
     with console.status("starting Ray and Serve"):
-        local = LocalRay.start(num_cpus=CPUS, http_port=HTTP_PORT)
+        local = LocalRay.start(num_cpus=CPUS, http_port=free_port(HTTP_PORT))
     try:
         return _play(console, played, frame, folder, local)
     finally:

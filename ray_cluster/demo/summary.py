@@ -7,6 +7,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from ray_cluster.demo.live import first_of
+
 Rows = Iterator[tuple[str, str]]
 
 
@@ -51,10 +53,8 @@ def _decisions(result: Mapping[str, Any]) -> Table:
         "order", "s", "action", "because of", "ended", title="what was decided, and why (all reasons are in the report)"
     )
     for row in result["decisions"]:
-        first, *others = row["because"].split("; ")
-        because = f"{first}; {len(others)} more" if others else first
         after = f"{row['at_s'] - result['began_s']:.0f}"
-        table.add_row(str(row["number"]), after, row["action"], because, row["ended"] or "under way")
+        table.add_row(str(row["number"]), after, row["action"], first_of(row["because"]), row["ended"] or "under way")
     return table
 
 
