@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from agent import history
+from agent.advice import advice
 from agent.assembly import AssemblyError
 from agent.history import Story
 from agent.journal.controls import Word
@@ -157,10 +158,17 @@ def loaded(file: Path, allowed: Packages = (), *, built: bool = True) -> Setting
         raise typer.Exit(2) from error
 
 
+def advise(settings: Settings) -> None:
+    """Say what of the settings is allowed and hardly meant."""
+    for sentence in advice(settings):
+        errors.print(sentence, style="yellow", soft_wrap=True)
+
+
 @config_app.command("validate")
 def config_validate(file: Path, allow_imports: AllowImports = None) -> None:
     """Say everything that is wrong with FILE, or that nothing is."""
     settings = loaded(file, packages_allowed(allow_imports))
+    advise(settings)
     counted = (
         f"{len(settings.deployments)} deployments, {len(settings.models)} models, {len(settings.policies)} policies"
     )

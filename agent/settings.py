@@ -5,15 +5,50 @@ Reading a file, its error messages and its JSON Schema are in `agent.settings_fi
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from agent.monitoring import limits
 from agent.order import Autonomy
+from policies.parameters import LATENCY_MAX_S
 
 WARM_START_MAX_S = 86_400.0
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=0)]
+SECONDS_MAX = 1e9
+"""Thirty years: what is longer was meant in another unit, and no calendar reaches as far."""
+TICK_MIN_S = 0.01
+Seconds = Annotated[float, Field(gt=0, le=SECONDS_MAX, allow_inf_nan=False)]
+SomeSeconds = Annotated[float, Field(ge=0, le=SECONDS_MAX, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0, le=1_000_000_000)]
+Some = Annotated[int, Field(ge=1, le=1_000_000_000)]
+Replicas = Annotated[int, Field(ge=0, le=100_000)]
+Quantity = Annotated[float, Field(ge=0, le=10_000_000, allow_inf_nan=False)]
+"""Of CPUs or GPUs, in parts as well."""
+
+
+def share_hint(value: Any) -> Any:
+    """Shares are parts of one; a number up to a hundred was meant in per cent."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and 1 < value <= 100:
+        raise ValueError(f"expected a part of one, from 0 to 1 ({value / 100:g}?)")
+    return value
+
+
+def _latency(value: float) -> float:
+    """Nobody waits for longer: the number is one of milliseconds."""
+    if value > LATENCY_MAX_S:
+        raise ValueError(f"expected seconds, at most {LATENCY_MAX_S:g} ({value / 1000:g}?)")
+    return value
+
+
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False), BeforeValidator(share_hint)]
+
+
+def _at_a_time(value: float) -> float:
+    if value < TICK_MIN_S:
+        raise ValueError(f"expected at least {TICK_MIN_S:g} s")
+    return value
+
+
+Tick = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False), AfterValidator(_at_a_time)]
+Slo = Annotated[Seconds, AfterValidator(_latency)]
 
 
 class Strict(BaseModel):
@@ -65,17 +100,17 @@ class AutonomySettings(Strict):
 class BudgetSettings(Strict):
     """What serving and training may take together. A missing limit is the cluster's own capacity."""
 
-    replicas: Count | None = None
+    replicas: Replicas | None = None
     """Replicas of all deployments together."""
-    cpus: Annotated[float, Field(ge=0)] | None = None
+    cpus: Quantity | None = None
     """CPU cores of serving and training together, as Ray counts them."""
-    gpus: Annotated[float, Field(ge=0)] | None = None
+    gpus: Quantity | None = None
     """GPUs of serving and training together, as Ray counts them."""
     cluster_makes_room: bool = False
     """What is free now is no limit, only those above: nodes are added, or places given back, while a new replica waits for its own."""
-    orders_per_minute: Annotated[int, Field(ge=1)] = 30
+    orders_per_minute: Some = 30
     """Orders beyond this many in a minute wait: a loop that runs away is slow."""
-    retrainings_per_day: Annotated[int, Field(ge=0)] | None = None
+    retrainings_per_day: Count | None = None
     """Training jobs in 24 hours, over all models."""
 
 
@@ -95,14 +130,14 @@ class GuardSettings(Strict):
     """At most this part of a deployment's replicas is restarted at once (always at least one when there are two)."""
     cool_down_s: dict[
         Literal["scale", "restart", "retrain", "start_rollout", "set_traffic", "promote", "roll_back", "quarantine"],
-        Annotated[float, Field(ge=0)],
+        SomeSeconds,
     ] = {}
     """After an order of this kind on a target, no other of the same kind for so long."""
     promotion_min_rows: Count = 200
     """No promotion on fewer paired or answered labelled rows than this."""
     freeze_windows: tuple[FreezeWindow, ...] = ()
     """Times in which nothing is changed."""
-    foreign_change_respected_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 60.0
+    foreign_change_respected_s: SomeSeconds = 60.0
     """After somebody else has set a replica count, the agent tells people and leaves that count alone for so long."""
 
 
@@ -130,11 +165,11 @@ class DeadlineSettings(Strict):
 class DeploymentSettings(Strict):
     """A deployment of yours that the agent watches (level L0). The key is "application/deployment"."""
 
-    min_replicas: Annotated[int, Field(ge=0)] = 1
+    min_replicas: Replicas = 1
     """Never fewer."""
-    max_replicas: Annotated[int, Field(ge=1)] | None = None
+    max_replicas: Annotated[Replicas, Field(ge=1)] | None = None
     """Never more; missing: as many as the budget allows."""
-    slo_latency_s: Seconds | None = None
+    slo_latency_s: Slo | None = None
     """What a request may take, in seconds. Policies that need an objective hold where it is missing."""
     probe: str | None = None
     """The name given to the probe inside it (level L1), if any."""
@@ -173,7 +208,7 @@ class MonitorSettings(Strict):
 class DriftSettings(Strict):
     loss: Literal["brier", "log_loss", "zero_one", "absolute", "squared"] = "brier"
     """What is lost between a prediction and its label."""
-    window_rows: Annotated[int, Field(ge=10)] = 2000
+    window_rows: Annotated[int, Field(ge=10, le=10_000_000)] = 2000
     """Rows of the reference and of the window that is held against it."""
     label_wait_s: Seconds = 86400.0
     """A row whose label has not come by then is forgotten by the monitors (not by the data log)."""
@@ -186,34 +221,34 @@ class TrainingSettings(Strict):
 
     recipes: Annotated[tuple[str, ...], Field(min_length=1)]
     """Registered recipe names, or import paths into packages that `--allow-imports` names; the search chooses among them."""
-    trials: Annotated[int, Field(ge=1)] = 16
+    trials: Annotated[int, Field(ge=1, le=100_000)] = 16
     """Parameter sets that one search tries at most."""
     time_budget_s: Seconds = 1800.0
     """After so long no further trial is begun."""
-    rows_max: Annotated[int, Field(ge=50)] = 50_000
+    rows_max: Annotated[int, Field(ge=50, le=1_000_000_000)] = 50_000
     """The newest so many labelled rows are learned from."""
-    validation_share: Annotated[float, Field(gt=0, lt=1)] = 0.25
+    validation_share: Annotated[float, Field(gt=0, lt=1), BeforeValidator(share_hint)] = 0.25
     """The newest part of the rows, held out to score trials."""
-    trial_cpus: Annotated[float, Field(gt=0)] = 1.0
+    trial_cpus: Annotated[Quantity, Field(gt=0)] = 1.0
     """CPU cores of one trial."""
-    trial_gpus: Annotated[float, Field(ge=0)] = 0.0
+    trial_gpus: Quantity = 0.0
     """GPUs of one trial; a fraction shares one."""
-    concurrent_trials: Annotated[int, Field(ge=1)] = 2
+    concurrent_trials: Annotated[int, Field(ge=1, le=100_000)] = 2
     """Trials at a time, at most; fewer where the budget is short."""
     study_url: str = "sqlite:///homeostat-studies.db"
     """Where Optuna keeps its studies, so that the next search goes on from the last."""
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Of the search and of the recipes."""
 
 
 class ServerSettings(Strict):
     """The replicas that serve a managed model."""
 
-    replica_cpus: Annotated[float, Field(ge=0)] = 1.0
+    replica_cpus: Quantity = 1.0
     """CPU cores of one replica."""
-    replica_gpus: Annotated[float, Field(ge=0)] = 0.0
+    replica_gpus: Quantity = 0.0
     """GPUs of one replica; a fraction shares one."""
-    max_ongoing_requests: Annotated[int, Field(ge=1)] = 20
+    max_ongoing_requests: Annotated[int, Field(ge=1, le=1_000_000)] = 20
     """Requests that one replica answers at a time."""
     fault_injection: bool = False
     """Whether a replica may be made slow on purpose. For rehearsals only."""
@@ -265,7 +300,7 @@ class PolicySettings(BaseModel):
 class Settings(Strict):
     name: str = "homeostat"
     """Of this agent; two agents on a cluster need two names."""
-    tick_s: Seconds = 5.0
+    tick_s: Tick = 5.0
     """Seconds between two looks at the world."""
     cluster: ClusterSettings = ClusterSettings()
     """Where Ray is."""
@@ -291,5 +326,5 @@ class Settings(Strict):
     """Name -> cron expression (UTC). A policy such as `scheduled` names the one it follows; "report" writes the daily report."""
     policies: tuple[PolicySettings, ...] = ()
     """Who proposes; earlier in the list means first choice."""
-    notify: tuple[str, ...] = ()
+    notify: tuple[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], ...] = ()
     """Names of environment variables that hold notification URLs."""

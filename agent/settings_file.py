@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from agent.application_names import faults as name_faults
 from agent.assembly import AssemblyError, build_policies
 from agent.cron import faults as cron_faults
 from agent.monitoring import detectors
@@ -99,9 +100,7 @@ def _impossible(settings: Settings, allowed: Packages, built: bool) -> Iterator[
     least += sum(m.deployment.min_replicas for m in settings.models.values())
     if replicas is not None and least > replicas:
         yield ("budget", "replicas"), f"found {replicas}; the minimums of all deployments together are {least}"
-    for name in settings.deployments:
-        if name.count("/") != 1:
-            yield ("deployments", name), 'expected "application/deployment", as Ray Serve names them'
+    yield from name_faults(settings)
 
 
 def _model_faults(settings: Settings, allowed: Packages) -> Iterator[tuple[Keys, str]]:

@@ -12,21 +12,27 @@ from typing import Any
 
 from policies.policy import Policy
 
+HIGHEST = 1e9
+"""Seconds, rows, replicas or anything else: a larger number is a slip of the hand."""
+LATENCY_MAX_S = 300.0
+"""Nobody waits for longer."""
 BuildNested = Callable[[str, Mapping[str, Any]], Policy]
 
 
 def positive(**values: float | None) -> None:
-    """Each value is above 0 (None passes)."""
+    """Each value is above 0, and no larger than anything that is meant (None passes)."""
     for name, value in values.items():
         if value is not None and not value > 0:
             raise ValueError(f"{name} must be above 0, got {value}")
+    at_most(HIGHEST, **values)
 
 
 def not_negative(**values: float | None) -> None:
-    """Each value is 0 or more (None passes)."""
+    """Each value is 0 or more, and no larger than anything that is meant (None passes)."""
     for name, value in values.items():
         if value is not None and not value >= 0:
             raise ValueError(f"{name} must be 0 or more, got {value}")
+    at_most(HIGHEST, **values)
 
 
 def inside_unit(**values: float) -> None:
@@ -34,6 +40,39 @@ def inside_unit(**values: float) -> None:
     for name, value in values.items():
         if not 0 < value < 1:
             raise ValueError(f"{name} must be above 0 and below 1, got {value}")
+
+
+def part(**values: float) -> None:
+    """Each value is above 0 and at most 1. A number up to a hundred was meant in per cent, and the message says which part that is."""
+    for name, value in values.items():
+        if not 0 < value <= 1:
+            raise ValueError(f"{name} must be above 0 and at most 1, got {value:g}{_part_meant(value)}")
+
+
+def share(**values: float) -> None:
+    """Each value is from 0 to 1; see `part`."""
+    for name, value in values.items():
+        if not 0 <= value <= 1:
+            raise ValueError(f"{name} must be from 0 to 1, got {value:g}{_part_meant(value)}")
+
+
+def _part_meant(value: float) -> str:
+    return f" ({value / 100:g}?)" if 1 < value <= 100 else ""
+
+
+def at_most(limit: float, **values: float | None) -> None:
+    """No value is above `limit`, which is far beyond all that is meant (None passes)."""
+    for name, value in values.items():
+        if value is not None and not value <= limit:
+            raise ValueError(f"{name} must be at most {limit:,g}, got {value:g}")
+
+
+def latency(**values: float | None) -> None:
+    """Each value is a latency in seconds: above 0, and not so large that it was meant in milliseconds (None passes)."""
+    for name, value in values.items():
+        positive(**{name: value})
+        if value is not None and not value <= LATENCY_MAX_S:
+            raise ValueError(f"{name} must be seconds, at most {LATENCY_MAX_S:g}, got {value:g} ({value / 1000:g}?)")
 
 
 def fit(value: Any, hint: Any, build: BuildNested) -> Any:

@@ -19,6 +19,7 @@ import structlog
 from ray import serve
 from ray.exceptions import RayError
 
+from agent.application_names import application_name
 from agent.order import Order
 from agent.ports import Refused
 from agent.settings import Settings
@@ -27,7 +28,7 @@ from policies.action import Action, Promote, Quarantine, Restart, RollBack, Scal
 from policies.observation import Quarantined, Version
 from ray_cluster import names
 from ray_cluster.epochs import admit
-from ray_cluster.managed import KEEPER_TIMEOUT_S, application_name, deploy
+from ray_cluster.managed import KEEPER_TIMEOUT_S, deploy
 from ray_cluster.quarantine import quarantine
 from ray_cluster.registry import MlflowRegistry
 from ray_cluster.serve_rest import ServeAway, ServeRest

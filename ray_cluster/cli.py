@@ -22,6 +22,7 @@ from agent.cli import (
     JournalOption,
     JsonOption,
     absolute,
+    advise,
     journal_at,
     journal_of,
     loaded,
@@ -67,6 +68,7 @@ def run(
     """Start the agent on the cluster at RAY_ADDRESS, as a detached actor, and return. What was killed or frozen stays so."""
     allowed = packages_allowed(allow_imports)
     settings = loaded(file, allowed)
+    advise(settings)
     _connect(settings)
     from ray_cluster.agents import AgentRuns, find_agent, start_agent  # noqa: PLC0415 - Ray takes seconds to import
 

@@ -8,8 +8,9 @@ from ray import serve
 from ray.serve.api import RunTarget
 from ray.serve.schema import ApplicationStatus
 
+from agent.application_names import application_name
 from agent.ports import Notifier
-from agent.settings import ModelSettings, Settings
+from agent.settings import Settings
 from agent.traffic import TrafficTable
 from policies.action import Alert
 from policies.imports import Packages
@@ -25,10 +26,6 @@ KEEPER_TIMEOUT_S = 60.0
 START_TIMEOUT_S = 180.0
 POLL_S = 0.2
 RETRY_S = 10.0
-
-
-def application_name(name: str, model: ModelSettings) -> str:
-    return model.application or name
 
 
 def deploy(settings: Settings, name: str, slot: str, version: Version, *, replicas: int) -> str:

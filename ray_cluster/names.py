@@ -1,8 +1,10 @@
 """Names under which the parts of a fleet find each other on a cluster. All actors live in one Ray namespace."""
 
+from agent import application_names
+
 NAMESPACE = "homeostat"
-CHALLENGER_SUFFIX = "-challenger"
-SERVER_DEPLOYMENT = "ModelServer"
+CHALLENGER_SUFFIX = application_names.CHALLENGER_SUFFIX
+SERVER_DEPLOYMENT = application_names.SERVER_DEPLOYMENT
 
 
 def agent_actor(name: str) -> str:

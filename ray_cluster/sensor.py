@@ -11,6 +11,7 @@ from typing import Any
 
 import ray
 
+from agent.application_names import application_name
 from agent.settings import DeploymentSettings, Settings
 from policies.observation import (
     Capacity,
@@ -28,7 +29,6 @@ from policies.observation import (
 )
 from ray_cluster import names
 from ray_cluster.capacity import Bundles, read_capacity, read_groups
-from ray_cluster.managed import application_name
 from ray_cluster.prometheus import ServeMetrics
 from ray_cluster.quarantine import quarantined
 from ray_cluster.reads import Reads

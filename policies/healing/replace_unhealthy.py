@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from policies.action import Alert, Evidence, Hold, Proposal, Restart
 from policies.healing.peers import Limits, answered, failing, slower
 from policies.observation import Deployment, DeploymentStatus, Observation, Replica, ReplicaState, Traffic
-from policies.parameters import not_negative, positive
+from policies.parameters import not_negative, part, positive
 
 
 @dataclass(slots=True)
@@ -73,7 +73,8 @@ class ReplaceUnhealthy:
         for name in ("slow_factor", "slow_factor_lone", "error_factor"):
             if getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be above 1, got {getattr(self, name)}")
-        positive(min_requests=self.min_requests, stale_after_s=self.stale_after_s, error_floor=self.error_floor)
+        positive(min_requests=self.min_requests, stale_after_s=self.stale_after_s)
+        part(error_floor=self.error_floor)
         not_negative(unhealthy_for_s=self.unhealthy_for_s, patience_s=self.patience_s, slow_floor_s=self.slow_floor_s)
         not_negative(settle_s=self.settle_s, stuck_for_s=self.stuck_for_s, node_memory_s=self.node_memory_s)
 

@@ -11,7 +11,7 @@ from statistics import NormalDist
 
 from policies.action import Action, Alert, Evidence, Hold, Promote, Proposal, RollBack, Scale, SetTraffic, StartRollout
 from policies.observation import Comparison, Model, Observation, Rollout, Version
-from policies.parameters import inside_unit, not_negative, positive
+from policies.parameters import inside_unit, not_negative, positive, share
 from policies.rollout.gates import Gate, Verdict, error_gate, knowledge_gate, latency_gate, loss_gate, tail_gate
 from policies.rollout.room import Room, slot
 from policies.rollout.watch import Normal, does_not_run, regression
@@ -88,7 +88,8 @@ class Staged:
     def __post_init__(self) -> None:
         positive(latency_factor=self.latency_factor, min_rows=self.min_rows, stage_timeout_s=self.stage_timeout_s)
         positive(stale_after_s=self.stale_after_s)
-        not_negative(margin=self.margin, error_margin=self.error_margin, latency_floor_s=self.latency_floor_s)
+        share(error_margin=self.error_margin)
+        not_negative(margin=self.margin, latency_floor_s=self.latency_floor_s)
         not_negative(stage_min_s=self.stage_min_s, watch_s=self.watch_s, crashing_s=self.crashing_s)
         not_negative(normal_s=self.normal_s)
         inside_unit(alpha=self.alpha)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from policies.action import Evidence, Hold, Proposal, Scale
 from policies.observation import Deployment, Observation
-from policies.parameters import not_negative, positive
+from policies.parameters import latency, not_negative, positive
 from policies.scaling.budget import within
 from policies.scaling.lateness import Statistic, lateness, measured_over_s, starting
 from policies.scaling.load import clamp
@@ -36,7 +36,8 @@ class Aiad:
     _streaks: dict[str, Streak] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        positive(budget=self.budget, slo_latency_s=self.slo_latency_s, stale_after_s=self.stale_after_s)
+        positive(budget=self.budget, stale_after_s=self.stale_after_s)
+        latency(slo_latency_s=self.slo_latency_s)
         not_negative(up_after_s=self.up_after_s, down_after_s=self.down_after_s)
 
     def propose(self, seen: Observation) -> Iterable[Proposal]:

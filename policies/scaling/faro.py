@@ -11,7 +11,7 @@ from policies.forecasting.mixture import Mixture
 from policies.forecasting.rates import RateForecast
 from policies.forecasting.recipes import experts
 from policies.observation import Deployment, Observation
-from policies.parameters import inside_unit, not_negative, positive
+from policies.parameters import inside_unit, latency, not_negative, positive
 from policies.queueing import relaxed_latency
 from policies.scaling.allocation import Counts, Problem, allocate, allocate_fairly
 from policies.scaling.budget import within
@@ -72,7 +72,8 @@ class FaroSum:
     _due_s: float | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        positive(budget=self.budget, service_s=self.service_s, slo_latency_s=self.slo_latency_s)
+        positive(budget=self.budget, service_s=self.service_s)
+        latency(slo_latency_s=self.slo_latency_s)
         positive(decide_every_s=self.decide_every_s, horizon_steps=self.horizon_steps, stale_after_s=self.stale_after_s)
         not_negative(first_after_s=self.first_after_s, start_s=self.start_s, late_after_s=self.late_after_s)
         not_negative(gain_min=self.gain_min)

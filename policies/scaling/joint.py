@@ -14,7 +14,7 @@ from policies.forecasting.mixture import Mixture
 from policies.forecasting.rates import RateForecast
 from policies.forecasting.recipes import experts
 from policies.observation import Deployment, Observation
-from policies.parameters import not_negative, positive
+from policies.parameters import at_most, latency, not_negative, positive
 from policies.scaling.allocation import EPSILON, Counts, Problem, best, best_fairly
 from policies.scaling.joint_explanation import Explanation, explained
 from policies.scaling.joint_knowledge import Job, Knowledge
@@ -108,8 +108,11 @@ class Joint:
     """The highest rates that the last decision expected of the minute under way."""
 
     def __post_init__(self) -> None:
-        positive(budget=self.budget, slo_latency_s=self.slo_latency_s, decide_every_s=self.decide_every_s)
+        positive(budget=self.budget, decide_every_s=self.decide_every_s)
+        latency(slo_latency_s=self.slo_latency_s)
         positive(horizon_s=self.horizon_s, grain_s=self.grain_s, variability=self.variability, start_s=self.start_s)
+        at_most(86_400, horizon_s=self.horizon_s)
+        at_most(1_000, **{"horizon_s / grain_s": self.horizon_s / self.grain_s})
         positive(stale_after_s=self.stale_after_s, cold_start_max_s=self.cold_start_max_s)
         not_negative(replica_cost=self.replica_cost, move_loss=self.move_loss, put_off=self.put_off)
         not_negative(luck=self.luck, fairness=self.fairness)

@@ -11,7 +11,7 @@ from policies.forecasting.mixture import Mixture
 from policies.forecasting.rates import RateForecast
 from policies.forecasting.recipes import experts
 from policies.observation import Deployment, Observation
-from policies.parameters import inside_unit, not_negative, positive
+from policies.parameters import inside_unit, latency, not_negative, positive
 from policies.scaling.budget import within
 from policies.scaling.load import clamp, readable
 from policies.scaling.one_more import OneMore
@@ -54,7 +54,8 @@ class Mark:
 
     def __post_init__(self) -> None:
         positive(budget=self.budget, service_s=self.service_s, decide_every_s=self.decide_every_s)
-        positive(slo_latency_s=self.slo_latency_s, stale_after_s=self.stale_after_s, horizon_steps=self.horizon_steps)
+        positive(stale_after_s=self.stale_after_s, horizon_steps=self.horizon_steps)
+        latency(slo_latency_s=self.slo_latency_s)
         not_negative(first_after_s=self.first_after_s, late_after_s=self.late_after_s)
         inside_unit(utilization=self.utilization)
         known, steps = experts(self.horizon_steps, self.season_steps)

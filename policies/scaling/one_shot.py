@@ -7,7 +7,7 @@ from typing import Literal
 
 from policies.action import Evidence, Hold, Proposal, Scale
 from policies.observation import Deployment, Observation
-from policies.parameters import not_negative, positive
+from policies.parameters import latency, not_negative, positive, share
 from policies.scaling.budget import within
 from policies.scaling.lateness import Statistic, lateness, measured_over_s, starting
 from policies.scaling.load import clamp
@@ -49,8 +49,10 @@ class OneShot:
     _deployments: dict[str, _Memory] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        positive(budget=self.budget, slo_latency_s=self.slo_latency_s, stale_after_s=self.stale_after_s)
-        not_negative(up_after_s=self.up_after_s, down_after_s=self.down_after_s, tolerance=self.tolerance)
+        positive(budget=self.budget, stale_after_s=self.stale_after_s)
+        latency(slo_latency_s=self.slo_latency_s)
+        share(tolerance=self.tolerance)
+        not_negative(up_after_s=self.up_after_s, down_after_s=self.down_after_s)
 
     def propose(self, seen: Observation) -> Iterable[Proposal]:
         scalable = [seen.deployments[name] for name in sorted(seen.deployments) if seen.deployments[name].scalable]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from policies.action import Evidence, Hold, Proposal, Scale
 from policies.observation import Deployment, Observation, ReplicaState
-from policies.parameters import not_negative, positive
+from policies.parameters import at_most, not_negative, part, positive, share
 from policies.scaling.awakening import Awakening, at_most_one_each
 from policies.scaling.load import clamp, ongoing
 
@@ -53,8 +53,11 @@ class TargetUtilization:
     _deployments: dict[str, _Memory] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        positive(target=self.target, concurrency=self.concurrency, stale_after_s=self.stale_after_s)
-        not_negative(tolerance=self.tolerance, up_window_s=self.up_window_s, down_window_s=self.down_window_s)
+        part(target=self.target)
+        positive(concurrency=self.concurrency, stale_after_s=self.stale_after_s)
+        at_most(10_000, concurrency=self.concurrency)
+        share(tolerance=self.tolerance)
+        not_negative(up_window_s=self.up_window_s, down_window_s=self.down_window_s)
         not_negative(start_patience_s=self.start_patience_s)
 
     def propose(self, seen: Observation) -> Iterable[Proposal]:
