@@ -84,7 +84,6 @@ class Core:
         *,
         epoch: int = 1,
         next_number: int = 1,
-        key_prefix: str = "",
         open_orders: Iterable[Order] = (),
         awaiting: Iterable[Order] = (),
         remembered: Iterable[Order] = (),
@@ -95,7 +94,6 @@ class Core:
         self._calendar = calendar
         self._epoch = epoch
         self._next_number = next_number
-        self._key_prefix = key_prefix
         self._record = Record(versions=versions or Versions())
         for order in remembered:
             self._record.remember(order)
@@ -266,7 +264,7 @@ class Core:
         return Order(
             number=number,
             epoch=self._epoch,
-            key=f"{self._key_prefix}{number}-{digest}",
+            key=f"{number}-{digest}",
             action=proposal.action,
             because=proposal.because,
             policy=proposal.policy,

@@ -26,6 +26,8 @@ from agent.words import (
 )
 
 Row = Mapping[str, Any]
+WHY_MIN, GAPS = 30, 14
+"""Columns that the reasons of an order need to be told on one line, and what stands between the columns of that table."""
 STYLES = {
     WAITS: "yellow", UNDER_WAY: "cyan", "succeeded": "green", "failed": "red", "expired": "red", "warning": "yellow", "critical": "red",
 }  # fmt: skip
@@ -40,17 +42,21 @@ def evidence_table(order: Row) -> Table:
     return table
 
 
-def orders_table(stories: Sequence[Story], title: str = "") -> Table:
-    """Orders on one line each: number, when, what, why, and what became of it."""
-    table = Table(title=title or None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    for name in ("order", "when (UTC)", "what"):
-        table.add_column(name, no_wrap=name != "what")
-    table.add_column("why", no_wrap=True, overflow="ellipsis")
-    table.add_column("state", no_wrap=True)
-    for each in stories:
-        why = reasons(each.order)
-        state = styled(each.state, STYLES.get(each.state, ""))
-        table.add_row(str(each.number), moment(each.at_s), order_words(each.order), why, state)
+def orders_table(stories: Sequence[Story], title: str, width: int) -> Table:
+    """Orders on one line each: number, when, what, why, and what became of it. In fewer columns (`width`) what and why are folded."""
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    heads = ("order", "when (UTC)", "what", "why", "state")
+    for name in heads:
+        table.add_column(name, no_wrap=name not in {"what", "why"})
+    rows = [
+        (str(each.number), moment(each.at_s)[:-3], order_words(each.order), reasons(each.order), each.state)
+        for each in stories
+    ]
+    columns = list(zip(heads, *rows, strict=True))
+    room = width - sum(max(map(len, columns[place])) for place in (0, 1, 2, 4)) - GAPS
+    for number_, when, what, why, state in rows:
+        shown = why if room < WHY_MIN or len(why) <= room else f"{why[: room - 1]}…"
+        table.add_row(number_, when, what, shown, styled(state, STYLES.get(state, "")))
     return table
 
 

@@ -1,5 +1,6 @@
 """History: each order from when it was asked for to its end, and every alert, from the journal alone."""
 
+import io
 from typing import Any
 
 import pytest
@@ -7,6 +8,8 @@ import pytest
 from agent.codec import to_json
 from agent.history import ALERT_KINDS, ORDER_KINDS, alerts, orders
 from agent.order import Order
+from agent.tables import orders_table
+from agent.terminal import Terminal
 from agent.testing import MemoryJournal
 from policies.action import Evidence, Restart
 
@@ -96,3 +99,16 @@ def test_alerts_are_those_of_decisions_and_of_notes() -> None:
         (1.0, "warning", "m", "m drifts"),
         (2.0, "warning", "m", "the clock stepped"),
     ]
+
+
+@pytest.mark.parametrize(("width", "lines"), [(160, 1), (70, 4)])
+def test_no_terminal_is_too_narrow_for_an_order(width: int, lines: int) -> None:
+    """One line where there is room, its reasons cut short; else what and why are folded, and nothing goes missing."""
+    kept = MemoryJournal()
+    kept.append([("intent", 1.0, order(3)), ("outcome", 9.0, ended(3, "succeeded"))])
+    out = Terminal(file=io.StringIO(), width=width)
+    out.print(orders_table(orders(kept.kept), "title", width))
+    rows = [line for line in out.file.getvalue().splitlines()[4:] if line.strip()]
+    words = " ".join(rows).split()
+    assert len(rows) == lines
+    assert {"3", "1970-01-01", "00:00", "replace", "a/m", "worse", "succeeded"} <= set(words)
