@@ -1,11 +1,31 @@
-"""What a training gets of the capacity that serving leaves."""
+"""What may be done of all that is wanted: one thing per target, what is given back before what is taken, serving before training."""
 
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from agent.arbiter import Choice, Veto, choose, replaces
 from agent.assembly import build_core
 from agent.core import Decision
-from agent.settings import Settings
-from policies.action import Evidence, Retrain
-from policies.observation import Capacity, Resources
-from policies.testing import deployment, model, observation, report, symptom
+from agent.order import Order
+from agent.settings import BudgetSettings, Settings
+from policies.action import (
+    Action,
+    Evidence,
+    Promote,
+    Proposal,
+    Restart,
+    Retrain,
+    RollBack,
+    Scale,
+    SetTraffic,
+    StartRollout,
+    StopTraining,
+    target,
+)
+from policies.observation import Capacity, JobState, Resources, TrainingJob
+from policies.testing import deployment, model, observation, report, rollout, symptom, version
 
 
 def decided(cpus: float, *, gpus: float = 0.0, trial_gpus: float = 0.0) -> Decision:
@@ -44,3 +64,343 @@ def test_without_room_for_one_trial_nothing_is_trained() -> None:
     decision = decided(0.5)
     assert decision.orders == ()
     assert [(v.rule, v.value, v.threshold) for v in decision.vetoes] == [("budget", 1.0, 0.5)]
+
+
+# -- the arbiter itself
+
+
+ROOM = Capacity(total=Resources(cpus=64.0, gpus=64.0), free=Resources(cpus=64.0, gpus=64.0))
+BACK = RollBack(model="m", version="2", to="1", to_digest="sha-1")
+CANARY = SetTraffic(model="m", version="2", share=0.5)
+TRAINS = TrainingJob(id="j", state=JobState.RUNNING, started_at_s=0.0, resources=Resources(cpus=2.0))
+SHADOW = StartRollout(model="m", version="2", digest="sha-2")
+
+
+@dataclass
+class Allows:
+    """Objects to the actions in `never`, lets those in `asks` wait for a person, and remembers what it was asked with."""
+
+    never: tuple[Action, ...] = ()
+    passing: tuple[Action, ...] = ()
+    asks: tuple[Action, ...] = ()
+    asked: list[tuple[str, int]] = field(default_factory=list)
+
+    def objection(self, proposal: Proposal, chosen: int) -> Veto | None:
+        self.asked.append((proposal.action.kind, chosen))
+        rule = "passes" if proposal.action in self.passing else "no"
+        return Veto(proposal=proposal, rule=rule, reason="no") if proposal.action in self.never + self.passing else None
+
+    def objection_to(self, order: Order, chosen: int) -> Veto | None:
+        return self.objection(order.proposal, chosen)
+
+    def passes(self, objection: Veto) -> bool:
+        return objection.rule == "passes"
+
+    def at_once(self, proposal: Proposal) -> bool:
+        return proposal.action not in self.asks
+
+
+def order(action: Action, number: int = 5) -> Order:
+    return Order(
+        number=number, epoch=1, key=str(number), action=action, because=(), policy="p", issued_at_s=0.0, deadline_s=60.0
+    )  # fmt: skip
+
+
+def chosen(
+    *wishes: Action,
+    here: Any = (),
+    flight: Any = (),
+    standing: Any = (),
+    budget: BudgetSettings | None = None,
+    permission: Allows | None = None,
+    costs: Any = None,
+) -> Choice:
+    """What is chosen of `wishes`, each by a policy of its own, while orders are in `flight` or `standing`."""
+    return choose(
+        [Proposal(action=wish, because=(), policy=f"p{n}") for n, wish in enumerate(wishes)],
+        observation(1.0, *here, capacity=ROOM),
+        {target(each.action): each for each in flight},
+        budget or BudgetSettings(replicas=10),
+        costs or {},
+        permission=permission or Allows(),
+        standing=standing,
+    )
+
+
+def done(choice: Choice) -> list[Action]:
+    return [each.action for each in choice.chosen]
+
+
+def kept_back(choice: Choice) -> list[tuple[str, str, float | None, float | None]]:
+    return [(veto.rule, veto.reason, veto.value, veto.threshold) for veto in choice.passed_over]
+
+
+def scale(name: str, replicas: int) -> Scale:
+    return Scale(deployment=f"{name}/{name}", replicas=replicas)
+
+
+def served(name: str, replicas: int = 2, **fields: Any) -> Any:
+    return deployment(f"{name}/{name}", replicas=replicas, **fields)
+
+
+A, B = served("a"), served("b")
+
+
+def test_the_first_wish_for_a_target_wins_and_the_same_again_is_agreement() -> None:
+    """What differs is told who was heard; a wish for what is there already is heard first, too."""
+    choice = chosen(scale("a", 3), scale("a", 3), scale("a", 4), scale("b", 2), scale("b", 5), here=(A, B))
+    assert done(choice) == [scale("a", 3)]
+    assert kept_back(choice) == [
+        ("one_per_target", "p0 was heard first", None, None),
+        ("one_per_target", "p3 was heard first", None, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("under_way", "wanted", "replaced"),
+    [
+        (scale("a", 3), scale("a", 4), True),
+        (scale("a", 3), scale("a", 2), False),
+        (scale("a", 1), scale("a", 2), True),
+        (Restart(deployment="a/a", replica="r1"), scale("a", 4), False),
+        (scale("a", 3), Restart(deployment="a/a", replica="r1"), False),
+        (CANARY, BACK, True),
+        (SHADOW, BACK, True),
+        (Promote(model="m", version="2", digest="sha-2"), BACK, True),
+        (BACK, replace(BACK, to="0"), False),
+        (BACK, CANARY, False),
+        (Retrain(model="m"), StopTraining(model="m"), False),
+    ],
+    ids=repr,
+)
+def test_an_order_in_flight_gives_way_to_a_rollback_and_to_more_replicas(
+    under_way: Action, wanted: Action, replaced: bool
+) -> None:
+    """Everything else is told which order is in flight."""
+    canary = model("m", candidates=(version("2"),), rollout=rollout("2"), training=TRAINS)
+    choice = chosen(wanted, here=(A, canary), flight=[order(under_way)])
+    assert replaces(wanted, under_way) is replaced
+    assert done(choice) == ([wanted] if replaced else [])
+    assert kept_back(choice) == ([] if replaced else [("in_flight", "order 5 is in flight", None, None)])
+
+
+def test_wanting_again_what_is_under_way_is_agreement() -> None:
+    """Neither an order nor a veto."""
+    choice = chosen(scale("a", 3), here=(A,), flight=[order(scale("a", 3))])
+    assert (done(choice), kept_back(choice)) == ([], [])
+
+
+def test_what_makes_safe_and_gives_back_goes_before_what_takes() -> None:
+    """Rollbacks and ends of trainings, scale-downs, steps, scale-ups, trainings; each is asked with how many came before."""
+    wishes = (Retrain(model="n"), scale("b", 3), CANARY2, scale("a", 1), StopTraining(model="o"), BACK)
+    here = (
+        A,
+        B,
+        model("m", candidates=(version("2"),), rollout=rollout("2")),
+        model("n"),
+        model("o", training=TRAINS),
+        model("q", candidates=(version("2"),), rollout=rollout("2")),
+    )
+    permission = Allows()
+    choice = chosen(*wishes, here=here, permission=permission, budget=BudgetSettings(replicas=20, cpus=60.0))
+    assert done(choice) == [StopTraining(model="o"), BACK, scale("a", 1), CANARY2, scale("b", 3), Retrain(model="n")]
+    assert permission.asked == [
+        (kind, n) for n, kind in enumerate(["stop_training", "roll_back", "scale", "set_traffic", "scale", "retrain"])
+    ]
+
+
+CANARY2 = SetTraffic(model="q", version="2", share=0.5)
+
+
+def test_what_a_guard_keeps_back_takes_nothing() -> None:
+    """The next one has the capacity."""
+    budget = BudgetSettings(replicas=6)
+    choice = chosen(scale("a", 4), scale("b", 4), here=(A, B), budget=budget, permission=Allows(never=(scale("a", 4),)))
+    assert done(choice) == [scale("b", 4)]
+    assert kept_back(choice) == [("no", "no", None, None)]
+
+
+@pytest.mark.parametrize(
+    ("budget", "resources", "told"),
+    [
+        (BudgetSettings(replicas=2), Resources(cpus=1.0), ("budget", "no replicas left for another replica", 3, 0)),
+        (BudgetSettings(cpus=3.0), Resources(cpus=1.5), ("budget", "no cpus left for another replica", 3, 0.0)),
+        (BudgetSettings(cpus=9.0, gpus=1.4), Resources(cpus=1.0, gpus=0.5), ("budget", "no gpus left for another replica", 3, 0.4)),
+        (BudgetSettings(replicas=3, gpus=1.4), Resources(cpus=1.0, gpus=0.5), ("budget", "no gpus left for another replica", 3, 0.4)),
+    ],
+)  # fmt: skip
+def test_a_scale_up_that_does_not_fit_names_what_is_short(
+    budget: BudgetSettings, resources: Resources, told: Any
+) -> None:
+    """How many were wanted more, beside what is left of the scarcest."""
+    choice = chosen(scale("a", 5), here=(served("a", resources=resources),), budget=budget)
+    assert done(choice) == []
+    assert [(r, why, v, pytest.approx(t)) for r, why, v, t in kept_back(choice)] == [told]
+
+
+def test_a_scale_up_gets_what_is_left() -> None:
+    """And says how many it wanted; one that replaces a smaller one keeps what that has been charged."""
+    choice = chosen(scale("a", 9), here=(A, B), budget=BudgetSettings(replicas=7))
+    assert done(choice) == [scale("a", 5)]
+    assert choice.chosen[0].because == (Evidence(name="trimmed_to_budget", value=9.0, threshold=5.0),)
+    more = chosen(scale("a", 9), here=(A, B), budget=BudgetSettings(replicas=7), flight=[order(scale("a", 4))])
+    assert done(more) == [scale("a", 5)]
+    full = chosen(scale("a", 9), here=(A, B), budget=BudgetSettings(replicas=6), flight=[order(scale("a", 4))])
+    assert (done(full), kept_back(full)) == ([], [("budget", "no replicas left for another replica", 5, 0)])
+
+
+def test_without_a_known_capacity_nothing_is_taken_and_what_is_given_back_is() -> None:
+    """I do not know is not yes, but fewer is always possible."""
+    wishes = (scale("a", 3), scale("b", 1), SHADOW, Retrain(model="n"))
+    proposals = [Proposal(action=wish, because=()) for wish in wishes]
+    blind = observation(1.0, A, B, served("c", model="m", slot="champion"), model("m"), model("n"))
+    choice = choose(proposals, blind, {}, BudgetSettings(), {}, permission=Allows())
+    assert done(choice) == [scale("b", 1)]
+    reason = "neither the cluster's capacity nor a budget is known"
+    assert kept_back(choice) == [("capacity", reason, None, None)] * 3
+
+
+def test_a_challenger_takes_a_replica_of_its_champions_size() -> None:
+    """Whole or not at all; of another model's size it knows nothing."""
+    big = served("c", 1, model="m", slot="champion", resources=Resources(cpus=3.0))
+    other = served("d", 1, model="n", slot="champion", resources=Resources(cpus=1.0))
+    fits = chosen(SHADOW, here=(other, big, model("m")), budget=BudgetSettings(cpus=7.0))
+    assert done(fits) == [SHADOW]
+    short = chosen(SHADOW, here=(other, big, model("m")), budget=BudgetSettings(cpus=6.5))
+    assert (done(short), kept_back(short)) == ([], [("budget", "not enough cpus left", 3.0, 2.5)])
+
+
+def test_a_wish_for_a_deployment_that_is_not_there_is_told() -> None:
+    """By its name."""
+    choice = chosen(scale("z", 3))
+    assert (done(choice), kept_back(choice)) == ([], [("unknown_target", "there is no deployment 'z/z'", None, None)])
+
+
+# -- serving before training
+
+
+@pytest.mark.parametrize(
+    ("wish", "budget", "flight", "stops"),
+    [
+        (scale("a", 4), BudgetSettings(replicas=2), (), True),
+        (scale("a", 4), BudgetSettings(replicas=3), (), True),
+        (scale("a", 4), BudgetSettings(replicas=4), (), False),
+        (scale("a", 1), BudgetSettings(replicas=2), (), False),
+        (scale("a", 4), BudgetSettings(replicas=2), (StopTraining(model="m"),), False),
+        (scale("a", 4), BudgetSettings(replicas=2), (Retrain(model="m"),), True),
+    ],
+)
+def test_a_training_is_stopped_where_serving_is_short(
+    wish: Action, budget: BudgetSettings, flight: tuple[Action, ...], stops: bool
+) -> None:
+    """Whether it got nothing or too little; once."""
+    choice = chosen(wish, here=(A, model("m", training=TRAINS)), budget=budget, flight=[order(each) for each in flight])
+    stop = [each for each in choice.chosen if isinstance(each.action, StopTraining)]
+    because = (Evidence(name="serving_before_training", note="a/a needs the capacity"),)
+    assert stop == ([Proposal(action=StopTraining(model="m"), because=because, policy="arbiter")] if stops else [])
+
+
+def test_only_one_training_that_runs_is_stopped_and_a_guard_may_keep_it() -> None:
+    """The first that runs; the guard is asked after all the others."""
+    ended = model("k", training=replace(TRAINS, state=JobState.SUCCEEDED))
+    here = (A, ended, model("l"), model("m", training=TRAINS), model("n", training=TRAINS))
+    assert done(chosen(scale("a", 4), here=here, budget=BudgetSettings(replicas=3))) == [
+        scale("a", 3),
+        StopTraining(model="m"),
+    ]
+    permission = Allows(never=(StopTraining(model="m"),))
+    kept = chosen(scale("a", 4), here=here, budget=BudgetSettings(replicas=3), permission=permission)
+    assert (done(kept), kept_back(kept)) == ([scale("a", 3)], [("no", "no", None, None)])
+    assert permission.asked == [("scale", 0), ("stop_training", 1)]
+
+
+@pytest.mark.parametrize(
+    ("down", "stops"),
+    [(0, False), (1, True)],
+    ids=["enough is given back", "not enough"],
+)
+def test_no_training_is_stopped_for_what_serving_gives_back_itself(down: int, stops: bool) -> None:
+    """The one that takes waits for the one that gives; a training ends for the rest only."""
+    here = (A, served("b", 2, min_replicas=0), model("m", training=TRAINS))
+    choice = chosen(scale("b", down), scale("a", 4), here=here, budget=BudgetSettings(replicas=4))
+    assert done(choice) == [scale("b", down), *([StopTraining(model="m")] if stops else [])]
+    in_flight = chosen(scale("a", 4), here=here, flight=[order(scale("b", down))], budget=BudgetSettings(replicas=4))
+    assert done(in_flight) == ([StopTraining(model="m")] if stops else [])
+    waits = chosen(
+        scale("b", down), scale("a", 4), here=here, budget=BudgetSettings(replicas=4),
+        permission=Allows(asks=(scale("b", down),)),
+    )  # fmt: skip
+    assert StopTraining(model="m") in done(waits), "what a person may still refuse is not given back"
+
+
+# -- standing orders
+
+
+def test_standing_orders_go_first_whole_or_not_at_all() -> None:
+    """An approved one that does not fit is kept back, with what is short; the next one may."""
+    big, small = order(scale("a", 7), 1), order(scale("b", 3), 2)
+    choice = chosen(scale("c", 9), here=(A, B, served("c")), standing=(big, small), budget=BudgetSettings(replicas=8))
+    assert choice.sent == (small,)
+    assert [(each.number, veto.rule, veto.reason, veto.value, veto.threshold) for each, veto in choice.kept_back] == [
+        (1, "budget", "not enough replicas left", 5, 2)
+    ]
+    assert done(choice) == [scale("c", 3)]
+
+
+def test_approved_orders_count_among_those_of_the_decision_and_resumed_ones_do_not() -> None:
+    """The guards have counted what is resumed."""
+    resumed, approved = order(scale("a", 3), 1), order(scale("b", 3), 2)
+    permission = Allows()
+    here = (A, B, served("c"))
+    choice = chosen(
+        scale("c", 3), here=here, standing=(resumed, approved), flight=(resumed,), permission=permission
+    )  # fmt: skip
+    assert choice.sent == (resumed, approved)
+    assert permission.asked == [("scale", 0), ("scale", 0), ("scale", 1)]
+
+
+@pytest.mark.parametrize(("passes", "left"), [(True, 5), (False, 9)])
+def test_a_resumed_order_that_waits_is_charged_and_one_that_ends_is_not(passes: bool, left: int) -> None:
+    """It may have been done."""
+    resumed = order(scale("a", 6), 1)
+    permission = Allows(passing=(resumed.action,)) if passes else Allows(never=(resumed.action,))
+    choice = chosen(
+        scale("b", 9), here=(A, B), standing=(resumed,), flight=(resumed,), permission=permission,
+        budget=BudgetSettings(replicas=11),
+    )  # fmt: skip
+    assert (choice.sent, [each.number for each, _ in choice.kept_back]) == ((), [1])
+    assert done(choice) == [scale("b", left)]
+
+
+def test_an_approved_order_that_waits_is_not_charged() -> None:
+    """Nothing was begun."""
+    approved = order(scale("a", 6), 1)
+    choice = chosen(
+        scale("b", 9), here=(A, B), standing=(approved,), permission=Allows(passing=(approved.action,)),
+        budget=BudgetSettings(replicas=11),
+    )  # fmt: skip
+    assert done(choice) == [scale("b", 9)]
+
+
+def test_a_standing_order_is_not_sent_beside_what_replaces_it() -> None:
+    """A rollback, also one that only asks; more replicas only where they are ordered at once."""
+    step, up = order(CANARY, 1), order(scale("a", 3), 2)
+    canary = model("m", candidates=(version("2"),), rollout=rollout("2"))
+    here = (A, canary)
+    back = chosen(BACK, here=here, standing=(step,), flight=(step,))
+    assert (back.sent, back.kept_back, done(back)) == ((), (), [BACK])
+    asks = chosen(BACK, here=here, standing=(step,), flight=(step,), permission=Allows(asks=(BACK,)))
+    assert (asks.sent, done(asks)) == ((), [BACK])
+    more = chosen(scale("a", 5), here=here, standing=(up,), flight=(up,))
+    assert (more.sent, done(more)) == ((), [scale("a", 5)])
+    later = chosen(scale("a", 5), here=here, standing=(up,), flight=(up,), permission=Allows(asks=(scale("a", 5),)))
+    assert (later.sent, done(later)) == ((up,), [scale("a", 5)])
+
+
+def test_no_training_is_stopped_twice() -> None:
+    """An approved end of it is one."""
+    stop = order(StopTraining(model="m"), 1)
+    choice = chosen(
+        scale("a", 4), here=(A, model("m", training=TRAINS)), standing=(stop,), budget=BudgetSettings(replicas=2)
+    )  # fmt: skip
+    assert (choice.sent, done(choice)) == ((stop,), [])
