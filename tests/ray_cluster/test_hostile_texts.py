@@ -160,13 +160,26 @@ def test_markup_on_the_command_line_is_text(folder: Path, words: tuple[str, ...]
         assert "[/x]" in result.stderr
 
 
-def test_a_configuration_full_of_markup_is_validated_and_doctored(folder: Path) -> None:
-    """The doctor finds no Ray, and names what it can not reach; its table holds every text."""
-    (folder / "homeostat.yaml").write_text('name: "[/x]"\nnotify: ["[/x]"]\ndeployments: {"a/[b]": {}}\n')
-    assert said("config", "validate", "homeostat.yaml").exit_code == 0
+@pytest.mark.parametrize("line", ['name: "[/x]"', 'notify: ["[/x]"]', 'policies: [{use: "[/x]"}]', '"[/x]": 1'])
+def test_a_configuration_full_of_markup_is_refused_in_its_own_words(folder: Path, line: str) -> None:
+    """What was found is shown as it stands in the file."""
+    (folder / "homeostat.yaml").write_text(line + "\n")
+    result = said("config", "validate", "homeostat.yaml")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "[/x]" in result.stderr
+
+
+def test_the_doctors_table_holds_every_text(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It finds no Ray, and what an error says is no markup."""
+
+    def raises(_: object) -> None:
+        raise ValueError("[/x] [bold]b")
+
+    monkeypatch.setattr("ray_cluster.notifier.build", raises)
+    (folder / "homeostat.yaml").write_text("notify: [PAGER]\n")
     doctor = said("doctor")
     assert (doctor.exit_code, isinstance(doctor.exception, SystemExit)) == (1, True)
-    assert "[/x]" in doctor.stdout
+    assert "[/x] [bold]b" in doctor.stdout
 
 
 def test_a_scenario_full_of_markup_is_played(folder: Path) -> None:
