@@ -63,7 +63,7 @@ def begun(settings: Settings, dashboard_url: str, notifier: Notifier, allowed: P
     sensor = ClusterSensor(
         settings,
         rest=rest,
-        metrics=ServeMetrics(metrics_addresses, window_s(settings.tick_s)),
+        metrics=ServeMetrics(metrics_addresses, window_s(settings.tick_s), own_s=clock.own_s, civil_s=clock.civil_s),
         registry=registry,
         trainer=trainer,
         controls=journal.controls,

@@ -13,6 +13,7 @@ import httpx
 import ray
 from prometheus_client.parser import text_string_to_metric_families
 
+from agent.clock import moved
 from policies.observation import Traffic
 from ray_cluster.translate import Sample, Scrape, averaged, scrape, traffic, unbroken
 from ray_cluster.waiting import Waiting, waiting
@@ -41,11 +42,21 @@ class MetricsAway(Exception):
 class ServeMetrics:
     """Scrapes what `addresses` gives (host:port) and compares with what was scraped about `window_s` seconds before.
 
-    It is asked every time, since nodes come and go.
+    It is asked every time, since nodes come and go. `own_s` gives a civil moment on a clock that nobody can set, and `civil_s` takes it
+    back: how long the window was must not depend on who has set the civil clock meanwhile.
     """
 
-    def __init__(self, addresses: Callable[[], Iterable[str]], window_s: float = WINDOW_S) -> None:
+    def __init__(
+        self,
+        addresses: Callable[[], Iterable[str]],
+        window_s: float = WINDOW_S,
+        *,
+        own_s: Callable[[float], float] = float,
+        civil_s: Callable[[float], float] = float,
+    ) -> None:
         self._addresses = addresses
+        self._own_s = own_s
+        self._civil_s = civil_s
         self._window_s = window_s
         self._client = httpx.Client(timeout=TIMEOUT_S)
         self._scrapes: deque[Scrape] = deque(maxlen=100)
@@ -55,8 +66,11 @@ class ServeMetrics:
     def read(self, at_s: float) -> tuple[Mapping[tuple[str, str], Traffic], Mapping[str, Waiting]]:
         """Traffic by (deployment, replica) over the last seconds, and what waits for a replica, by deployment.
 
-        Empty at the first call, since traffic is a difference. Raises MetricsAway.
+        Empty at the first call, since traffic is a difference. `at_s` and all moments are civil. Raises MetricsAway.
         """
+        return moved(self._read(self._own_s(at_s)), self._civil_s)
+
+    def _read(self, at_s: float) -> tuple[Mapping[tuple[str, str], Traffic], Mapping[str, Waiting]]:
         now = scrape(at_s, self._samples())
         now = replace(now, whole=not self.away)
         while len(self._scrapes) > 1 and self._scrapes[1].at_s <= at_s - self._window_s:

@@ -131,7 +131,7 @@ class ClusterSensor:
             models={**models, **self._probed_models(probed)},
             capacity=self._reads.result("capacity", problems) or Capacity(),
             controls=controls,
-            due=self._due(at_s),
+            due=() if controls.killed else self._due(at_s),  # what falls due then is done when it may be
             problems=tuple(problems),
         )
 

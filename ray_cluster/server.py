@@ -227,7 +227,7 @@ class ModelServer:
             raise RuntimeError("this replica was condemned and is to be replaced")
 
     async def _answer(self, rows: list[RowIn]) -> list[dict[str, Any]]:
-        table, now_s = self._follower.table, time.time()
+        table, now_s = self._follower.table, self._follower.now_s()
         if table is None or self._spec.slot != "champion" or not live(table, now_s):
             return self._named(rows, self._version, self._predict(rows))
         theirs = [row for row in rows if route(table, row.key, now_s) == "challenger"]
@@ -275,7 +275,7 @@ class ModelServer:
                 await asyncio.wait_for(self._handle().predict_rows.remote(rows, True), SHADOW_TIMEOUT_S)
             except Exception:  # a shadow is answered to nobody; what failed is counted against its version
                 table = self._follower.table
-                if table is not None and live(table, time.time()) and table.challenger is not None:
+                if table is not None and live(table, self._follower.now_s()) and table.challenger is not None:
                     self._report_failed(rows, table.challenger)
 
     def _handle(self) -> Any:

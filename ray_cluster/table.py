@@ -20,6 +20,7 @@ from ray.exceptions import RayError
 from ray.experimental.internal_kv import _internal_kv_get, _internal_kv_put
 
 from agent.codec import from_json, to_json
+from agent.logs import configure
 from agent.ports import Refused
 from agent.traffic import TrafficTable
 from ray_cluster import names
@@ -55,7 +56,10 @@ class TableKeeper:
         self._key = f"table:{model}".encode()
         raw = _internal_kv_get(self._key, namespace=names.NAMESPACE.encode())
         self._table = from_json(TrafficTable, json.loads(raw)) if raw else None
+        configure()
         self._notes: dict[str, ReplicaNote] = {}
+        self._heard_s: dict[str, float] = {}
+        """When each replica was heard last, by a clock that nobody can set."""
         self._changed = asyncio.Condition()
 
     async def put(self, table: TrafficTable) -> None:
@@ -87,8 +91,9 @@ class TableKeeper:
     async def acknowledge(self, slot: str, replica: str, revision: int, version: str, error: str | None = None) -> None:
         """A replica says what it holds."""
         note = ReplicaNote(slot=slot, revision=revision, version=version, at_s=time.time(), error=error)
-        self._notes[replica] = note
-        self._notes = {k: v for k, v in self._notes.items() if note.at_s - v.at_s < NOTE_FORGOTTEN_S}
+        now_s = time.monotonic()
+        self._heard_s = {k: v for k, v in self._heard_s.items() if now_s - v < NOTE_FORGOTTEN_S} | {replica: now_s}
+        self._notes = {k: v for k, v in {**self._notes, replica: note}.items() if k in self._heard_s}
 
     async def seen(self) -> TableSeen:
         return TableSeen(table=self._table, notes=dict(self._notes))
@@ -111,12 +116,25 @@ def keeper(model: str) -> Any:
 class TableFollower:
     """Holds the newest table that a replica could get, and calls `changed` with each that differs. Runs inside an event loop."""
 
-    def __init__(self, model: str, changed: Callable[[TrafficTable], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        model: str,
+        changed: Callable[[TrafficTable], Awaitable[None]],
+        *,
+        wall: Callable[[], float] = time.time,
+        steady: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._wall, self._steady = wall, steady
+        self._civil_ahead_s = wall() - steady()
         self._model = model
         self._changed = changed
         self._task: asyncio.Task[None] | None = None
         self.table: TrafficTable | None = None
         self.keeper: Any = None
+
+    def now_s(self) -> float:
+        """Civil time as it has gone on since the table came: a clock that is set meanwhile makes no table live longer or shorter."""
+        return self._steady() + self._civil_ahead_s
 
     def start(self) -> None:
         self._task = asyncio.get_running_loop().create_task(self._follow())
@@ -132,6 +150,7 @@ class TableFollower:
                     self.keeper = await asyncio.to_thread(keeper, self._model)
                 table = await self.keeper.wait.remote(self.table, POLL_S)
                 if table is not None and table != self.table:
+                    self._civil_ahead_s = self._wall() - self._steady()
                     self.table = table
                     await self._changed(table)
             except (RayError, ValueError) as error:

@@ -22,6 +22,7 @@ from ray.util import placement_group_table, remove_placement_group
 from ray.util.placement_group import PlacementGroup
 
 from agent.codec import from_json, to_json
+from agent.logs import configure
 from agent.order import Order
 from agent.ports import Refused
 from agent.settings import ModelSettings, Settings
@@ -191,6 +192,7 @@ class TrainingRunner:
     """One job, in a process of its own. Begins in the constructor, so that a restarted process goes on from the study."""
 
     def __init__(self, spec: JobSpec) -> None:
+        configure()
         self._spec = spec
         self._stop = threading.Event()
         self._ended = threading.Event()
@@ -211,7 +213,9 @@ class TrainingRunner:
     def _watch(self) -> None:
         """End the job when its time is over: first as if it had been told to stop, then, where it hangs, by force."""
         limit_s = self._spec.limit_s
-        if self._ended.wait(max(0.0, self._record.job.started_at_s + limit_s - time.time())):
+        left_s = self._record.job.started_at_s + limit_s - time.time()
+        # Of a job that was begun by a clock that somebody has set since, never more than the whole.
+        if self._ended.wait(min(limit_s, max(0.0, left_s))):
             return
         self._why_stopped = f"it was not done after {limit_s:g} s (deadlines.retrain_s); its finished trials are kept"
         self._stop.set()

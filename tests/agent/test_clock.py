@@ -5,13 +5,19 @@ from typing import Any
 
 import pytest
 
+from agent.assembly import build_core
 from agent.clock import AgentClock, Border, Step, is_moment, told
+from agent.core import Core
+from agent.journal.life import begin, last_moment
+from agent.journal.memory import MemoryJournal
+from agent.loop import lines_of
 from agent.order import Order
+from agent.settings import Settings
 from policies import action as actions
 from policies import observation as observations
 from policies.action import Quarantine, Retrain
-from policies.observation import JobState, Observation, Quarantined, TrainingJob
-from policies.testing import deployment, model, observation, traffic
+from policies.observation import Capacity, JobState, Observation, Quarantined, Resources, TrainingJob
+from policies.testing import deployment, model, observation, report, symptom, traffic
 
 HOUR_S = 3600.0
 NOON_S = 1_764_331_200.25
@@ -169,3 +175,48 @@ def test_people_are_told_of_a_step_in_words() -> None:
     assert alert.text.startswith(
         "the clock of the agent's machine was set back by 3600 s; the agent's own goes on as before"
     )
+
+
+@pytest.mark.parametrize(("step_s", "restarted"), [(86_400.0, False), (-86_400.0, False), (-86_400.0, True)])
+def test_no_step_renews_an_allowance_or_keeps_one_back(step_s: float, restarted: bool) -> None:
+    """One retraining a day: after a step it is one in the day that passes, also where the agent is restarted meanwhile."""
+    machine, journal = Machine(), MemoryJournal()
+    core, clock = life(machine, journal)
+    assert retrains(core, clock, journal) == 1
+    machine.pass_(3600.0)
+    machine.wall_s += step_s
+    if restarted:
+        core, clock = life(machine, journal)
+    assert retrains(core, clock, journal) == 0
+    machine.pass_(80_000.0)
+    assert retrains(core, clock, journal) == 0
+    machine.pass_(10_000.0)
+    assert retrains(core, clock, journal) == 1
+
+
+ALLOWANCE = Settings.model_validate(
+    {
+        "autonomy": {"default": "act"},
+        "budget": {"retrainings_per_day": 1},
+        "deadlines": {"retrain_s": 10},
+        "journal": {"warm_start_s": 0},
+        "policies": [{"use": "on_drift", "settle_s": 0, "min_rows": 10, "retry_after_s": 1}],
+    }
+)
+
+
+def life(machine: Machine, journal: MemoryJournal) -> tuple[Core, AgentClock]:
+    clock = machine.clock(not_before_s=last_moment(journal))
+    return build_core(ALLOWANCE, begin(journal, ALLOWANCE, clock.now())), clock
+
+
+def retrains(core: Core, clock: AgentClock, journal: MemoryJournal) -> int:
+    """How many retrainings a model that has drifted is given now, besides one that an earlier life has left open."""
+    known = {intent["number"] for intent in journal.of_kind("intent")}
+    at_s = clock.now()
+    drifted = model("m", report=report(at_s, symptom(since_s=at_s - 5.0)))
+    room = Capacity(total=Resources(cpus=64.0), free=Resources(cpus=64.0))
+    seen = observation(at_s, drifted, capacity=room)
+    decision = core.step(seen)
+    journal.append(lines_of(decision, seen))
+    return sum(order.number not in known for order in decision.orders)

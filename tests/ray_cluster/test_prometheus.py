@@ -3,7 +3,9 @@
 import httpx
 import pytest
 
-from policies.observation import Traffic
+from agent.clock import AgentClock, Border
+from policies.observation import Observation, Traffic
+from policies.testing import deployment, observation
 from ray_cluster.prometheus import MetricsAway, ServeMetrics
 
 REPLICA = '{application="shop",deployment="Model",replica="%s"}'
@@ -70,6 +72,36 @@ def test_an_endpoint_that_can_not_be_read_is_named_and_its_replicas_grow_old(fau
     assert read(made, nodes, 35.0) == {"r-one": steady(35.0)}
     assert made.away == ()
     assert read(made, nodes, 45.0) == {"r-one": steady(45.0), "r-two": steady(45.0)}
+
+
+@pytest.mark.parametrize("step_s", [-3600.0, 3600.0])
+def test_a_clock_that_is_set_changes_neither_the_window_nor_what_was_counted_in_it(step_s: float) -> None:
+    """Ten seconds are ten seconds: the load is what it is, measured now, before the step, over it and after it."""
+    nodes, wall_s = Nodes(), [1000.0]
+    clock = AgentClock(lambda: wall_s[0], lambda: nodes.at_s)
+    made = ServeMetrics(lambda: ("one:80", "two:80"), own_s=clock.own_s, civil_s=clock.civil_s)
+    made._client = httpx.Client(transport=httpx.MockTransport(nodes))
+    border = Border(clock, sensor=_Sensed(made), actuator=None, trainer=None)  # type: ignore[arg-type]
+    found = []
+    for passed_s in (0.0, 10.0, 20.0, 30.0):
+        wall_s[0] = 1000.0 + passed_s + (step_s if passed_s >= 20.0 else 0.0)
+        nodes.at_s = passed_s
+        seen = border.observe(clock.now())
+        rows = [each.traffic for each in seen.deployments.values() if each.traffic is not None]
+        found.append([(row.requests, row.window_s, round(seen.at_s - row.measured_at_s, 3)) for row in rows])
+    assert found[0] == []
+    assert [[(n, round(w, 1), age) for n, w, age in each] for each in found[1:]] == [[(100, 10.0, 0.0)] * 2] * 3
+
+
+class _Sensed:
+    """Metrics as a sensor shows them."""
+
+    def __init__(self, made: ServeMetrics) -> None:
+        self._made = made
+
+    def observe(self, at_s: float) -> Observation:
+        rows = self._made.read(at_s)[0]
+        return observation(at_s, *(deployment(f"shop/{replica}", traffic=row) for (_, replica), row in rows.items()))
 
 
 def test_where_no_endpoint_answers_nothing_is_read() -> None:

@@ -392,6 +392,17 @@ PLANTED = (
         changes={"guards": {"freeze_windows": [{"start": "0 0 * * *", "duration_s": 600}]}},
     ),
     Planted(
+        name="a freeze is not heeded by what an earlier life has begun",
+        rule="NeverWhileFrozen",
+        plant=no_guard("_frozen"),
+        wants=once(scale(8), 300.0),
+        changes={
+            "lifecycle": {"cold_start": {"kind": "constant", "seconds": 60}},
+            "faults": [{"kind": "agent_killed", "at_s": 315, "for_s": 10}],
+            "people": [{"at_s": 320, "says": "freeze"}],
+        },
+    ),
+    Planted(
         name="a freeze is not heeded by what was approved before it",
         rule="NeverWhileFrozen",
         plant=no_guard("_frozen"),
