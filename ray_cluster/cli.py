@@ -16,6 +16,7 @@ from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 
+from agent.advice import advice
 from agent.cli import (
     HERE,
     AllowImports,
@@ -183,7 +184,9 @@ def _show(told: dict[str, Any], *, as_json: bool) -> None:
 def _page(told: dict[str, Any]) -> Group:
     now_s = time.time()
     state = "running" if told["running"] else "not running"
-    if told["waiting_for"]:
+    if told["waiting_for"] == "starting":
+        state = "starting"
+    elif told["waiting_for"]:
         state = f"waits for {told['waiting_for']}, since {moment(told['waiting_since_s'])} UTC"
     if told["source"] == "journal":
         state = "as its journal says"
@@ -193,19 +196,25 @@ def _page(told: dict[str, Any]) -> Group:
     if told.get("seen_at_s") is not None:
         head += f", last tick {moment(told['seen_at_s'])} UTC ({duration(max(0.0, now_s - told['seen_at_s']))} ago)"
     notes = [styled(told["note"], "yellow")] if told["note"] else []
+    notes += [styled(f"look again at {sentence}", "yellow") for sentence in told["advice"]]
     return Group(styled(head, "bold"), *notes, *([standing_page(told, now_s)] if "deployments" in told else []))
 
 
 def _looked(file: Path, journal: str | None) -> dict[str, Any]:
     """How things stand and who says so. Exits with 2 where neither an agent nor a journal can be asked."""
     if journal is not None:
-        return _by_journal(journal, "")
+        return {**_by_journal(journal, ""), "advice": []}
     settings = loaded(file, built=False)
+    return {**_asked(settings, file.absolute().parent), "advice": list(advice(settings))}
+
+
+def _asked(settings: Settings, folder: Path) -> dict[str, Any]:
+    """What the agent of `settings` says, or else its journal, whose relative path begins in `folder`."""
     away = _joined(settings)
     told, note = (None, away) if away else _by_agent(settings)
     if told is None:
         errors.print(note, style="red", soft_wrap=True)
-        place = absolute(settings.journal.url, file.absolute().parent)
+        place = absolute(settings.journal.url, folder)
         try:
             return _by_journal(place, "it can not be asked; this is what it wrote down last")
         except typer.Exit as error:
@@ -253,6 +262,7 @@ def doctor(file: File = HERE, allow_imports: AllowImports = None) -> None:
     for name, good, detail in checks:
         table.add_row(name, styled("ok", "green") if good else styled("problem", "red"), detail)
     console.print(table)
+    advise(settings)
     raise typer.Exit(0 if all(good for _, good, _ in checks) else 1)
 
 

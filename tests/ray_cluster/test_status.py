@@ -113,3 +113,16 @@ def test_watching_looks_again_until_ctrl_c(
     assert "fraud/Fraud" in result.stdout
     if words:
         assert [json.loads(line)["name"] for line in result.stdout.splitlines()] == ["shop", "shop"]
+
+
+def test_an_objective_that_no_policy_reads_is_said(journal: SqlJournal, folder: Path) -> None:
+    """By `status`, and by the doctor below its table: what stands there is hardly meant."""
+    text = "name: shop\ndeployments: {fraud/Fraud: {slo_latency_s: 0.2}}\npolicies: [{use: target_utilization}]\n"
+    (folder / "homeostat.yaml").write_text(text)
+    said = "deployments.fraud/Fraud.slo_latency_s: no policy of this configuration that looks at fraud/Fraud reads it"
+    assert f"look again at {said}" in status().stdout
+    assert json.loads(status("--json").stdout)["advice"][0].startswith(said)
+    app = typer.Typer()
+    app.command()(cli.stop)
+    app.command()(cli.doctor)
+    assert said in CliRunner().invoke(app, ["doctor"]).stderr
