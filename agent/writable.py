@@ -20,6 +20,8 @@ from policies.observation import Observation
 UNWRITABLE = (ValueError, TypeError, ArithmeticError, RecursionError, PydanticSerializationError)
 """What is raised for a value that can not be written."""
 WHOLE_MAX = 2**63 - 1
+NONE_IS_KNOWN = frozenset({"champion", "previous", "rollout", "training", "max_replicas"})
+"""Fields whose None says that there is none, which nobody knows of what can not be written."""
 
 
 class _Missing(Exception):
@@ -78,7 +80,7 @@ def _known(value: Any, where: str, problems: list[str]) -> Any:
         try:
             new = _known(old, f"{where}.{each.name}", problems)
         except _Missing as missing:
-            if NoneType not in get_args(kinds[each.name]):
+            if NoneType not in get_args(kinds[each.name]) or each.name in NONE_IS_KNOWN:
                 raise
             problems.append(_problem(missing))
             new = None

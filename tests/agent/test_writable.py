@@ -17,7 +17,7 @@ from agent.settings import AutonomySettings
 from agent.testing import MemoryJournal, RecordingNotifier, ScriptedWorld
 from agent.writable import written_down
 from policies.action import Alert, Evidence, Proposal, Scale
-from policies.observation import Capacity, Moments, Observation, Resources
+from policies.observation import Capacity, JobState, Moments, Observation, Quarantined, Resources, TrainingJob
 from policies.testing import comparison, deployment, model, observation, report, rollout, symptom, traffic, version
 
 NAN, INF = float("nan"), float("inf")
@@ -106,17 +106,26 @@ def test_what_has_no_name_that_can_be_written_is_out_of_sight() -> None:
     )
 
 
-def test_what_must_be_known_takes_what_it_stands_in_out_of_sight() -> None:
-    """How many replicas are wanted has no unknown: the deployment is missing, rather than wanting none."""
-    seen = observation(1.0, deployment(replicas_wanted=NAN), model(champion=version("1", created_at_s=NAN)))
-    assert kept(seen) == observation(
-        1.0,
-        model(champion=None),
-        problems=(
-            f"deployments[app/model].replicas_wanted: nan {SAYS}",
-            f"models[m].champion.created_at_s: nan {SAYS}",
+@pytest.mark.parametrize(
+    ("thing", "problem"),
+    [
+        (deployment(replicas_wanted=NAN), "deployments[app/model].replicas_wanted: nan"),
+        (deployment(max_replicas=NAN), "deployments[app/model].max_replicas: nan"),
+        (model(champion=version("1", created_at_s=NAN)), "models[m].champion.created_at_s: nan"),
+        (model(previous=version("1", created_at_s=NAN)), "models[m].previous.created_at_s: nan"),
+        (model(candidates=(version("2"), version("3", created_at_s=INF))), "models[m].candidates[1].created_at_s: inf"),
+        (model(rollout=rollout("2", share=NAN)), "models[m].rollout.share: nan"),
+        (
+            model(training=TrainingJob(id="j", state=JobState.RUNNING, started_at_s=NAN)),
+            "models[m].training.started_at_s: nan",
         ),
-    )
+        (model(quarantined=(Quarantined(since_s=0.0, until_s=INF),)), "models[m].quarantined[0].until_s: inf"),
+    ],
+    ids=["count", "limit", "champion", "previous", "candidate", "rollout", "training", "quarantine"],
+)
+def test_what_must_be_known_takes_what_it_stands_in_out_of_sight(thing: Any, problem: str) -> None:
+    """A deployment is missing, rather than wanting none or having no limit; a model, rather than having no rollout."""
+    assert kept(observation(1.0, thing)) == observation(1.0, problems=(f"{problem} {SAYS}",))
 
 
 def test_a_capacity_that_is_no_number_is_not_known() -> None:
