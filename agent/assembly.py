@@ -77,6 +77,7 @@ def build_core(
         calendar,
         epoch=beginning.epoch,
         next_number=beginning.next_number,
+        key_prefix=beginning.key_prefix,
         open_orders=beginning.open_orders,
         awaiting=beginning.awaiting,
         remembered=beginning.remembered,

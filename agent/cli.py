@@ -184,7 +184,13 @@ def config_schema() -> None:
 @journal_app.command("verify")
 def journal_verify(journal: JournalOption = None, as_json: JsonOption = False) -> None:
     """Check that no entry was changed, dropped, added or moved."""
-    result = verify(journal_at(journal).entries())
+    from agent.journal.schema import NewerTables  # noqa: PLC0415
+
+    try:
+        result = verify(journal_at(journal).entries())
+    except NewerTables as error:
+        errors.print(f"the journal can not be checked: {error}", style="red", soft_wrap=True)
+        raise typer.Exit(1) from error
     if as_json:
         typer.echo(
             json.dumps({"entries": result.entries, "ok": result.ok, "head": result.head, "reason": result.reason})

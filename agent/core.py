@@ -84,6 +84,7 @@ class Core:
         *,
         epoch: int = 1,
         next_number: int = 1,
+        key_prefix: str = "",
         open_orders: Iterable[Order] = (),
         awaiting: Iterable[Order] = (),
         remembered: Iterable[Order] = (),
@@ -94,6 +95,7 @@ class Core:
         self._calendar = calendar
         self._epoch = epoch
         self._next_number = next_number
+        self._key_prefix = key_prefix
         self._record = Record(versions=versions or Versions())
         for order in remembered:
             self._record.remember(order)
@@ -264,7 +266,7 @@ class Core:
         return Order(
             number=number,
             epoch=self._epoch,
-            key=f"{number}-{digest}",
+            key=f"{self._key_prefix}{number}-{digest}",
             action=proposal.action,
             because=proposal.because,
             policy=proposal.policy,

@@ -97,6 +97,10 @@ class Agent:
         lines = lines_of(decision, seen, plain)
         if not self._write(lines, at_s, durable=bool(decision.orders)):
             self._unstarted = decision.orders
+            for (
+                alert
+            ) in decision.alerts:  # to tell people needs no record, and the core says nothing twice within the hour
+                self._notifier.notify(alert)
             return Decision(at_s=at_s)
         for alert in (*decision.alerts, *self._notices.of(decision, seen.controls.denied, seen.clock_ahead_s)):
             self._notifier.notify(alert)

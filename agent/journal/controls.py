@@ -3,8 +3,12 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
+import structlog
+
 from agent.journal.record import Entry, Kind
 from policies.observation import Controls
+
+log = structlog.get_logger()
 
 Word = Literal["freeze", "unfreeze", "kill", "resume", "run", "stop", "approve", "deny", "rollback", "accept"]
 ROLLBACK_ASKED_FOR_S = 600.0
@@ -54,13 +58,19 @@ class ControlFold:
         """
         for entry in entries:
             self.seq = entry.seq
-            if entry.kind == Kind.CONTROL:
-                self._hear(entry, at_s if self._looked else min(entry.at_s, at_s))
-            elif entry.kind == Kind.INTENT and entry.payload["action"]["kind"] == "roll_back":
-                self._rolls_back[entry.payload["number"]] = entry.payload["action"]["model"]
-            elif entry.kind == Kind.OUTCOME:
-                self._end(entry.payload["number"], entry.payload["status"])
+            try:
+                self._follow(entry, at_s if self._looked else min(entry.at_s, at_s))
+            except (KeyError, TypeError, AttributeError) as error:  # of another version of the agent
+                log.warning("entry_not_followed", entry=entry.seq, kind=entry.kind, reason=repr(error))
         self._looked = True
+
+    def _follow(self, entry: Entry, said_s: float) -> None:
+        if entry.kind == Kind.CONTROL:
+            self._hear(entry, said_s)
+        elif entry.kind == Kind.INTENT and entry.payload["action"]["kind"] == "roll_back":
+            self._rolls_back[entry.payload["number"]] = entry.payload["action"]["model"]
+        elif entry.kind == Kind.OUTCOME:
+            self._end(entry.payload["number"], entry.payload["status"])
 
     def controls(self, at_s: float) -> Controls:
         # A clock that was set back since must not make a wish last longer.
@@ -84,9 +94,8 @@ class ControlFold:
                 self._frozen = False
             case "kill":
                 self._killed = True
-            case (
-                "resume" | "start"
-            ):  # journals of earlier versions: there `run` wrote "start", and that took the switch back
+            # In journals of earlier versions `run` wrote "start", and that took the switch back.
+            case "resume" | "start":
                 self._killed = False
             case "approve":
                 self._approved.add(payload["number"])

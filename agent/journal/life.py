@@ -5,6 +5,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+import structlog
+from pydantic import ValidationError
+
 from agent.codec import from_json, to_json
 from agent.guards import DAY_S, MINUTE_S
 from agent.journal.controls import accepted
@@ -17,6 +20,7 @@ from agent.settings import Settings
 from agent.versions import Versions
 from policies.action import Action, Promote, Retrain, RollBack, StartRollout, target
 
+log = structlog.get_logger()
 FOLLOWED = (Kind.INTENT, Kind.OUTCOME, Kind.DECIDED, Kind.CONTROL)
 
 
@@ -26,6 +30,9 @@ class Beginning:
 
     epoch: int = 1
     next_number: int = 1
+    key_prefix: str = ""
+    """What the keys of this life's orders begin with. Numbers begin at 1 again with a journal that was made anew, and so would keys: a
+    job of before would pass for one of now."""
     open_orders: tuple[Order, ...] = ()
     remembered: tuple[Order, ...] = ()
     """Orders of earlier lives that count against cool-downs and budgets, oldest first."""
@@ -62,15 +69,16 @@ def last_moment(journal: Lived) -> float:
     return max((entry.at_s for entry in entries if entry is not None), default=-math.inf)
 
 
-def begin(journal: Lived, settings: Settings, at_s: float, *, above: int = 0) -> Beginning:
+def begin(journal: Lived, settings: Settings, at_s: float, *, above: int = 0, key_prefix: str = "") -> Beginning:
     """Take the next epoch, higher than `above`, and write down what this life starts from. Raises JournalUnavailable.
 
-    `above` is the highest epoch that the world has seen: a journal that was begun anew must not leave its agent powerless.
+    `above` is the highest epoch that the world has seen: a journal that was begun anew must not leave its agent powerless. `key_prefix`
+    is one that no life before it had, in this journal or another.
     """
     epoch = journal.begin(at_s, above=above)
     past = _Past(at_s)
     past.follow(journal.entries(kinds=FOLLOWED))
-    beginning = past.beginning(epoch)
+    beginning = replace(past.beginning(epoch), key_prefix=key_prefix)
     if settings.journal.warm_start_s > 0:
         since_s = at_s - settings.journal.warm_start_s
         beginning = replace(beginning, seen_again_from=first_seen_again(journal, since_s))
@@ -103,22 +111,29 @@ class _Past:
     highest: int = 0
 
     def follow(self, entries: Iterable[Entry]) -> None:
+        """Take in entries of FOLLOWED, in order. One that can not be read, as of another version, gives nothing but its number."""
         for entry in entries:
-            if entry.kind == Kind.INTENT:
-                self._issued(from_json(Order, entry.payload))
-            elif entry.kind == Kind.OUTCOME:
-                self._ended(entry.payload["number"], Status(entry.payload["status"]))
-            elif entry.kind == Kind.DECIDED:
-                self.awaiting = entry.payload["awaiting"]
-                self.highest = max([self.highest, *(waiting["number"] for waiting in self.awaiting)])
-            elif entry.kind == Kind.CONTROL:
-                for model, version, digest in accepted(entry.payload):
-                    self.versions.accept((model, version), digest)
+            self.highest = max([self.highest, *_numbers(entry.payload)])
+            try:
+                self._follow(entry)
+            except (KeyError, TypeError, ValueError) as error:  # a ValidationError is a ValueError
+                self.ended.add(entry.payload.get("number", 0))
+                log.warning("entry_not_followed", entry=entry.seq, kind=entry.kind, reason=str(error).splitlines()[0])
+
+    def _follow(self, entry: Entry) -> None:
+        if entry.kind == Kind.INTENT:
+            self._issued(from_json(Order, entry.payload))
+        elif entry.kind == Kind.OUTCOME:
+            self._ended(entry.payload["number"], Status(entry.payload["status"]))
+        elif entry.kind == Kind.DECIDED:
+            self.awaiting = tuple(entry.payload["awaiting"])
+        elif entry.kind == Kind.CONTROL:
+            for model, version, digest in accepted(entry.payload):
+                self.versions.accept((model, version), digest)
 
     def _issued(self, order: Order) -> None:
         if order.number not in self.ended:
             self.open_orders[order.number] = order
-        self.highest = max(self.highest, order.number)
         self.last[(order.action.kind, target(order.action))] = order
         age_s = self.at_s - order.issued_at_s
         if age_s < MINUTE_S or (isinstance(order.action, Retrain) and age_s < DAY_S):
@@ -136,7 +151,7 @@ class _Past:
     def beginning(self, epoch: int) -> Beginning:
         counted = self.lately | {order.number: order for order in self.last.values()}
         over = self.ended | self.open_orders.keys()
-        waiting = [from_json(Order, each) for each in self.awaiting if each["number"] not in over]
+        waiting = [order for order in map(_order, self.awaiting) if order is not None and order.number not in over]
         versions = self.versions
         return Beginning(
             epoch=epoch,
@@ -155,6 +170,23 @@ class _Past:
         """`order` as issued now where a clock that was wrong dated it after this life's beginning."""
         late_s = order.issued_at_s - self.at_s
         return replace(order, issued_at_s=self.at_s, deadline_s=order.deadline_s - late_s) if late_s > 0 else order
+
+
+def _order(plain: Mapping[str, Any]) -> Order | None:
+    """The order that was written as `plain`; None where another version wrote it in another way."""
+    try:
+        return from_json(Order, plain)
+    except ValidationError:
+        return None
+
+
+def _numbers(payload: Mapping[str, Any]) -> Iterator[int]:
+    """Every number of an order in an entry, as far as it can be read: no later life may give it again."""
+    waiting = payload.get("awaiting")
+    for each in (payload, *(waiting if isinstance(waiting, list) else ())):
+        number = each.get("number") if isinstance(each, Mapping) else None
+        if isinstance(number, int):
+            yield number
 
 
 def _digests(order: Order) -> Iterator[tuple[str, str, str]]:

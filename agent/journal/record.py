@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from agent.codec import canonical
+from agent.ports import JournalUnavailable
 
 GENESIS = "0" * 64
 
@@ -42,6 +43,15 @@ class Entry:
     hash: str
 
 
+class UnreadableEntry(JournalUnavailable):
+    """An entry of which a database gives nothing that could have been written: number `seq`, and why."""
+
+    def __init__(self, seq: int, reason: str) -> None:
+        super().__init__(f"entry {seq}: {reason}")
+        self.seq = seq
+        self.reason = reason
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
     """`entries` were read; where `ok` is false, `bad_seq` is the first that does not fit, and `reason` says how."""
@@ -65,11 +75,14 @@ def chained(previous_hash: str, hashed: bytes) -> str:
 def verify(entries: Iterable[Entry]) -> Verification:
     """Whether `entries`, from the first one on and in order, form an unbroken chain."""
     count, previous = 0, GENESIS
-    for entry in entries:
-        reason = _fault(entry, count + 1, previous)
-        if reason:
-            return Verification(entries=count, ok=False, head=previous, bad_seq=entry.seq, reason=reason)
-        count, previous = count + 1, entry.hash
+    try:
+        for entry in entries:
+            reason = _fault(entry, count + 1, previous)
+            if reason:
+                return Verification(entries=count, ok=False, head=previous, bad_seq=entry.seq, reason=reason)
+            count, previous = count + 1, entry.hash
+    except UnreadableEntry as error:
+        return Verification(entries=count, ok=False, head=previous, bad_seq=error.seq, reason=error.reason)
     return Verification(entries=count, ok=True, head=previous)
 
 
@@ -78,6 +91,8 @@ def _fault(entry: Entry, expected_seq: int, previous: str) -> str:
         return f"entry {expected_seq} is missing"
     if entry.previous_hash != previous:
         return "it does not follow the entry before it"
-    if entry.hash != chained(previous, body(entry.seq, entry.at_s, entry.kind, canonical(entry.payload))):
-        return "its content is not what was written"
-    return ""
+    try:
+        written = chained(previous, body(entry.seq, entry.at_s, entry.kind, canonical(entry.payload)))
+    except (TypeError, ValueError, OverflowError, RecursionError):  # nothing of that kind can have been written
+        written = None
+    return "" if entry.hash == written else "its content is not what was written"

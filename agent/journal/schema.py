@@ -4,6 +4,8 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from agent.ports import JournalUnavailable
+
 metadata = sa.MetaData()
 
 entries = sa.Table(
@@ -24,17 +26,28 @@ epochs = sa.Table(
     sa.Column("at_s", sa.Double(), nullable=False),
 )
 
-REVISION = "0001"
-"""The newest migration; a database at it needs none."""
+REVISIONS = ("0001",)
+"""The migrations, oldest first."""
+REVISION = REVISIONS[-1]
+"""A database at it needs none."""
+
+
+class NewerTables(JournalUnavailable):
+    """A database that a later version of the agent has changed."""
 
 
 def upgrade(engine: sa.Engine) -> None:
-    """Bring the database to the newest schema. Does nothing, quickly, where it is there already."""
+    """Bring the database to the newest schema. Does nothing, quickly, where it is there already. Raises NewerTables."""
     with engine.connect() as connection:
         if sa.inspect(connection).has_table("alembic_version"):
             found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
             if found == REVISION:
                 return
+            if found not in REVISIONS:
+                raise NewerTables(
+                    f"its tables are of version {found!r}, and this homeostat knows none after {REVISION!r}; "
+                    "use the homeostat that wrote it"
+                )
     # Alembic is slow to import and is needed once in a database's life.
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415

@@ -23,7 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from agent.codec import canonical
 from agent.journal.controls import KINDS, ControlFold
-from agent.journal.record import GENESIS, Entry, Kind, body, chained
+from agent.journal.record import GENESIS, Entry, Kind, UnreadableEntry, body, chained
 from agent.journal.schema import entries, epochs, upgrade
 from agent.ports import JournalUnavailable
 from agent.redaction import redacted, redacted_url
@@ -39,6 +39,8 @@ ANSWER_TIMEOUT_S = 10.0
 ADVISORY_LOCK = 0x686F6D656F
 """Names our lock among all advisory locks of a PostgreSQL server."""
 PAGE_ROWS = 500
+PAYLOAD_MAX_BYTES = 256_000_000
+"""Of one entry: some hundred times what an agent of a thousand models writes in one."""
 
 Line = tuple[str, float, Mapping[str, Any]]
 
@@ -287,13 +289,36 @@ def _chain(lines: Iterable[Line], seq: int, previous_hash: str) -> list[dict[str
 
 
 def _entry(row: sa.Row[Any]) -> Entry:
-    # Canonical JSON of an object begins with a brace, compressed bytes never do.
-    payload = row.payload if row.payload[:1] == b"{" else zlib.decompress(row.payload)
+    """Raises UnreadableEntry where it holds what no agent wrote."""
+    try:
+        payload = _payload(row.payload)
+    except (TypeError, ValueError, RecursionError, zlib.error) as error:
+        raise UnreadableEntry(row.seq, f"its content can not be read: {error}") from None
     return Entry(
         seq=row.seq,
         at_s=row.at_s,
         kind=row.kind,
-        payload=json.loads(payload),
+        payload=payload,
         previous_hash=row.previous_hash,
         hash=row.hash,
     )
+
+
+def _payload(stored: bytes) -> dict[str, Any]:
+    # Canonical JSON of an object begins with a brace, compressed bytes never do.
+    plain = stored if stored[:1] == b"{" else _unpacked(stored)
+    payload = json.loads(plain)
+    if not isinstance(payload, dict):
+        raise ValueError("it is no JSON object")
+    return payload
+
+
+def _unpacked(stored: bytes) -> bytes:
+    """Raises ValueError for more than any entry holds: a file from a stranger must not fill the memory."""
+    unpack = zlib.decompressobj()
+    plain = unpack.decompress(stored, PAYLOAD_MAX_BYTES)
+    if unpack.unconsumed_tail:
+        raise ValueError(f"it holds more than {PAYLOAD_MAX_BYTES:,} bytes")
+    if not unpack.eof:
+        raise ValueError("it ends too early")
+    return plain

@@ -13,6 +13,7 @@ from agent.codec import to_json
 from agent.journal.life import Beginning, started
 from agent.journal.record import Kind
 from agent.journal.store import SqlJournal
+from agent.ports import JournalUnavailable
 from agent.settings import Settings
 from agent.testing import RecordingNotifier, ScriptedWorld
 from policies.testing import model, observation, version
@@ -137,6 +138,45 @@ def test_a_journal_that_was_tampered_with_is_found_out(journal: SqlJournal, fold
     assert result.exit_code == 1
     assert result.stderr.startswith("entry 4: ")
     assert "(3 entries before it are good)" in result.stderr
+
+
+ODD_PAYLOADS = {
+    "is cut off": "substr(payload, 1, length(payload) - 2)",
+    "is noise": "x'00ff00ff'",
+    "is no JSON": "cast('{\"a\":' as blob)",
+    "is a list": "cast('[1]' as blob)",
+    "is text": "'no bytes at all'",
+    "is nothing": "x''",
+    "holds no number": "cast('{\"a\":NaN}' as blob)",
+    "is deep": "cast('{\"a\":' || replace(hex(zeroblob(50000)), '0', '[') as blob)",
+}
+
+
+@pytest.mark.parametrize("change", ODD_PAYLOADS.values(), ids=ODD_PAYLOADS.keys())
+def test_an_entry_that_can_not_be_read_is_named(journal: SqlJournal, folder: Path, change: str) -> None:
+    """Exit 1, which entry and why; whatever else reads the journal says so as well, without a traceback."""
+    with sqlite3.connect(folder / "homeostat.db") as database:
+        database.execute(f"update entries set payload = {change} where seq = 2")  # noqa: S608 - ours
+    result = said("journal", "verify")
+    assert (result.exit_code, type(result.exception)) == (1, SystemExit)
+    assert result.stderr.startswith("entry 2: its content ")
+    assert "(1 entries before it are good)" in result.stderr
+    as_json = json.loads(said("journal", "verify", "--json").stdout)
+    assert (as_json["ok"], as_json["entries"]) == (False, 1)
+    if change != ODD_PAYLOADS["holds no number"]:
+        with pytest.raises(JournalUnavailable, match="entry 2: its content can not be read"):
+            list(SqlJournal(f"sqlite:///{folder}/homeostat.db").entries())
+
+
+def test_a_journal_of_a_later_version_is_told_so(journal: SqlJournal, folder: Path) -> None:
+    """Exit 1 of the check, 2 of whatever else needs it; nothing is changed in it."""
+    with sqlite3.connect(folder / "homeostat.db") as database:
+        database.execute("update alembic_version set version_num = '0099'")
+    result = said("journal", "verify")
+    assert result.exit_code == 1
+    assert "its tables are of version '0099', and this homeostat knows none after '0001'" in result.stderr
+    with pytest.raises(JournalUnavailable, match="version '0099'"):
+        SqlJournal(f"sqlite:///{folder}/homeostat.db")
 
 
 def test_why_tells_the_evidence_the_inverse_and_the_end(journal: SqlJournal) -> None:

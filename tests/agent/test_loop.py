@@ -11,7 +11,7 @@ from agent.journal.life import Beginning, started
 from agent.journal.record import verify
 from agent.journal.replay import replay
 from agent.loop import Agent
-from agent.ports import Refused
+from agent.ports import JournalUnavailable, Refused
 from agent.settings import AutonomySettings, Settings
 from agent.testing import MemoryJournal, RecordingNotifier, ScriptedWorld
 from policies.action import Evidence, Proposal, Scale
@@ -70,6 +70,30 @@ def test_while_the_journal_is_away_nothing_is_done_and_people_are_told_once() ->
     assert len(world.effects) == 1
     assert verify(journal.kept).ok
     assert replay(journal.kept).identical
+
+
+def test_what_people_must_know_is_told_although_it_can_not_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A journal that can be read and not written: the tick's alerts are sent at once, not an hour later, and are on record afterwards."""
+
+    class Raises:
+        def propose(self, seen: Observation) -> list[Proposal]:
+            raise RuntimeError("always the same")
+
+    world, journal, notifier = busy_world(), MemoryJournal(), RecordingNotifier()
+    agent = agent_over(world, journal, notifier)
+    agent.core = Core([("raises", Raises())], rules(SETTINGS), FreezeCalendar())
+    append = journal.append
+
+    def full(*_: Any, **__: Any) -> None:
+        raise JournalUnavailable("the disk is full")
+
+    monkeypatch.setattr(journal, "append", full)
+    ticked(agent, world, 3, ongoing=2.0)
+    assert [alert.subject for alert in notifier.alerts] == ["journal", "raises"]
+    monkeypatch.setattr(journal, "append", append)
+    ticked(agent, world, 3, ongoing=2.0)
+    assert [alert.subject for alert in notifier.alerts] == ["journal", "raises", "journal"]
+    assert [alert["subject"] for decided in journal.of_kind("decided") for alert in decided["alerts"]] == ["raises"]
 
 
 def test_a_journal_that_can_not_be_read_halts_the_agent_and_its_return_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
 from agent.assembly import build_core
 from agent.codec import to_json
 from agent.core import Core
+from agent.journal.controls import said
 from agent.journal.life import begin
 from agent.journal.memory import MemoryJournal
 from agent.journal.record import Kind
@@ -108,3 +111,76 @@ def test_a_journal_that_was_begun_anew_leaves_its_agent_the_power_to_act(tmp_pat
     assert [begin(journal, SETTINGS, 1.0, above=7).epoch, begin(journal, SETTINGS, 2.0, above=3).epoch] == [8, 9]
     journal.append([(Kind.NOTE, 3.0, to_json({"written": True}))])
     assert [entry.kind for entry in journal.entries()] == ["started", "started", "note"]
+
+
+ORDER = {"number": 9, "action": {"kind": "teleport", "model": "m"}, "key": "9-k"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "payload"),
+    [
+        (Kind.INTENT, ORDER),
+        (Kind.INTENT, {"number": 9}),
+        (Kind.OUTCOME, {"number": 9, "status": "forgotten"}),
+        (Kind.OUTCOME, {"status": "succeeded"}),
+        (Kind.DECIDED, {"awaiting": [ORDER]}),
+        (Kind.DECIDED, {"awaiting": None}),
+        (Kind.DECIDED, {}),
+        (Kind.CONTROL, {"word": "sing"}),
+        (Kind.CONTROL, {"word": "accept", "model": "m"}),
+        (Kind.CONTROL, {}),
+        ("dream", {"number": 9}),
+    ],
+)
+def test_what_another_version_wrote_neither_stops_a_start_nor_comes_alive(kind: str, payload: dict) -> None:
+    """The life begins with what it can read, gives no number again, and hears what people said before and after."""
+    journal = MemoryJournal()
+    lived(journal, 100.0)
+    before = begin(journal, SETTINGS, 101.0)
+    journal.append([(Kind.CONTROL, 101.5, said("freeze", by="test")), (kind, 102.0, payload)])
+    journal.append([(Kind.CONTROL, 103.0, said("kill", by="test"))])
+    after = begin(journal, SETTINGS, 104.0)
+    assert after.open_orders == before.open_orders
+    assert after.awaiting == ()
+    assert after.next_number == (
+        10 if 9 in {payload.get("number"), *_waiting(payload)} and kind != "dream" else before.next_number
+    )
+    controls = journal.controls(105.0)
+    assert (controls.frozen, controls.killed) == (True, True)
+
+
+def _waiting(payload: dict) -> list[int]:
+    return [each["number"] for each in payload.get("awaiting") or ()]
+
+
+def test_an_intent_after_the_outcome_of_its_order_opens_nothing_again() -> None:
+    """However many lives read it."""
+    journal = MemoryJournal()
+    lived(journal, 100.0)
+    intent = journal.of_kind("intent")[0]
+    journal.append(
+        [(Kind.OUTCOME, 102.0, {"number": intent["number"], "status": "failed", "at_s": 102.0, "detail": ""})]
+    )
+    journal.append([(Kind.INTENT, 103.0, intent)])
+    numbers = [[each.number for each in begin(journal, SETTINGS, at_s).open_orders] for at_s in (104.0, 105.0)]
+    assert numbers == [[2], [2]]
+
+
+def test_the_orders_of_a_journal_that_was_begun_anew_have_other_keys() -> None:
+    """The same number for the same action, and yet no job of before passes for it."""
+    keys = []
+    for prefix in ("a-", "b-"):
+        core = build_core(SETTINGS, begin(MemoryJournal(), SETTINGS, 0.0, key_prefix=prefix))
+        keys.append([order.key.removeprefix(prefix) for order in core.step(seen_at(1.0)).orders])
+        assert all(order.key.startswith(prefix) for order in core.open_orders)
+    assert keys[0] == keys[1] != []
+
+
+def test_lives_whose_keys_begin_with_chance_replay_identically() -> None:
+    """The chance is in the journal; one that was written before there was any has the keys of that time."""
+    journal = MemoryJournal()
+    core = build_core(SETTINGS, begin(journal, SETTINGS, 0.0, key_prefix="cafe-"))
+    seen = seen_at(1.0)
+    journal.append(lines_of(core.step(seen), seen))
+    assert [intent["key"].split("-")[0] for intent in journal.of_kind("intent")] == ["cafe", "cafe"]
+    assert replay(journal.kept).identical
