@@ -77,7 +77,8 @@ function panelsOf(run, model) {
 
 // A panel that came as data: its series have their own times, and may be steps, or bars of a given width.
 function ready(panel) {
-  return { ...panel, series: panel.series.map((each) => (each.stepped ? steps : line)(each.name, each.at_s, each.y, each.color, each)) };
+  const drawn = ({ name, at_s, y, color, stepped, ...more }) => (stepped ? steps : line)(name, at_s, y, color, more);
+  return { ...panel, series: panel.series.map(drawn) };
 }
 
 function modelPanels(drawing, name) {

@@ -91,6 +91,7 @@ class Client:
             began = time.monotonic()
             tasks: set[asyncio.Task[None]] = set()
             said, number, bursting, looked = began, 0, False, began
+            self._say()  # whoever listens knows that it has begun
             while self._row < len(self._keys):
                 now = time.monotonic()
                 self._advance(now - looked)

@@ -32,7 +32,7 @@ class Timeline:
     console: Console
     stream: str
     rows: int
-    began_s: float = field(default_factory=time.time)
+    began_s: float
     events: list[tuple[float, str, str]] = field(default_factory=list)
     _said: int = 0
     _plain_s: float = 0.0

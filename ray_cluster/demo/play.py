@@ -102,15 +102,16 @@ def _play(console: Terminal, played: Plan, frame: pd.DataFrame, folder: Path, lo
         look=lambda: follower.standing, treated=lambda: follower.treated,
         sample=frame.iloc[max(0, played.rows_trained - 8000) : played.rows_trained],
     )  # fmt: skip
-    story.start()
     try:
-        timeline, retrainings = _watch(console, played, follower, player, story)
+        began_s = player.wait_until_it_plays()
+        story.start()
+        timeline, retrainings = _watch(
+            Timeline(console, played.stream, played.rows_played, began_s), played, follower, player, story
+        )
     finally:
         player.stop()
     player.end()
     stop_agent(chosen.name)
-    if not player.lines:
-        raise RuntimeError(f"the client of the demo ended before it began; see {folder / 'client.log'}")
     (folder / "lines.json").write_text(json.dumps(player.lines))
     return {
         "lines": player.lines, "events": timeline.events, "faults": story.faults, "bad": story.bad, "burst": story.burst,
@@ -119,7 +120,7 @@ def _play(console: Terminal, played: Plan, frame: pd.DataFrame, folder: Path, lo
 
 
 def _watch(
-    console: Terminal, played: Plan, follower: Follower, player: Any, story: Any
+    timeline: Timeline, played: Plan, follower: Follower, player: Any, story: Any
 ) -> tuple[Timeline, dict[str, dict[str, Any]]]:
     """Follow the journal and the story until the client has played all, and wind the stream's clock."""
     from ray_cluster.training import details  # noqa: PLC0415
@@ -127,7 +128,7 @@ def _watch(
     retrainings: dict[str, dict[str, Any]] = {}
     clock = Clock(played)
     told, began, late = 0, time.monotonic(), False
-    with Timeline(console, played.stream, played.rows_played) as timeline:
+    with timeline:
         while player.playing:
             passed_s = time.monotonic() - began
             for event in follower.news():

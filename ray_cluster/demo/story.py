@@ -63,6 +63,14 @@ class Player:
     def playing(self) -> bool:
         return self._process.poll() is None
 
+    def wait_until_it_plays(self) -> float:
+        """When it began, in POSIX seconds. Raises RuntimeError where it ended before."""
+        while not self.lines and self.playing:
+            time.sleep(LOOK_EVERY_S)
+        if not self.lines:
+            raise RuntimeError(f"the client of the demo ended before it began; see {self._log.name}")
+        return float(self.lines[0]["at_s"])
+
     def burst(self, on: bool) -> None:
         self._tell({"burst": on})
 
