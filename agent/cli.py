@@ -273,10 +273,10 @@ def why(
 ) -> None:
     """Tell why ORDER was given or is waiting, what it wants, and what became of it."""
     record = journal_at(journal)
-    found = history.orders(record.entries(kinds=history.ORDER_KINDS))
-    story = next((each for each in found if each.number == order), None)
+    story = history.story(record, order)
     if story is None:
-        there = f"it has {found[0].number} to {found[-1].number}" if found else "it has none yet"
+        last = record.last(Kind.INTENT)
+        there = f"the last that was given is {last.payload['number']}" if last else "none was given yet"
         errors.print(f"there is no order {order} in this journal; {there} (`homeostat orders`)", style="red")
         raise typer.Exit(2)
     if as_json:

@@ -1,15 +1,23 @@
 """History: what became of every order, and what people were alerted to, from a journal's entries. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import takewhile
+from typing import Any, Protocol
 
 from agent.journal.record import Entry, Kind
+from agent.units import DAY_S
 from agent.words import order_words, reasons
 
-ORDER_KINDS = (Kind.STARTED, Kind.DECIDED, Kind.INTENT, Kind.REFUSED, Kind.OUTCOME)
+ORDER_KINDS = (Kind.DECIDED, Kind.INTENT, Kind.REFUSED, Kind.OUTCOME)
 ALERT_KINDS = (Kind.DECIDED, Kind.NOTE)
 WAITS, UNDER_WAY, WITHDRAWN = "waits for approval", "under way", "withdrawn"
+
+
+class Readable(Protocol):
+    """A journal, as it is read here."""
+
+    def entries(self, *, since_s: float | None = None, kinds: Sequence[Kind] | None = None) -> Iterable[Entry]: ...
 
 
 @dataclass(kw_only=True)
@@ -61,6 +69,19 @@ def orders(entries: Iterable[Entry]) -> list[Story]:
             case Kind.REFUSED | Kind.OUTCOME if entry.payload.get("number") in found:
                 _end(found[entry.payload["number"]], entry)
     return [found[number] for number in sorted(found)]
+
+
+def story(journal: Readable, number: int) -> Story | None:
+    """Order `number`; None where there is none. For one that was given, only the decisions of the day before are read."""
+    kept = [
+        e for e in journal.entries(kinds=(Kind.INTENT, Kind.REFUSED, Kind.OUTCOME)) if e.payload.get("number") == number
+    ]
+    since_s = kept[0].at_s - DAY_S if kept else None
+    decided = journal.entries(since_s=since_s, kinds=(Kind.DECIDED,))
+    if kept:
+        decided = takewhile(lambda entry: entry.seq < kept[-1].seq, decided)
+    found = orders(sorted([*decided, *kept], key=lambda entry: entry.seq))
+    return next((each for each in found if each.number == number), None)
 
 
 def alerts(entries: Iterable[Entry]) -> list[dict[str, Any]]:

@@ -196,7 +196,7 @@ def test_why_tells_the_evidence_the_inverse_and_the_end(journal: SqlJournal) -> 
 def test_an_order_that_was_never_given_is_bad_input(journal: SqlJournal) -> None:
     """Exit 2."""
     result = said("why", "99")
-    told = "there is no order 99 in this journal; it has 1 to 1 (`homeostat orders`)\n"
+    told = "there is no order 99 in this journal; the last that was given is 1 (`homeostat orders`)\n"
     assert (result.exit_code, result.stderr) == (2, told)
 
 

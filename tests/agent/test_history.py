@@ -1,12 +1,14 @@
 """History: each order from when it was asked for to its end, and every alert, from the journal alone."""
 
 import io
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agent.codec import to_json
-from agent.history import ALERT_KINDS, ORDER_KINDS, alerts, orders
+from agent.history import ALERT_KINDS, ORDER_KINDS, alerts, orders, story
+from agent.journal.store import SqlJournal
 from agent.order import Order
 from agent.tables import orders_table
 from agent.terminal import Terminal
@@ -73,6 +75,25 @@ def test_an_order_is_told_from_the_asking_to_the_end(
 ) -> None:
     """Whether it waits, was approved, was sent again by a new life of the agent, or came to an end, and when."""
     assert history(*lines)[0] == (3, 1.0, state, ended_s, steps)
+
+
+def test_one_order_is_found_with_all_that_became_of_it(tmp_path: Path) -> None:
+    """Whether it waits, was approved, or was given at once; an order of another number is none of its story."""
+    journal = SqlJournal(f"sqlite:///{tmp_path}/j.db")
+    journal.append(
+        [
+            ("decided", 1.0, awaiting(3)), ("intent", 2.0, order(1)), ("intent", 5.0, order(3)), ("decided", 5.0, awaiting(4)),
+            ("outcome", 9.0, ended(3, "expired")), ("decided", 9.0, awaiting(4)),
+        ]
+    )  # fmt: skip
+    told = {number: story(journal, number) for number in (1, 3, 4, 5)}
+    assert {n: each and (each.at_s, each.state, each.waited) for n, each in told.items()} == {
+        1: (2.0, "under way", False),
+        3: (1.0, "expired", True),
+        4: (5.0, "waits for approval", True),
+        5: None,
+    }
+    assert [step[1] for step in told[3].steps] == ["approved and given", "expired"]
 
 
 def test_an_end_without_a_beginning_is_no_order() -> None:
