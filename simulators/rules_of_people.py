@@ -33,7 +33,7 @@ class _Switch(JournalRule):
 
 
 class NeverWhileFrozen(_Switch):
-    """Nothing is sent while people, or the calendar, have frozen changes; a rollback is, since it takes a bad version from the callers.
+    """Nothing is sent while people, or the calendar, have frozen changes, but for a rollback that takes an open canary from the callers.
 
     The exception is one of what is done, never of when it was decided.
     """
@@ -46,10 +46,15 @@ class NeverWhileFrozen(_Switch):
 
     def sent(self, order: Order) -> str | None:
         self.read()
-        if isinstance(order.action, RollBack):
-            return None
         stopped = self.on or self._calendar.reason(self.look.clock_s()) is not None
-        return f"order {order.number} ({order.action.kind}) is sent while changes are frozen" if stopped else None
+        if not stopped or self._ends_a_canary(order.action):
+            return None
+        return f"order {order.number} ({order.action.kind}) is sent while changes are frozen"
+
+    def _ends_a_canary(self, action: Action) -> bool:
+        served = self.look.world.served.get(action.model) if isinstance(action, RollBack) else None
+        rollout = served.model.rollout if served is not None and served.model is not None else None
+        return isinstance(action, RollBack) and rollout is not None and rollout.version == action.version
 
 
 class NeverWhileKilled(_Switch):

@@ -128,6 +128,21 @@ def hasty(share: float = 0.0, *, promote: bool = True, give_up: bool = False) ->
     return wants
 
 
+def regret(from_s: float) -> Wish:
+    """Train and promote, and later want the version before again."""
+    promote = hasty()
+
+    def wants(seen: Observation) -> Iterable[Action]:
+        model = seen.models["fraud"]
+        champion, before = model.champion, model.previous
+        if seen.at_s < from_s:
+            yield from promote(seen)
+        elif champion is not None and before is not None and champion.number != before.number:
+            yield RollBack(model="fraud", version=champion.number, to=before.number, to_digest=before.digest)
+
+    return wants
+
+
 def quarantine_and_train(seen: Observation) -> Iterable[Action]:
     model = seen.models["fraud"]
     if not model.quarantined:
@@ -398,9 +413,20 @@ PLANTED = (
         wants=once(scale(8), 300.0),
         changes={
             "lifecycle": {"cold_start": {"kind": "constant", "seconds": 60}},
-            "faults": [{"kind": "agent_killed", "at_s": 315, "for_s": 10}],
+            "faults": [
+                {"kind": "agent_killed", "at_s": 315, "for_s": 10},
+                {"kind": "actuator_slow", "at_s": 290, "for_s": 20, "seconds": 60},
+            ],
             "people": [{"at_s": 320, "says": "freeze"}],
         },
+    ),
+    Planted(
+        name="a freeze is not heeded by a rollback of the champion",
+        rule="NeverWhileFrozen",
+        plant=instead(guards, "_takes_a_canary_back", lambda action, seen: isinstance(action, RollBack)),
+        wants=regret(700.0),
+        changes={"people": [{"at_s": 690, "says": "freeze"}]},
+        model={"learning": {"label_delay_s": 10, "window_rows": 200, "trial_s": 10}},
     ),
     Planted(
         name="a freeze is not heeded by what was approved before it",
