@@ -206,14 +206,20 @@ class MonitorSettings(Strict):
 
 
 class DriftSettings(Strict):
-    loss: Literal["brier", "log_loss", "zero_one", "absolute", "squared"] = "brier"
-    """What is lost between a prediction and its label."""
+    loss: Literal["auto", "brier", "log_loss", "zero_one", "absolute", "squared"] = "auto"
+    """What is lost between a prediction and its label. auto: brier of probabilities and labels of 0 and 1, absolute of other numbers, and
+    none where only one of the two is a probability; a training scores with brier then."""
     window_rows: Annotated[int, Field(ge=10, le=10_000_000)] = 2000
     """Rows of the reference and of the window that is held against it."""
     label_wait_s: Seconds = 86400.0
     """A row whose label has not come by then is forgotten by the monitors (not by the data log)."""
     monitors: tuple[MonitorSettings, ...] | None = None
     """Missing: a default set for error, prediction, features and data quality."""
+
+    @property
+    def training_loss(self) -> str:
+        """What versions are scored with before anybody has asked them."""
+        return "brier" if self.loss == "auto" else self.loss
 
 
 class TrainingSettings(Strict):

@@ -255,7 +255,7 @@ class TrainingRunner:
                 name=spec.id,
                 study=spec.model,
                 settings=training,
-                loss=spec.settings.drift.loss,
+                loss=spec.settings.drift.training_loss,
                 concurrent_trials=spec.concurrent_trials,
                 trials=max(1, training.trials - self._done_before),
                 allowed=spec.allowed,
@@ -326,7 +326,7 @@ def _champion_score(registry: Any, spec: JobSpec, validation: tuple[pd.DataFrame
         return None
     try:
         fitted = registry.load(spec.model, champion.number, champion.digest)
-        return score(fitted, *validation, spec.settings.drift.loss)
+        return score(fitted, *validation, spec.settings.drift.training_loss)
     except Exception as error:  # a comparison for the record; the rollout judges on live rows
         log.warning("champion_not_scored", model=spec.model, reason=str(error))
         return None

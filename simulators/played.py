@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agent.monitoring import detectors
 from agent.recipes import registry
@@ -18,6 +19,8 @@ from simulators.learning import seed_of
 from simulators.learning_settings import GenerateSettings, PlayedSettings
 from simulators.played_learning import PlayedLearning
 from simulators.row_streams import FileStream, GeneratedStream, RowStream, StreamError, read_stream
+
+VALUES_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -67,9 +70,12 @@ def faults(settings: PlayedSettings, folder: Path, allowed: Packages = ()) -> It
     """What no type can forbid; keys begin below `learning`. That a file is not here is said where it is to be played."""
     for index, use in enumerate(settings.recipes):
         try:
-            registry.build(use, allowed)
+            recipe = registry.build(use, allowed)
         except UnknownRecipe as error:
             yield ("recipes", index), str(error)
+        else:
+            if settings.task == "regression" and getattr(recipe, "task", None) == "binary":
+                yield ("recipes", index), f"recipe {use!r} is for labels of 0 and 1, and the task is regression"
     for index, monitor in enumerate(settings.drift.monitors or ()):
         try:
             detectors.build(monitor.use, monitor.parameters, allowed=allowed)
@@ -77,8 +83,29 @@ def faults(settings: PlayedSettings, folder: Path, allowed: Packages = ()) -> It
             yield ("drift", "monitors", index), str(error)
     try:
         if settings.stream is not None:
-            file_stream(settings, folder)
+            yield from _label_faults(settings, file_stream(settings, folder).labels)
     except DataMissing:
         return
     except StreamError as error:
         yield ("stream",), str(error)
+
+
+def _label_faults(settings: PlayedSettings, labels: NDArray[np.float64]) -> Iterator[Fault]:
+    """Of a binary task: labels are 0 and 1, and both are among the first rows, since the first version is fitted on those."""
+    if settings.task != "binary":
+        return
+    values = np.unique(labels)
+    if not set(values.tolist()) <= {0.0, 1.0}:
+        some = ", ".join(f"{value:g}" for value in values[:VALUES_SHOWN]) + (
+            " ..." if len(values) > VALUES_SHOWN else ""
+        )
+        yield (
+            ("target",),
+            f"column {settings.target!r} holds {some}; expected 0 and 1, or give the values of 1 as `positive`",
+        )
+    elif len(values) == 1:
+        yield ("target",), f"column {settings.target!r} holds {values[0]:g} only; two classes are needed"
+    elif (labels[: settings.first_rows] == labels[0]).all():
+        other = int(np.argmax(labels != labels[0]))
+        told = f"the first {settings.first_rows} rows hold one class only, {labels[0]:g}; the first {1 - labels[0]:g} is row {other + 1}"
+        yield ("first_rows",), told

@@ -90,10 +90,10 @@ class PlayedModel(SimModel):
     def __init__(self, name: str, learning: PlayedLearning, seed: np.random.SeedSequence) -> None:
         self._stream = learning.stream(seed_of(seed, "rows"))
         self._fates = Fates(seed_of(seed, "fates"))
-        self._loss = LOSSES[learning.drift.loss]
+        self._loss = LOSSES[learning.drift.training_loss]
         self._search = PlayedSearch(
             recipes=learning.recipes,
-            loss=learning.drift.loss,
+            loss=learning.drift.training_loss,
             trials=learning.trials,
             validation_share=learning.validation_share,
             seed=int(seed_of(seed, "search").generate_state(1)[0]),

@@ -41,6 +41,8 @@ LOSSES: dict[str, Loss] = {
     "absolute": absolute,
     "squared": squared,
 }
+OF_NUMBERS = frozenset({"absolute", "squared"})
+"""Losses of numbers of any size; the others are of probabilities."""
 PARTS = frozenset({"brier", "zero_one"})
 """Losses that lie within [0, 1]."""
 WRONG_ABOVE = {"brier": 0.25, "log_loss": math.log(2.0), "zero_one": 0.5}

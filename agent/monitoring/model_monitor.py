@@ -15,8 +15,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from agent.monitoring.comparison import ComparisonStatistics
+from agent.monitoring.fitting import FittingLoss
 from agent.monitoring.intake import LABEL, Intake
-from agent.monitoring.losses import LOSSES
 from agent.monitoring.moments import Welford
 from agent.monitoring.rows import Answered, Labelled, Served
 from agent.monitoring.sliding import SlidingTraffic
@@ -55,7 +55,7 @@ class ModelMonitor:
         self._allowed = allowed
         self._seed = seed
         self._intake = Intake()
-        self._loss = LOSSES[settings.loss]
+        self._loss = FittingLoss(settings.loss)
         self._rows: OrderedDict[str, _Row] = OrderedDict()
         self._early: OrderedDict[str, Labelled] = OrderedDict()
         self._traffic = SlidingTraffic()
@@ -71,8 +71,11 @@ class ModelMonitor:
         self._clear()
 
     def _clear(self) -> None:
-        self._watches = Watches(self._settings, self._allowed, seed=self._seed)
+        self._watches = Watches(self._settings, self._allowed, loss=self._loss.name, seed=self._seed)
         self._seen_rows = 0
+        self._clear_loss()
+
+    def _clear_loss(self) -> None:
         self._labelled_rows = 0
         self._recent: list[float] = []
         self._reference: list[float] = []
@@ -155,7 +158,7 @@ class ModelMonitor:
             version=self._champion,
             rows=self._seen_rows,
             labelled_rows=self._labelled_rows,
-            loss_name=self._settings.loss,
+            loss_name=self._loss.name,
             loss=known(math.fsum(self._recent) / len(self._recent)) if full else None,
             loss_reference=known(math.fsum(self._reference) / window) if len(self._reference) >= window else None,
             window_rows=window,
@@ -173,7 +176,7 @@ class ModelMonitor:
     @property
     def refused(self) -> dict[str, int]:
         """What could not be taken as it came, by reason."""
-        return dict(sorted((self._intake.refused + self._watches.failures()).items()))
+        return dict(sorted((self._intake.refused + self._loss.misfits + self._watches.failures()).items()))
 
     def comparison(self, at_s: float) -> Comparison | None:
         """Challenger beside champion, or None while there is no rollout."""
@@ -202,8 +205,11 @@ class ModelMonitor:
 
     def _join(self, row: _Row, label: float) -> None:
         row.label = label
-        if row.answered is not None:
-            loss = self._loss(row.answered, label)
+        if row.answered is not None and self._loss.note(row.answered, label):
+            self._clear_loss()
+            self._watches.of_loss(self._loss.name)
+        loss = None if row.answered is None else self._loss.of(row.answered, label)
+        if row.answered is not None and loss is not None:
             if self._champion is None or row.version == self._champion:
                 # A symptom dates from the row, not from its late label: whoever trains on what came since then means rows.
                 self._watch_loss(loss, row.at_s)
@@ -220,10 +226,11 @@ class ModelMonitor:
         """What the challenger said of one row, beside a model that knows nothing but the mean of the labels."""
         if self._comparison is not None and self._known_labels.n >= CONSTANT_ROWS:
             constant = self._known_labels.mean
-            loss, constant_loss = self._loss(prediction, label), self._loss(constant, label)
-            self._comparison.challenger_knew(
-                prediction, label, loss=loss, constant=constant, constant_loss=constant_loss
-            )
+            loss, constant_loss = self._loss.of(prediction, label), self._loss.of(constant, label)
+            if loss is not None and constant_loss is not None:
+                self._comparison.challenger_knew(
+                    prediction, label, loss=loss, constant=constant, constant_loss=constant_loss
+                )
 
     def _watch_loss(self, loss: float, at_s: float) -> None:
         self._labelled_rows += 1
@@ -239,8 +246,10 @@ class ModelMonitor:
             return
         if self._comparison is None or row.shadow_version != self._challenger:
             return
+        challenger, champion = self._loss.of(row.shadow, row.label), self._loss.of(row.answered, row.label)
+        if challenger is None or champion is None:
+            return
         row.paired = True
-        challenger, champion = self._loss(row.shadow, row.label), self._loss(row.answered, row.label)
         self._comparison.challenger.loss.add(challenger)
         self._comparison.paired.add(challenger - champion)
         self._beside_constant(row.shadow, row.label)

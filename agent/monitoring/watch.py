@@ -7,6 +7,7 @@ from typing import Any
 
 from agent.monitoring.detectors import WINDOWS, Detector, build, seed_of
 from agent.monitoring.feeds import Feed, Scaled
+from agent.monitoring.losses import OF_NUMBERS
 from agent.settings import DriftSettings, MonitorSettings
 from policies.imports import Packages
 from policies.observation import Symptom
@@ -25,7 +26,6 @@ WINDOWED = {"window_mean", "population_stability", "missing_rate", "scale_change
 """Window tests that take the window of the settings, where they are given none of their own."""
 
 
-OF_NUMBERS = {"absolute", "squared"}
 MARKS = 16
 """How finely the time of the values is remembered over which an alarm reaches back."""
 
@@ -101,8 +101,11 @@ class Watch:
 class Watches:
     """The watches on loss and prediction, and on each feature as features show up."""
 
-    def __init__(self, settings: DriftSettings, allowed: Packages = (), *, seed: int = 0) -> None:
+    def __init__(
+        self, settings: DriftSettings, allowed: Packages = (), *, loss: str | None = None, seed: int = 0
+    ) -> None:
         self._settings = settings
+        self._loss = loss
         self._allowed = allowed
         self._seed = seed
         self._monitors = DEFAULT_MONITORS if settings.monitors is None else settings.monitors
@@ -112,6 +115,12 @@ class Watches:
         for monitor in self._monitors:
             if monitor.signal in self._streams:
                 self._streams[monitor.signal].append(self._watch(monitor, monitor.signal))
+
+    def of_loss(self, loss: str | None) -> None:
+        """Another loss is taken from now on: what watches it begins anew."""
+        self._loss = loss
+        watched = [monitor for monitor in self._monitors if monitor.signal == "loss"]
+        self._streams["loss"] = [self._watch(monitor, "loss") for monitor in watched]
 
     def stream(self, signal: str, value: float | None, at_s: float) -> None:
         """One value of "loss" or "prediction"."""
@@ -152,7 +161,7 @@ class Watches:
 
     def _watch(self, monitor: MonitorSettings, signal: str) -> Watch:
         parameters = self._parameters(monitor)
-        return Watch(monitor, signal, parameters, self._allowed, loss=self._settings.loss, seed=self._seed)
+        return Watch(monitor, signal, parameters, self._allowed, loss=self._loss, seed=self._seed)
 
     def _all(self) -> Iterable[Watch]:
         for watches in (*self._streams.values(), *self._features.values()):

@@ -27,7 +27,7 @@ class Fitted(Protocol):
 class Recipe(Protocol):
     @property
     def name(self) -> str:
-        """Unique; the tag of the versions it makes."""
+        """Unique; the tag of the versions it makes. One that is for labels of 0 and 1 alone may say so: `task = "binary"`."""
         ...
 
     def space(self) -> dict[str, BaseDistribution]:

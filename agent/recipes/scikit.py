@@ -16,6 +16,8 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from agent.recipes.columns import Columns
 
+VALUES_SHOWN = 5
+
 
 @dataclass(frozen=True)
 class FittedScikit:
@@ -39,6 +41,7 @@ class HistGradientBoosting:
     """Gradient-boosted trees over binned features (Ke et al., LightGBM, NIPS 2017); reads categories and missing values as they are."""
 
     name = "hist_gradient_boosting"
+    task = "binary"
 
     def space(self) -> dict[str, BaseDistribution]:
         return {
@@ -61,6 +64,7 @@ class Logistic:
     """Logistic regression on scaled numbers and one-hot categories; the plain model that a complicated one has to beat."""
 
     name = "logistic"
+    task = "binary"
 
     def space(self) -> dict[str, BaseDistribution]:
         return {"C": FloatDistribution(1e-3, 10.0, log=True)}
@@ -83,8 +87,16 @@ class Logistic:
 
 
 def both_classes(labels: pd.Series) -> Any:
-    """`labels` as 0 and 1. Raises ValueError where only one class occurs, since nothing can be told apart then."""
-    classes = np.asarray(labels, dtype=int)
+    """`labels` as 0 and 1. Raises ValueError where they are others, or only one class occurs, since nothing can be told apart then."""
+    found = np.asarray(labels, dtype=float)
+    odd = found[(found != 0.0) & (found != 1.0)]
+    if len(odd):
+        values = np.unique(found)
+        some = ", ".join(f"{value:g}" for value in values[:VALUES_SHOWN]) + (
+            " ..." if len(values) > VALUES_SHOWN else ""
+        )
+        raise ValueError(f"the labels of a binary recipe are 0 and 1; found {some}")
+    classes = found.astype(int)
     if len(np.unique(classes)) < 2:
         raise ValueError(f"the labels hold one class only ({classes[0] if len(classes) else 'no row'}); two are needed")
     return classes

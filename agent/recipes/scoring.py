@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from agent.monitoring.losses import LOSSES
+from agent.monitoring.losses import LOSSES, OF_NUMBERS
 from agent.recipes.recipe import Fitted, Recipe
 
 
@@ -22,8 +22,18 @@ def split(
     return rows.iloc[:cut], labels.iloc[:cut], rows.iloc[cut:], labels.iloc[cut:]
 
 
+def check_labels(labels: pd.Series, loss: str) -> None:
+    """Raises ValueError where `labels` are none that `loss` means anything for."""
+    if loss in OF_NUMBERS:
+        return
+    odd = labels[~labels.between(0.0, 1.0)]
+    if not odd.empty:
+        raise ValueError(f"{loss} is a loss of classes 0 and 1; found the label {float(odd.iloc[0]):g}")
+
+
 def score(fitted: Fitted, rows: pd.DataFrame, labels: pd.Series, loss: str) -> float:
-    """Mean loss over `rows`. Raises ValueError where a prediction is not finite."""
+    """Mean loss over `rows`. Raises ValueError where a prediction is not finite, or the loss means nothing for the labels."""
+    check_labels(labels, loss)
     records = [{str(name): value for name, value in row.items()} for row in rows.to_dict(orient="records")]
     predictions = fitted.predict(records)
     if len(predictions) != len(labels) or not all(map(math.isfinite, predictions)):

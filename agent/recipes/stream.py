@@ -52,6 +52,7 @@ class RiverLogistic:
     """
 
     name = "river_logistic"
+    task = "binary"
 
     def space(self) -> dict[str, BaseDistribution]:
         return {"first_rate": FloatDistribution(0.01, 0.3, log=True), "l2": FloatDistribution(1e-6, 1e-2, log=True)}
@@ -71,6 +72,7 @@ class HoeffdingTree:
     """Hoeffding adaptive tree (Bifet and Gavalda, IDA 2009): grows from the stream and prunes what has drifted."""
 
     name = "hoeffding_tree"
+    task = "binary"
 
     def space(self) -> dict[str, BaseDistribution]:
         return {

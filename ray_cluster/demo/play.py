@@ -200,7 +200,7 @@ def _quality(played: Plan, frame: pd.DataFrame, folder: Path) -> dict[str, Any]:
     chosen = validated(played, folder)
     path = folder / "predictions.parquet"
     if not path.exists():
-        return {"metric": chosen.models[MODEL].drift.loss, "frozen": None, "agent": None, "rows": 0}
+        return {"metric": chosen.models[MODEL].drift.training_loss, "frozen": None, "agent": None, "rows": 0}
     served = pd.read_parquet(path)
     rows = frame.iloc[played.rows_trained : played.rows_until].reset_index(drop=True)
     answered = (rows["label"].notna() & served["prediction"].notna()).to_numpy()
@@ -211,7 +211,7 @@ def _quality(played: Plan, frame: pd.DataFrame, folder: Path) -> dict[str, Any]:
     frozen: list[float] = []
     for start in range(0, len(rows), CHUNK_ROWS):
         frozen += first.predict(rows[columns].iloc[start : start + CHUNK_ROWS].to_dict(orient="records"))
-    loss = LOSSES[chosen.models[MODEL].drift.loss]
+    loss = LOSSES[chosen.models[MODEL].drift.training_loss]
     labels = rows["label"].tolist()
     weeks = ((rows["at_s"] - rows["at_s"].iloc[0]) // (7 * 86_400)).astype(int).tolist()
     table = pd.DataFrame(
@@ -223,7 +223,7 @@ def _quality(played: Plan, frame: pd.DataFrame, folder: Path) -> dict[str, Any]:
     )
     by_week = table.groupby("week").mean()
     return {
-        "metric": chosen.models[MODEL].drift.loss, "frozen": float(table["frozen"].mean()),
+        "metric": chosen.models[MODEL].drift.training_loss, "frozen": float(table["frozen"].mean()),
         "agent": float(table["agent"].mean()), "rows": len(table),
         "by_week": [{"week": int(w), "frozen": float(r.frozen), "agent": float(r.agent)} for w, r in by_week.iterrows()],
     }  # fmt: skip

@@ -317,3 +317,42 @@ def test_a_stream_is_checked_where_it_is_at_hand(tmp_path: Path) -> None:
             parse_scenario(text, "p.yaml", tmp_path)
     absent = given.replace("rows.csv", "none.csv")
     assert parse_scenario(absent, "p.yaml", tmp_path).settings.models["m"].learning.stream == "none.csv"
+
+
+@pytest.mark.parametrize(
+    ("rows", "changed", "message"),
+    [
+        ("1,1\n2,2\n", {}, r"p.yaml:15: models.m.learning.target: column 'y' holds 1, 2; expected 0 and 1, or give"),
+        ("1,-1\n2,1\n", {}, r"p.yaml:15: .*column 'y' holds -1, 1"),
+        ("1,350.5\n2,120\n3,7\n4,8\n5,9\n6,10\n", {}, r"column 'y' holds 7, 8, 9, 10, 120 \.\.\.; expected 0 and 1"),
+        ("1,1\n2,1\n", {}, r"p.yaml:15: .*column 'y' holds 1 only; two classes are needed"),
+        (
+            "1,350.5\n2,120\n",
+            {"drift: {window_rows: 200}": "drift: {loss: absolute}\n      task: regression\n      recipes: [logistic]"},
+            r"recipes\[0\]: recipe 'logistic' is for labels of 0 and 1, and the task is regression",
+        ),
+    ],
+)
+def test_labels_that_no_recipe_can_learn_are_told_before_anything_runs(
+    tmp_path: Path, rows: str, changed: dict, message: str
+) -> None:
+    """At the line of the column or the recipe, with what was found."""
+    (tmp_path / "rows.csv").write_text("x,y\n" + rows * 300)
+    given = SCENARIO.replace("generate: {features: 4}", "stream: rows.csv\n      target: y").replace(
+        "changes: [{kind: harmful, at_s: 400, harm: 0.8}]", "rows_max: 500"
+    )
+    for old, new in changed.items():
+        given = given.replace(old, new)
+    with pytest.raises(ScenarioError, match=message):
+        parse_scenario(given, "p.yaml", tmp_path)
+
+
+def test_first_rows_of_one_class_are_told_with_the_row_of_the_other(tmp_path: Path) -> None:
+    """A rare class: no first version can be fitted, and people learn how many rows it takes."""
+    (tmp_path / "rows.csv").write_text("x,y\n" + "1,0\n" * 500 + "2,1\n" + "1,0\n" * 100)
+    given = SCENARIO.replace("generate: {features: 4}", "stream: rows.csv\n      target: y").replace(
+        "changes: [{kind: harmful, at_s: 400, harm: 0.8}]", "rows_max: 500"
+    )
+    told = "learning.first_rows: the first 400 rows hold one class only, 0; the first 1 is row 501"
+    with pytest.raises(ScenarioError, match=told):
+        parse_scenario(given, "p.yaml", tmp_path)

@@ -174,3 +174,23 @@ def test_the_middle_of_a_logarithmic_range_is_the_geometric_one() -> None:
     assert boosting["hist_gradient_boosting.max_iter"] == 100
     assert boosting["hist_gradient_boosting.max_leaf_nodes"] == 21
     assert tree["hoeffding_tree.leaf_prediction"] == "mc"
+
+
+@pytest.mark.parametrize("use", ["logistic", "hist_gradient_boosting", "river_logistic", "hoeffding_tree"])
+@pytest.mark.parametrize(("coding", "told"), [((1.0, 2.0), "1, 2"), ((-1.0, 1.0), "-1, 1"), ((0.0, 0.5), "0, 0.5")])
+def test_a_binary_recipe_refuses_labels_that_are_not_0_and_1(use: str, coding: tuple, told: str) -> None:
+    """It says which it found; nothing is fitted or scored on a loss that means nothing."""
+    labels = pd.Series([coding[n % 2] for n in range(100)])
+    rows = pd.DataFrame({"x": np.arange(100.0)})
+    with pytest.raises(ValueError, match=f"are 0 and 1; found {told}$"):
+        registry.build(use).fit(rows, labels, PARAMETERS.get(use, {}), 0)
+
+
+@pytest.mark.parametrize("loss", ["brier", "log_loss", "zero_one"])
+def test_a_loss_of_classes_is_not_taken_of_other_labels(loss: str) -> None:
+    """Whatever the recipe; `squared` and `absolute` are taken of any."""
+    rows, labels = pd.DataFrame({"x": np.arange(100.0)}), pd.Series(np.arange(100.0))
+    told = f"{loss} is a loss of classes 0 and 1; found the label 75"
+    with pytest.raises(RecipeFailed, match=told):
+        evaluate(registry.build("prior"), rows, labels, {}, seed=0, validation_share=0.25, loss=loss)
+    assert evaluate(registry.build("prior"), rows, labels, {}, seed=0, validation_share=0.25, loss="absolute") > 0
