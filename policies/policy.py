@@ -13,7 +13,8 @@ class Policy(Protocol):
 
     A policy is deterministic: the same observations in the same order give the same proposals. Its state is inside the object,
     picklable, and changed by `propose` only. It reads no clock (`seen.at_s` is the time), throws no dice and does no I/O. Where it
-    knows too little it proposes `Hold` with the reason.
+    knows too little it proposes `Hold` with the reason. One that decides now and then only, and is silent in between, says how often by an
+    attribute `decide_every_s`, in seconds.
     """
 
     def propose(self, seen: Observation) -> Iterable[Proposal]:

@@ -1,5 +1,6 @@
 """The core: what it decides from what it sees."""
 
+import hashlib
 import pickle
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -11,11 +12,24 @@ from hypothesis import strategies as st
 from agent.assembly import build_core
 from agent.calendar import FreezeCalendar
 from agent.codec import canonical, to_json
-from agent.core import Core, Decision, Rules
+from agent.core import Core, Decision, Rules, Suggestion
 from agent.order import Autonomy, Order, Status
-from agent.settings import AutonomySettings, BudgetSettings, GuardSettings, PolicySettings, Settings
-from policies.action import Alert, Evidence, Hold, Promote, Proposal, Restart, Retrain, Scale, target
-from policies.observation import Capacity, Controls, Observation, Resources
+from agent.settings import AutonomySettings, BudgetSettings, DeadlineSettings, GuardSettings, PolicySettings, Settings
+from policies.action import (
+    Alert,
+    Evidence,
+    Hold,
+    Promote,
+    Proposal,
+    Quarantine,
+    Restart,
+    Retrain,
+    Scale,
+    StartRollout,
+    StopTraining,
+    target,
+)
+from policies.observation import Capacity, Controls, JobState, Observation, Resources, TrainingJob
 from policies.testing import comparison, deployment, model, observation, replica, rollout, version
 
 ROOMY = Capacity(total=Resources(cpus=64.0), free=Resources(cpus=64.0))
@@ -388,3 +402,163 @@ def test_capacity_that_an_order_in_flight_will_take_is_not_spent_again() -> None
     later = core.step(seen_at(1.0, *here))
     assert [order.action for order in later.orders] == [Scale(deployment="b/b", replicas=2)]
     assert [veto.rule for veto in later.vetoes] == ["budget"]
+
+
+# -- what a decision says, and when it is news
+
+
+@pytest.mark.parametrize(
+    ("action", "allowed_s"),
+    [
+        (Scale(deployment="app/model", replicas=3), 11.0),
+        (Restart(deployment="app/model", replica="r1"), 12.0),
+        (Retrain(model="m"), 13.0),
+        (StopTraining(model="m"), 14.0),
+        (StartRollout(model="m", version="2", digest="sha-2"), 14.0),
+        (Quarantine(model="m", since_s=0.0, until_s=1.0), 14.0),
+    ],
+    ids=repr,
+)
+def test_every_kind_of_order_has_its_time(action: Any, allowed_s: float) -> None:
+    """By the settings, from the moment it is given."""
+    deadlines = DeadlineSettings(scale_s=11.0, restart_s=12.0, retrain_s=13.0, rollout_s=14.0)
+    training = TrainingJob(id="j", state=JobState.RUNNING, started_at_s=0.0)
+    runs = model(candidates=(version("2"),), training=training if isinstance(action, StopTraining) else None)
+    core = core_of(Wants([action]), deadlines=deadlines)
+    (order,) = core.step(seen_at(100.0, deployment(replicas=4), runs)).orders
+    assert (order.action, order.issued_at_s, order.deadline_s) == (action, 100.0, 100.0 + allowed_s)
+
+
+def test_orders_are_numbered_from_where_the_last_life_ended_and_keyed_by_what_they_want() -> None:
+    """A key is the number and twelve signs of the digest of the action."""
+    actions = [Scale(deployment="a/a", replicas=3), Scale(deployment="b/b", replicas=3)]
+    core = Core(
+        [("policy", Wants(actions))],
+        Rules(autonomy=AutonomySettings(default=Autonomy.ACT)),
+        FreezeCalendar(),
+        epoch=4,
+        next_number=17,
+    )
+    orders = core.step(seen_at(0.0, deployment("a/a"), deployment("b/b"))).orders
+    digests = [hashlib.sha256(canonical(to_json(action))).hexdigest()[:12] for action in actions]
+    assert [(o.number, o.epoch, o.key) for o in orders] == [
+        (17, 4, f"17-{digests[0]}"),
+        (18, 4, f"18-{digests[1]}"),
+    ]
+    assert core.open_orders == orders
+
+
+def news_of(core: Core, wants: Wants, *days: tuple[list[Any], dict[str, Any]]) -> list[bool]:
+    found = []
+    for n, (actions, fields) in enumerate(days):
+        wants.actions = actions
+        found.append(core.step(seen_at(float(n), deployment(), **fields)).news)
+    return found
+
+
+def test_what_is_kept_back_is_news_when_it_changes() -> None:
+    """A veto, another one, none; an order is no saying, and has an entry of its own."""
+    wants = Wants()
+    up, more = Scale(deployment="app/model", replicas=3), Scale(deployment="app/model", replicas=4)
+    frozen = {"controls": Controls(frozen=True)}
+    days = [([], {}), ([up], frozen), ([up], frozen), ([more], frozen), ([], {}), ([], {}), ([up], {})]
+    assert news_of(core_of(wants), wants, *days) == [False, True, False, True, True, False, False]
+
+
+def test_a_suggestion_is_news_when_it_changes_and_follows_the_guards() -> None:
+    """What could not be done is not suggested; the first of a target is."""
+    wants = Wants()
+    up, more = Scale(deployment="app/model", replicas=3), Scale(deployment="app/model", replicas=4)
+    core = core_of(wants, autonomy=AutonomySettings())
+    days = [([up, more], {}), ([up], {}), ([more], {}), ([more], {"controls": Controls(frozen=True)})]
+    assert news_of(core, wants, *days) == [True, False, True, True]
+    wants.actions = [up, more, Scale(deployment="no/where", replicas=1)]
+    decision = core.step(seen_at(9.0, deployment()))
+    why = Proposal(action=up, because=WHY, policy="policy-0")
+    assert decision.suggestions == (Suggestion(proposal=why, autonomy=Autonomy.SUGGEST),)
+    assert (decision.orders, decision.vetoes, decision.awaiting) == ((), (), ())
+
+
+def test_a_hold_is_news_when_its_reasons_change_and_an_alert_always() -> None:
+    """Not when their numbers move on."""
+
+    class Holds:
+        def __init__(self) -> None:
+            self.because: tuple[Evidence, ...] = ()
+
+        def propose(self, seen: Observation) -> list[Proposal]:
+            return [Proposal(action=Hold(subject="x"), because=self.because)]
+
+    holds, alerts = Holds(), Wants()
+    core = core_of(holds, alerts)
+    found = []
+    for name, value, said in (
+        ("a", 1.0, []),
+        ("a", 2.0, []),
+        ("b", 2.0, []),
+        ("b", 2.0, [Alert(subject="s", text="t")]),
+    ):
+        holds.because, alerts.actions = (Evidence(name=name, value=value),), said
+        found.append(core.step(seen_at(float(len(found)))).news)
+    assert found == [True, False, True, True]
+
+
+def test_what_waits_is_news_when_it_begins_and_when_it_ends() -> None:
+    """And not in between."""
+    wants = Wants([Scale(deployment="app/model", replicas=3)])
+    core = core_of(wants, autonomy=AutonomySettings(default=Autonomy.APPROVE))
+    seen = [
+        seen_at(0.0, deployment()),
+        seen_at(1.0, deployment()),
+        seen_at(2.0, deployment(), controls=Controls(approved=(1,))),
+    ]
+    assert [core.step(each).news for each in seen] == [True, False, True]
+
+
+def test_while_the_agent_is_killed_policies_are_not_asked() -> None:
+    """What others do to the world is told all the same; then decisions go on as if nothing had been."""
+    wants = Wants([Alert(subject="x", text="y")])
+    core = core_of(wants)
+    core.step(seen_at(0.0, deployment(), controls=Controls(killed=True)))
+    killed = core.step(seen_at(1.0, deployment(replicas=5), controls=Controls(killed=True)))
+    assert [alert.subject for alert in killed.alerts] == ["app/model"]
+    assert [alert.subject for alert in core.step(seen_at(2.0, deployment(replicas=5))).alerts] == ["x"]
+
+
+def test_what_is_shown_again_is_not_heard_again() -> None:
+    """An alert of then is not repeated within its hour; what was seen while killed is not shown."""
+    looks: list[float] = []
+
+    class Looks(Wants):
+        def propose(self, seen: Observation) -> list[Proposal]:
+            looks.append(seen.at_s)
+            return super().propose(seen)
+
+    core = core_of(Looks([Scale(deployment="app/model", replicas=3), Alert(subject="x", text="y")]))
+    core.relive(seen_at(0.0, deployment()))
+    core.relive(seen_at(1.0, deployment(), controls=Controls(killed=True)))
+    assert (looks, core.open_orders) == ([0.0], ())
+    decision = core.step(seen_at(2.0, deployment()))
+    assert ([o.number for o in decision.orders], decision.alerts) == ([1], ())
+    assert [a.text for a in core.step(seen_at(3600.0, deployment())).alerts] == ["y"]
+
+
+def test_a_refusal_of_what_is_not_open_is_forgotten() -> None:
+    """It is of a number that was never given, or has ended: no later order is taken for it."""
+    core = core_of(Wants([Scale(deployment="app/model", replicas=3)]))
+    core.refused(1, "who?")
+    assert core.step(seen_at(0.0, deployment())).outcomes == ()
+    assert core.step(seen_at(1.0, deployment())).outcomes == ()
+    core.refused(1, "not today")
+    refused = core.step(seen_at(2.0, deployment()))
+    assert [(o.number, o.status, o.at_s) for o in refused.outcomes] == [(1, Status.FAILED, 2.0)]
+    assert [o.number for o in refused.orders] == [2]
+    assert core.step(seen_at(3.0, deployment())).outcomes == ()
+
+
+def test_an_order_that_would_change_nothing_is_not_given() -> None:
+    """Neither at this tick nor at any other, while its replicas start or run."""
+    core = core_of(Wants([Scale(deployment="app/model", replicas=3)]))
+    starting = deployment(replicas=2, replicas_wanted=3)
+    decisions = [core.step(seen_at(float(n), starting if n < 5 else deployment(replicas=3))) for n in range(10)]
+    assert [(d.orders, d.vetoes, d.news) for d in decisions] == [((), (), False)] * 10
