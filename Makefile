@@ -7,7 +7,7 @@ ifneq ($(wildcard $(SHARED_DATA)/.),)
 export HOMEOSTAT_DATA ?= $(SHARED_DATA)
 endif
 
-.PHONY: help install demo test lint bench docs lock deflake
+.PHONY: help install demo test fuzz lint bench docs lock deflake
 
 help: ## list what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -27,6 +27,9 @@ demo: install ## a year of real flights under the agent, on a local Ray (10 minu
 test: install ## all tests, those that need a Ray included
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not ray"
 	$(BIN)/python -m pytest -m ray tests/ray_cluster tests/worlds
+
+fuzz: install ## 100,000 spoilt files, journals, rows and requests, none of which may end in a traceback or hang
+	$(BIN)/python -m pytest --hypothesis-profile fuzz tests/fuzz
 
 lint: install ## ruff, mypy, import-linter
 	$(BIN)/ruff check .

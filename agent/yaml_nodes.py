@@ -94,6 +94,9 @@ def compose(text: str) -> Node | None:
         raise NotPlain(1, f"found {len(text):,} characters; expected at most {BYTES_MAX:,}")
     try:
         return _Composer(text).document()
+    except UnicodeEncodeError as error:  # a lone half of a surrogate pair, as names of files and variables may hold
+        line = text.count("\n", 0, error.start) + 1
+        raise NotPlain(line, f"not YAML: found {text[error.start]!r}, which is no character") from error
     except yaml.YAMLError as error:
         raise NotPlain(_line_of(error, text), f"not YAML: {' '.join(str(_problem(error)).split())}") from error
 

@@ -6,7 +6,8 @@ reorders an entry has to change every hash after it; whoever cuts the end off is
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -61,6 +62,22 @@ class Verification:
     head: str = GENESIS
     bad_seq: int | None = None
     reason: str = ""
+
+
+BROKEN = (LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
+"""What Python says of a payload that is not of the form that was expected."""
+
+
+@contextmanager
+def reading(entry: Entry) -> Iterator[None]:
+    """What goes wrong in here is for the content of `entry`. Raises UnreadableEntry."""
+    try:
+        yield
+    except BROKEN as error:
+        told = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise UnreadableEntry(
+            entry.seq, f"it does not hold what a {entry.kind!s:.40} entry holds ({told:.200})"
+        ) from error
 
 
 def body(seq: int, at_s: float, kind: str, payload: bytes) -> bytes:

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from agent.assembly import build_core
+from agent.assembly import AssemblyError, build_core
 from agent.codec import canonical, from_json
 from agent.core import Core
 from agent.journal.life import Beginning
-from agent.journal.record import Entry, Kind
+from agent.journal.record import BROKEN, Entry, Kind, reading
 from agent.journal.warm_start import BeginsTooLate, Lately
 from agent.loop import Line, lines_of
 from agent.settings import Settings
@@ -35,6 +35,13 @@ class _Tick:
     decided: list[bytes] = field(default_factory=list)
     refusals: list[tuple[int, str]] = field(default_factory=list)
 
+    def take(self, entry: Entry) -> None:
+        """What was decided, or refused."""
+        if entry.kind in DECIDED_KINDS:
+            self.decided.append(_bytes(entry.kind, entry.payload))
+        elif entry.kind == Kind.REFUSED:
+            self.refusals.append((int(entry.payload["number"]), str(entry.payload["reason"])))
+
 
 def replay(entries: Iterable[Entry], allowed: Packages = ()) -> Replay:
     """Run the journal's observations through cores built from its own settings and compare.
@@ -52,8 +59,9 @@ def replay(entries: Iterable[Entry], allowed: Packages = ()) -> Replay:
         if core is None:
             raise BeginsTooLate(f"entry {item.observed.seq} is an observation before any agent has started")
         ticks += 1
-        seen = from_json(Observation, item.observed.payload)
-        lines = lines_of(core.step(seen), seen)
+        with reading(item.observed):
+            seen = from_json(Observation, item.observed.payload)
+            lines = lines_of(core.step(seen), seen)
         replayed = [_bytes(kind, payload) for kind, _, payload in lines if kind in DECIDED_KINDS]
         if replayed != item.decided:
             return Replay(
@@ -79,12 +87,12 @@ def _grouped(entries: Iterable[Entry], allowed: Packages) -> Iterator[Core | _Ti
         if entry.kind == Kind.STARTED:
             yield begun_again(entry.payload, lately, allowed=allowed)
         elif entry.kind == Kind.OBSERVED:
-            lately.take(entry)
+            with reading(entry):
+                lately.take(entry)
             tick = _Tick(entry)
-        elif tick is not None and entry.kind in DECIDED_KINDS:
-            tick.decided.append(_bytes(entry.kind, entry.payload))
-        elif tick is not None and entry.kind == Kind.REFUSED:
-            tick.refusals.append((entry.payload["number"], entry.payload["reason"]))
+        elif tick is not None:
+            with reading(entry):
+                tick.take(entry)
     if tick is not None:
         yield tick
 
@@ -97,11 +105,18 @@ def begun_again(
 ) -> Core:
     """The core of a life that began with `payload`, after what `lately` holds; `changed` are settings that it shall have instead.
 
-    Raises AssemblyError.
+    Raises AssemblyError, also where it can not be read what the life began with.
     """
-    beginning = from_json(Beginning, {name: value for name, value in payload.items() if name != "settings"})
-    settings = Settings.model_validate(payload["settings"]).model_copy(update=dict(changed or {}))
-    return build_core(settings, beginning, lately.seen_again(beginning.seen_again_from), allowed)
+    try:
+        beginning = from_json(Beginning, {name: value for name, value in payload.items() if name != "settings"})
+        settings = Settings.model_validate(payload["settings"]).model_copy(update=dict(changed or {}))
+        again = lately.seen_again(beginning.seen_again_from)
+    except BeginsTooLate:
+        raise
+    except BROKEN as error:
+        told = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise AssemblyError(f"it can not be read what a life of the agent began with ({told:.200})") from error
+    return build_core(settings, beginning, again, allowed)
 
 
 def _bytes(kind: str, payload: Line | Any) -> bytes:

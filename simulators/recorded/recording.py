@@ -8,8 +8,9 @@ from itertools import pairwise
 from typing import Any
 
 from agent.codec import from_json
-from agent.journal.record import Entry, Kind
+from agent.journal.record import Entry, Kind, reading
 from agent.settings import Settings
+from policies.action import Action
 from policies.observation import Deployment, Observation
 
 GAP_TICKS = 4
@@ -97,11 +98,12 @@ class Recording:
 def read(entries: Iterable[Entry], *, from_s: float | None = None, until_s: float | None = None) -> Recording:
     """The longest stretch of a journal, or of a part of it, in which no gap is too long to fill.
 
-    Raises RecordingError where there is none with traffic.
+    Raises RecordingError where there is none with traffic, UnreadableEntry where an entry does not hold what it should.
     """
     pile = _Pile()
     for entry in entries:
-        pile.take(entry, from_s, until_s)
+        with reading(entry):
+            pile.take(entry, from_s, until_s)
     return pile.recording()
 
 
@@ -125,6 +127,7 @@ class _Pile:
             case Kind.OBSERVED:
                 self.seen.append((entry.seq, from_json(Observation, entry.payload)))
             case Kind.INTENT:
+                from_json(Action, entry.payload["action"])
                 self.intents.append(entry)
             case Kind.CONTROL:
                 self.said.append(entry)
