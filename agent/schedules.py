@@ -5,10 +5,11 @@ When each was taken stands in the journal, since the observation does that named
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from agent.cron import cron
-from agent.journal.record import Kind
+from agent.journal.record import Entry, Kind
 from agent.journal.warm_start import Readable
 
 NOTE = "schedules_taken"
@@ -40,14 +41,22 @@ def taken(journal: Readable, expressions: Mapping[str, str], civil_s: float) -> 
     """
     counts: dict[str, tuple[str, float]] = {}
     for entry in journal.entries(kinds=(Kind.STARTED, Kind.NOTE)):
-        if entry.kind == Kind.STARTED:
-            wanted = entry.payload.get("settings", {}).get("schedules", {})
-            counts = {n: (cron_, _since_s(counts.get(n), cron_, entry.at_s)) for n, cron_ in wanted.items()}
-        elif entry.payload.get("note") == NOTE:
-            counts |= {n: (counts[n][0], entry.payload["civil_s"]) for n in entry.payload["names"] if n in counts}
+        with suppress(AttributeError, KeyError, TypeError, ValueError):  # of another version of the agent
+            counts = _counts(counts, entry)
     return {
         name: min(civil_s, _since_s(counts.get(name), expression, civil_s)) for name, expression in expressions.items()
     }
+
+
+def _counts(counts: Mapping[str, tuple[str, float]], entry: Entry) -> dict[str, tuple[str, float]]:
+    """What each schedule is, and since when it counts, once `entry` was written."""
+    if entry.kind == Kind.STARTED:
+        wanted = entry.payload["settings"]["schedules"]
+        return {n: (cron_, _since_s(counts.get(n), cron_, entry.at_s)) for n, cron_ in wanted.items()}
+    if entry.payload.get("note") != NOTE:
+        return dict(counts)
+    taken_s = float(entry.payload["civil_s"])
+    return {**counts, **{n: (counts[n][0], taken_s) for n in entry.payload["names"] if n in counts}}
 
 
 def _since_s(known: tuple[str, float] | None, expression: str, else_s: float) -> float:

@@ -117,7 +117,8 @@ class _Past:
             try:
                 self._follow(entry)
             except (KeyError, TypeError, ValueError) as error:  # a ValidationError is a ValueError
-                self.ended.add(entry.payload.get("number", 0))
+                if entry.kind in {Kind.INTENT, Kind.OUTCOME} and isinstance(entry.payload.get("number"), int):
+                    self.ended.add(entry.payload["number"])
                 log.warning("entry_not_followed", entry=entry.seq, kind=entry.kind, reason=str(error).splitlines()[0])
 
     def _follow(self, entry: Entry) -> None:

@@ -1,19 +1,24 @@
 """A new life of the agent: what it takes over from the ones before, and what it may not forget."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from agent.assembly import build_core
+from agent.assembly import AssemblyError, build_core
 from agent.codec import to_json
 from agent.core import Core
 from agent.journal.controls import said
 from agent.journal.life import begin
 from agent.journal.memory import MemoryJournal
-from agent.journal.record import Kind
+from agent.journal.record import Kind, UnreadableEntry, verify
 from agent.journal.replay import replay
 from agent.journal.store import SqlJournal
+from agent.journal.warm_start import BeginsTooLate
 from agent.loop import lines_of
+from agent.schedules import taken
 from agent.settings import Settings
 from policies.action import Evidence, Proposal, StartRollout
 from policies.observation import Capacity, Observation, Resources
@@ -184,3 +189,40 @@ def test_lives_whose_keys_begin_with_chance_replay_identically() -> None:
     journal.append(lines_of(core.step(seen), seen))
     assert [intent["key"].split("-")[0] for intent in journal.of_kind("intent")] == ["cafe", "cafe"]
     assert replay(journal.kept).identical
+
+
+PLAIN = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 12)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=8,
+)
+NAMES = (
+    "number", "action", "key", "status", "awaiting", "word", "model", "digests", "note", "names", "civil_s", "settings", "open_orders",
+    "schedules", "epoch", "deployments", "models", "at_s", "alerts", "vetoes",
+)  # fmt: skip
+ODD = st.lists(
+    st.tuples(
+        st.sampled_from([*Kind, "dream"]),
+        st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=3), PLAIN, max_size=6),
+    ),
+    max_size=5,
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(ODD)
+def test_whatever_stands_in_a_journal_an_agent_begins_and_people_are_told_why_it_can_not_be_replayed(odd: list) -> None:
+    """Between two lives, of any kind and content: the chain holds, controls are read, and a replay says yes, no or why not."""
+    journal = MemoryJournal()
+    lived(journal, 100.0)
+    journal.append([(kind, 102.0, payload) for kind, payload in odd])
+    assert begin(journal, SETTINGS, 103.0).epoch == 2
+    assert journal.controls(104.0) == journal.controls(104.0)
+    assert taken(journal, {"nightly": "0 3 * * *"}, 104.0)["nightly"] <= 104.0
+    assert verify(journal.kept).ok
+    with suppress(BeginsTooLate, AssemblyError, UnreadableEntry):
+        replay(journal.kept)
