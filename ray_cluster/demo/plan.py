@@ -34,7 +34,7 @@ HELD_BACK = 0.15
 """The last part of the rows is played fast only when the story is over, so that what is left to happen has rows to happen on."""
 ENDING_S = 20.0
 """While the story is not over the rows that are left last so long at any moment, so they never run out."""
-LATEST_S = 1080.0
+LATEST_S = 900.0
 """After so long the stream waits for nothing more, so that the whole ends within 20 minutes on any machine."""
 TRIALS = 6
 ROWS_MANY = 100_000
