@@ -28,7 +28,7 @@ class ReplicaCounters:
     latency_sum_s: NDArray[np.float64]
     ongoing: NDArray[np.int64]
     ongoing_integral: NDArray[np.float64]
-    sketches: NDArray[np.int32]
+    sketches: NDArray[np.int64]
 
     def index(self, id: int) -> int | None:  # noqa: A002 - the word of the domain
         """Where a replica stands in the columns, None when it is not there."""
@@ -60,7 +60,7 @@ class Counters:
     ongoing: int
     queued_integral: float
     ongoing_integral: float
-    sketch: NDArray[np.int32]
+    sketch: NDArray[np.int64]
     replicas: ReplicaCounters
 
     @property

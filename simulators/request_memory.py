@@ -131,7 +131,7 @@ def table_of(k: Any) -> Any:
 
 @compiled
 def sketch_of_all(k: Any) -> Any:
-    return carray(_pointer(k.sketch_at), (FINE,), np.int32)
+    return carray(_pointer(k.sketch_at), (FINE,), np.int64)
 
 
 @compiled
@@ -141,4 +141,4 @@ def sketch_of_bin(k: Any, place: int) -> Any:
 
 @compiled
 def sketch_of_replica(k: Any, row: int) -> Any:
-    return carray(_pointer(k.replica_sketches_at + row * COARSE * 4), (COARSE,), np.int32)
+    return carray(_pointer(k.replica_sketches_at + row * COARSE * 8), (COARSE,), np.int64)

@@ -106,11 +106,11 @@ class Station(NamedTuple):
     lists: NDArray[np.void]
     replicas: NDArray[np.void]
     candidate_rows: NDArray[np.int64]
-    replica_sketches: NDArray[np.int32]
+    replica_sketches: NDArray[np.int64]
     routing_tasks: NDArray[np.void]
     bins: NDArray[np.void]
     bin_sketches: NDArray[np.int32]
-    sketch: NDArray[np.int32]
+    sketch: NDArray[np.int64]
     services: NDArray[np.void]
     table: NDArray[np.float64]
     streams: NDArray[np.void]
@@ -147,11 +147,11 @@ def vacant(
         lists=empty_lists(REPLICA_LISTS + rows),
         replicas=np.zeros(rows, REPLICA),
         candidate_rows=np.zeros(rows, np.int64),
-        replica_sketches=np.zeros((rows, COARSE), np.int32),
+        replica_sketches=np.zeros((rows, COARSE), np.int64),
         routing_tasks=tasks,
         bins=np.zeros(bins, BIN),
         bin_sketches=np.zeros((bins, FINE), np.int32),
-        sketch=np.zeros(FINE, np.int32),
+        sketch=np.zeros(FINE, np.int64),
         services=services,
         table=table,
         streams=streams,

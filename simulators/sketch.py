@@ -2,7 +2,8 @@
 
 Each power of two between `LOWEST_S` and `HIGHEST_S` is cut into equal buckets: 256 in a fine sketch (a quantile is off by at most
 0.4 %), 32 in a coarse one (3.2 %, for single replicas). A sketch is a plain array of counts: two of one length are merged by
-adding, and the requests between two moments are the later minus the earlier. Shares beyond a limit (an SLO) are counted exactly
+adding, and the requests between two moments are the later minus the earlier. What is counted from the start of a run takes 64 bits, what is
+counted for a minute 32. Shares beyond a limit (an SLO) are counted exactly
 elsewhere, not read from here.
 """
 

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from simulators.requests import Counters, RequestKernel
 from simulators.service import Constant, Exponential, Lognormal, Tokens
+from simulators.sketch import quantiles
+from simulators.windows import window_quantiles
 
 NOTHING = np.empty(0)
 
@@ -45,6 +47,20 @@ def same(one: Counters, two: Counters) -> bool:
 def balanced(now: Counters) -> bool:
     """Conservation, and the integrals of what is here agree with what is here."""
     return now.arrived == now.ended + now.in_system and now.in_system >= 0 and now.sketch.sum() == now.completed
+
+
+def test_latencies_of_more_requests_than_32_bits_count_have_quantiles() -> None:
+    """Two thousand million requests of one latency, and some more: of all, of one replica and of the newest window."""
+    k = kernel(seed=1, service=Constant(0.125))
+    k.advance(np.arange(4.0), 4.0)
+    for sketch in (k._k.sketch, k._k.replica_sketches[0]):
+        sketch[sketch > 0] = 2**31 - 2
+    before = k.snapshot()
+    k.advance(np.arange(4.0, 14.0), 14.0)
+    now = k.snapshot()
+    assert (now.sketch.max(), now.replicas.sketches.max()) == (2**31 + 8, 2**31 + 8)
+    assert quantiles(now.sketch, (0.5, 0.99)) == pytest.approx((0.125, 0.125), rel=0.01)
+    assert window_quantiles(now.sketch, before.sketch, (0.5, 0.99)) == pytest.approx((0.125, 0.125), rel=0.01)
 
 
 def test_one_server_serves_in_the_order_of_arrival() -> None:
