@@ -13,10 +13,12 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import fsspec
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -145,29 +147,29 @@ def read(
     """The newest `rows_max` rows in [since_s, until_s) in time order, with the labels that are known by now.
 
     Columns: key, at_s, one per feature, prediction, version, label (NaN where none has come). A feature that has the name of another
-    column keeps its prefix "feature."; `features` takes it off. Quarantined rows are left out. Days are
-    read from the newest backwards, so that a long log costs no more than what is asked for. An empty frame where there is nothing.
+    column keeps its prefix "feature."; `features` takes it off. Quarantined rows are left out. Rows and labels are read from the newest
+    backwards, so that a long log costs no more than what is asked for. An empty frame where there is nothing.
     """
     fs, root = fsspec.core.url_to_fs(url)
-    labels = _labels(fs, root, model, since_s)
-    found: list[pd.DataFrame] = []
-    count = 0
+    labels = _Labels(fs, f"{root}/labels/model={model}")
+    newest = _Newest(rows_max)
     for folder in _days(fs, f"{root}/rows/model={model}"):
-        if since_s is not None and folder.rsplit("day=", 1)[1] < _day(since_s):
+        day = _day_of(folder)
+        if newest.full or (since_s is not None and day < _day(since_s)):
             break
-        day = _parts(fs, folder)
-        day = day[_wanted(day, since_s, until_s, quarantined)]
-        day = day.assign(label=day["key"].map(labels))
-        if labelled_only:
-            day = day[day["label"].notna()]
-        found.append(day)
-        count += len(day)
-        if rows_max is not None and count >= rows_max:
-            break
-    if not found:
+        known = labels.since(day)
+        for part in _parts(fs, folder):
+            if newest.has_all_after(part.until_s):
+                break
+            if (since_s is not None and part.until_s < since_s) or (until_s is not None and part.since_s >= until_s):
+                continue
+            rows = _table(fs, part.name)
+            rows = rows[_wanted(rows, since_s, until_s, quarantined)]
+            rows = rows.assign(label=rows["key"].map(known))
+            newest.add(part.name, rows[rows["label"].notna()] if labelled_only else rows)
+    rows = newest.rows()
+    if rows is None:
         return pd.DataFrame(columns=pd.Index(RESERVED))
-    rows = pd.concat(found[::-1], ignore_index=True).sort_values("at_s", kind="stable", ignore_index=True)
-    rows = rows if rows_max is None else rows.iloc[-rows_max:].reset_index(drop=True)
     return rows.rename(columns=_short)
 
 
@@ -213,6 +215,10 @@ def _day(at_s: float) -> str:
     return datetime.fromtimestamp(at_s, tz=UTC).strftime("%Y-%m-%d")
 
 
+def _day_of(folder: str) -> str:
+    return folder.rsplit("day=", 1)[1]
+
+
 def _days(fs: Any, folder: str) -> list[str]:
     """Day folders, newest first."""
     if not fs.exists(folder):
@@ -220,25 +226,87 @@ def _days(fs: Any, folder: str) -> list[str]:
     return sorted((str(path) for path in fs.ls(folder, detail=False)), reverse=True)
 
 
-def _parts(fs: Any, folder: str) -> pd.DataFrame:
-    names = sorted(str(path) for path in fs.glob(f"{folder}/part-*.parquet"))
-    frames = []
-    for name in names:
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One file, and from when until when its rows are."""
+
+    name: str
+    since_s: float
+    until_s: float
+
+
+def _parts(fs: Any, folder: str) -> list[_Part]:
+    """The files of a day, that with the newest row first. Their footers say so; rows are not read."""
+    found = []
+    for name in sorted(map(str, fs.glob(f"{folder}/part-*.parquet"))):
         with fs.open(name, "rb") as file:
-            frames.append(pq.read_table(file).to_pandas())
-    if not frames:
-        return pd.DataFrame(columns=pd.Index(["key", "at_s"]))
-    return _one_kind_each(pd.concat(frames, ignore_index=True))
+            footer = pq.ParquetFile(file).metadata
+        column = footer.schema.names.index("at_s")
+        spans = [footer.row_group(n).column(column).statistics for n in range(footer.num_row_groups)]
+        known = [span for span in spans if span is not None and span.has_min_max]
+        whole = len(known) == len(spans)
+        since_s = min((span.min for span in known), default=-math.inf) if whole else -math.inf
+        found.append(_Part(name, since_s, max((span.max for span in known), default=math.inf) if whole else math.inf))
+    return sorted(found, key=lambda part: part.until_s, reverse=True)
 
 
-def _labels(fs: Any, root: str, model: str, since_s: float | None) -> pd.Series:
-    """Label by key; the first that came counts."""
-    folders = _days(fs, f"{root}/labels/model={model}")
-    kept = [f for f in folders if since_s is None or f.rsplit("day=", 1)[1] >= _day(since_s)]
-    frames = [_parts(fs, folder) for folder in reversed(kept)]
-    if not frames:
-        return pd.Series(dtype=float)
-    return pd.concat(frames).drop_duplicates("key").set_index("key")["label"]
+def _table(fs: Any, name: str, columns: list[str] | None = None) -> pd.DataFrame:
+    with fs.open(name, "rb") as file:
+        return pq.ParquetFile(file).read(columns=columns).to_pandas()
+
+
+class _Labels:
+    """Labels by key, read backwards day by day, as far as rows are. A label is no older than its row, but for a clock that is wrong."""
+
+    def __init__(self, fs: Any, folder: str) -> None:
+        self._fs = fs
+        self._left = _days(fs, folder)
+        self._known = pd.Series(dtype=float)
+
+    def since(self, day: str) -> pd.Series:
+        """Those that rows of `day` and later can have; the first that came for a key counts."""
+        oldest = (date.fromisoformat(day) - timedelta(days=1)).isoformat()
+        while self._left and _day_of(self._left[0]) >= oldest:
+            parts = sorted(map(str, self._fs.glob(f"{self._left.pop(0)}/part-*.parquet")))
+            frames = [_table(self._fs, name, ["key", "label"]) for name in parts]
+            if frames:
+                known = pd.concat(frames).drop_duplicates("key").set_index("key")["label"]
+                both = pd.concat([known, self._known]) if len(self._known) else known
+                self._known = both[~both.index.duplicated()]
+        return self._known
+
+
+class _Newest:
+    """The newest `rows_max` rows, of parts that come roughly newest first."""
+
+    def __init__(self, rows_max: int | None) -> None:
+        self._rows_max = rows_max
+        self._found: dict[str, pd.DataFrame] = {}
+        self._count = 0
+
+    def add(self, part: str, rows: pd.DataFrame) -> None:
+        self._found[part] = rows
+        self._count += len(rows)
+
+    @property
+    def full(self) -> bool:
+        return self._rows_max is not None and self._count >= self._rows_max
+
+    def has_all_after(self, until_s: float) -> bool:
+        """Whether rows until `until_s` are none of the newest so many."""
+        if self._rows_max is None or self._count < self._rows_max:
+            return False
+        times = np.concatenate([rows["at_s"].to_numpy() for rows in self._found.values()])
+        return bool(until_s < np.partition(times, -self._rows_max)[-self._rows_max])
+
+    def rows(self) -> pd.DataFrame | None:
+        """In time order; None where there are none."""
+        if not self._found:
+            return None
+        frames = [self._found[name] for name in sorted(self._found)]
+        whole = _one_kind_each(pd.concat(frames, ignore_index=True))
+        rows = whole.sort_values("at_s", kind="stable", ignore_index=True)
+        return rows if self._rows_max is None else rows.iloc[-self._rows_max :].reset_index(drop=True)
 
 
 def _wanted(

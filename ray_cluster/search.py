@@ -26,6 +26,7 @@ from agent.recipes.scoring import evaluate, fit, split
 from agent.recipes.search import chosen, middle, suggest
 from agent.settings import TrainingSettings
 from policies.imports import Packages
+from ray_cluster.studies import study_of
 
 MESSAGES_SHOWN = 3
 
@@ -38,7 +39,7 @@ class SearchFailed(Exception):
 class SearchSpec:
     name: str
     study: str
-    """Searches of one study name start from each other's trials."""
+    """Searches of one name start from each other's trials, as far as they fit."""
     settings: TrainingSettings
     loss: str
     concurrent_trials: int
@@ -148,6 +149,7 @@ def _asker(spec: SearchSpec) -> OptunaSearch:
     if settings.study_url.startswith("sqlite:///"):
         Path(settings.study_url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage = RDBStorage(settings.study_url)
     return OptunaSearch(
         space=partial(_space, spec=spec),
         metric="loss",
@@ -155,8 +157,8 @@ def _asker(spec: SearchSpec) -> OptunaSearch:
         sampler=TPESampler(seed=settings.seed, n_startup_trials=max(4, 2 * len(settings.recipes))),
         # Each recipe is tried before chance decides, so that a search cut short by its time has still seen them all.
         points_to_evaluate=[middle(recipe) for recipe in spec.recipes()],
-        study_name=spec.study,
-        storage=RDBStorage(settings.study_url),
+        study_name=study_of(spec.study, spec.recipes(), spec.loss, storage),
+        storage=storage,
     )
 
 

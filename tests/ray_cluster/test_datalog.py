@@ -249,3 +249,41 @@ def test_a_day_that_was_written_is_not_written_again(tmp_path: Path, monkeypatch
     monkeypatch.setattr(log._fs, "mv", moved)
     log.flush()
     assert list(read(str(tmp_path), "m")["key"]) == ["a", "b"]
+
+
+def test_a_long_log_costs_no_more_than_what_is_asked_for(tmp_path: Path, monkeypatch) -> None:
+    """Of 30 days with two files each, of rows and of labels, those that hold the newest rows are read, and what can be their label."""
+    log = DataLog(str(tmp_path), "m")
+    for day in range(30):
+        for half in range(2):
+            log.rows([row(f"{day} {half} {n}", DAY_S * day + 40_000 * half + n) for n in range(10)])
+            log.labels([Labelled(f"{day} {half} {n}", DAY_S * day + 40_000 * half + 100, 1.0) for n in range(10)])
+            log.flush()
+    read_files: list[str] = []
+    table = datalog._table
+
+    def noted(fs, name, columns=None):
+        read_files.append(str(Path(name).relative_to(tmp_path).parent))
+        return table(fs, name, columns)
+
+    monkeypatch.setattr(datalog, "_table", noted)
+    rows = read(str(tmp_path), "m", rows_max=5, labelled_only=True)
+    assert list(rows["key"]) == [f"29 1 {n}" for n in range(5, 10)]
+    days = [f"labels/model=m/day=1970-01-{day}" for day in (30, 30, 29, 29)]
+    assert read_files == [*days, "rows/model=m/day=1970-01-30"]
+
+
+def test_the_newest_rows_are_the_newest_whoever_wrote_them(tmp_path: Path) -> None:
+    """Files of several writers overlap, and their names are in no order; a late label of an older day finds its row."""
+    logs = [DataLog(str(tmp_path), "m") for _ in range(3)]
+    for n in range(60):
+        logs[n % 3].rows([row(str(n), 1000.0 + n)])
+        if n % 20 == 19:
+            for log in logs:
+                log.flush()
+    logs[0].labels([Labelled(str(n), 3 * DAY_S, float(n)) for n in range(0, 60, 2)])
+    logs[0].flush()
+    assert list(read(str(tmp_path), "m", rows_max=25)["key"]) == [str(n) for n in range(35, 60)]
+    labelled = read(str(tmp_path), "m", rows_max=25, labelled_only=True)
+    assert labelled["label"].tolist() == [float(n) for n in range(10, 60, 2)]
+    assert list(read(str(tmp_path), "m", rows_max=3, until_s=1010.0)["key"]) == ["7", "8", "9"]

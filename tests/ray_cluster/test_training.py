@@ -89,7 +89,9 @@ def test_a_search_over_two_families_registers_its_best_and_the_next_goes_on_from
     assert 0.0 < registry.load(model, candidate.number, candidate.digest).predict([{"x": 0.9}])[0] < 1.0
     trainer.start(order(settings, Retrain(model=model), 2))
     ended(trainer, model)
-    study = optuna.load_study(study_name=model, storage=settings.models[model].training.study_url)
+    storage = settings.models[model].training.study_url
+    (name,) = [each for each in optuna.get_all_study_names(storage) if each.startswith(f"{model}-")]
+    study = optuna.load_study(study_name=name, storage=storage)
     assert len(study.get_trials(states=[optuna.trial.TrialState.COMPLETE])) == 8
 
 
