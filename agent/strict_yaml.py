@@ -18,6 +18,7 @@ M = TypeVar("M", bound=BaseModel)
 
 
 FAULTS_TOLD = 50
+KEY_TOLD = 120
 OF_THE_USER = frozenset({"policies", "parameters", "choices"})
 """Below these keys stand parameters of policies and detectors, and what a tuning may choose."""
 
@@ -212,5 +213,11 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
 def dotted(keys: Keys) -> str:
     text = ""
     for key in keys:
-        text += f"[{key}]" if isinstance(key, int) else f".{key}" if text else str(key)
+        text += f"[{key}]" if isinstance(key, int) else f".{_spelt(key)}" if text else _spelt(key)
     return text
+
+
+def _spelt(key: str) -> str:
+    """A key on one line and in full view, however it was written."""
+    short = key if len(key) <= KEY_TOLD else f"{key[: KEY_TOLD - 3]}..."
+    return short if short.isprintable() else short.encode("unicode_escape").decode("ascii")

@@ -1,12 +1,13 @@
 """A scenario from its file: read strictly, checked whole, with every fault named by file, line and key."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
+from agent.application_names import CHALLENGER_SUFFIX
 from agent.assembly import AssemblyError, build_core
 from agent.cron import faults as cron_faults
 from agent.settings import PolicySettings, Settings
@@ -126,6 +127,7 @@ def _impossible(settings: ScenarioSettings, folder: Path, allowed: Packages) -> 
     yield from _expectation_faults(settings)
     yield from _fault_faults(settings)
     yield from _people_faults(settings)
+    yield from _name_faults(settings)
     for name, model in settings.models.items():
         for index, traffic in enumerate(model.traffic):
             if isinstance(traffic, TraceSettings):
@@ -188,7 +190,10 @@ def _played_faults(learning: PlayedSettings, keys: Keys, folder: Path, allowed: 
 
 
 def _shown(trace: CountTrace) -> str:
-    names = trace.names
+    return _few(trace.names)
+
+
+def _few(names: Sequence[str]) -> str:
     return ", ".join(names) if len(names) <= 12 else f"{', '.join(names[:12])} and {len(names) - 12} more"
 
 
@@ -198,7 +203,18 @@ def _fault_faults(settings: ScenarioSettings) -> Iterator[Fault]:
         if fault.model is not None and fault.model not in settings.models:
             yield ("faults", index, "model"), f"found {fault.model!r}; expected one of {', '.join(settings.models)}"
         if fault.node is not None and fault.node not in nodes:
-            yield ("faults", index, "node"), f"found {fault.node!r}; expected one of {', '.join(sorted(nodes))}"
+            yield ("faults", index, "node"), f"found {fault.node!r}; expected one of {_few(sorted(nodes))}"
+
+
+def _name_faults(settings: ScenarioSettings) -> Iterator[Fault]:
+    """A model that learns has an application for its challenger, which no other model may be called like."""
+    for name, model in settings.models.items():
+        if not name.strip():
+            yield ("models", name), f"found the name {name!r}; expected some letters"
+        challenger = f"{name}{CHALLENGER_SUFFIX}"
+        if model.learning is not None and challenger in settings.models:
+            told = f"found {challenger!r}, as the challenger of models.{name} is called; expected another name"
+            yield ("models", challenger), told
 
 
 def _people_faults(settings: ScenarioSettings) -> Iterator[Fault]:

@@ -32,10 +32,12 @@ class Limit:
 PART = Limit(0.0, 1.0)
 POSITIVE = Limit()
 NOT_NEGATIVE = Limit(closed=True)
-COUNT = Limit(low=1, closed=True, whole=True)
+ROWS_MAX = 10_000_000
+"""Of a window: more would fill the memory before they told anything."""
+COUNT = Limit(low=1, high=ROWS_MAX, closed=True, whole=True)
 ANY_COUNT = Limit(closed=True, whole=True)
 ANY = Limit(-math.inf, math.inf)
-WINDOW = Limit(low=10, closed=True, whole=True)
+WINDOW = Limit(low=10, high=ROWS_MAX, closed=True, whole=True)
 
 _WINDOW = {"window": WINDOW, "threshold": NOT_NEGATIVE, "confirm": COUNT}
 LIMITS: dict[str, dict[str, Limit]] = {

@@ -70,6 +70,17 @@ def test_an_alias_is_what_it_stands_for_and_a_merge_is_below_what_is_said() -> N
     assert (located.line(("c", "x")), located.line(("c", "y")), located.line(("b", "y"))) == (5, 1, 1)
 
 
+def test_a_key_is_told_on_one_line() -> None:
+    """Whatever stands in it, and however long it is."""
+    with pytest.raises(FileFault) as error:
+        read('"a\\r\\nb": \n"c\\u2028": \n"' + "k" * 400 + '": \n', "f")
+    assert [each.partition(": nothing")[0] for each in str(error.value).splitlines()] == [
+        r"f:1: a\r\nb",
+        r"f:2: c\u2028",
+        f"f:3: {'k' * 117}...",
+    ]
+
+
 def test_many_faults_are_told_in_part() -> None:
     """Nobody reads ten thousand lines, and to write them takes long."""
     with pytest.raises(FileFault) as error:

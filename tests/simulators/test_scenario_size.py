@@ -79,6 +79,18 @@ def test_a_number_that_is_too_large_is_named(changed: dict, told: str) -> None:
     assert told in str(error.value)
 
 
+def test_no_model_is_called_like_the_challenger_of_another() -> None:
+    """It would be deployed over it, and taken away with it."""
+    text = SCENARIO.format(**PLAIN)
+    model = text[text.index("  shop:") :].removeprefix("  shop:")
+    both = f"{text}    learning: {{base_loss: 0.1}}\n  shop-challenger:{model}"
+    with pytest.raises(
+        ScenarioError, match=r"f:13: models.shop-challenger: found 'shop-challenger', as the challenger of"
+    ):
+        parse_scenario(both, "f", Path())
+    assert parse_scenario(f"{text}  shop-challenger:{model}", "f", Path()).name == "large"
+
+
 def test_what_people_play_is_not_too_large() -> None:
     """A year of ticks every ten seconds, a thousand requests a second for a month."""
     year = {"duration_s": 366 * 86_400, "traffic": "{kind: steady, rate_rps: 100}"}
