@@ -1,7 +1,8 @@
 """The process that the crash test kills: an agent over a world whose state lies in files, so that it survives the process.
 
-Arguments: journal URL, folder of the world, when the process kills itself ("never", or "told:N" and "done:N": when the world is told of an
-order for the N-th time in this life, before and after it has begun), and a fault to plant ("none", or a name in FAULTS).
+Arguments: journal URL, folder of the world, when the process is killed, and a fault to plant ("none", or a name in FAULTS). It is
+killed when the world is told of an order for the N-th time in this life, before ("told:N") or after it has begun ("done:N"), or, from a
+thread beside ("tick:N:PART"), when so large a part of a tick has passed since the N-th began: in ticks, since a machine may be busy.
 """
 
 import json
@@ -10,6 +11,8 @@ import os
 import secrets
 import signal
 import sys
+import threading
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -63,8 +66,10 @@ class FileWorld:
     def __init__(self, folder: Path, dies: str) -> None:
         self._told, self._effects = folder / "told.jsonl", folder / "effects.jsonl"
         self._effects.touch()
-        self._dies_when, _, number = dies.partition(":")
-        self._dies_in = int(number or 0)
+        self._dies_when, number, part = (*dies.split(":"), "0")[:3]
+        self._dies_in = int(number)
+        self._part = float(part)
+        self._looked_s = time.monotonic()
         self.at_s = 0.0
 
     def effects(self) -> list[dict[str, Any]]:
@@ -72,6 +77,7 @@ class FileWorld:
 
     def observe(self, at_s: float) -> Observation:
         self.at_s = at_s
+        self._look()
         done = [effect for effect in self.effects() if effect["seen_from_s"] <= at_s]
         count = done[-1]["replicas"] if done else FEWEST
         wanted = count + 1 if count < MOST else FEWEST
@@ -85,21 +91,35 @@ class FileWorld:
         room = Resources(cpus=64.0)
         return Observation(at_s=at_s, deployments={"app/model": deployment}, capacity=Capacity(total=room, free=room))
 
+    def _look(self) -> None:
+        """A tick begins, which takes about as long as the one before took."""
+        now_s = time.monotonic()
+        tick_s, self._looked_s = now_s - self._looked_s, now_s
+        if self._dies_when == "tick":
+            self._dies_in -= 1
+            if self._dies_in == 0:
+                threading.Timer(self._part * tick_s, _die).start()
+
     def start(self, order: Order) -> None:
         assert isinstance(order.action, Scale)
-        self._dies_in -= 1
+        if self._dies_when != "tick":
+            self._dies_in -= 1
         _write(self._told, {"key": order.key, "epoch": order.epoch})
-        self._die("told")
+        self._dies("told")
         known = self.effects()
         if all(effect["key"] != order.key for effect in known):
             under_way = [effect["key"] for effect in known if effect["seen_from_s"] > self.at_s]
             effect = {"key": order.key, "replicas": order.action.replicas, "seen_from_s": self.at_s + TAKES_S}
             _write(self._effects, {**effect, "doubled": under_way})
-        self._die("done")
+        self._dies("done")
 
-    def _die(self, when: str) -> None:
+    def _dies(self, when: str) -> None:
         if self._dies_when == when and self._dies_in == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+            _die()
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _write(file: Path, line: Mapping[str, Any]) -> None:

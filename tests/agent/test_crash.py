@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -38,8 +38,8 @@ for line in sys.stdin:
     os.waitpid(pid, 0)
     print("dead", flush=True)
 """
-DIES_BY_ITSELF_S = 2.0
-"""A life that was to end at an order is ended after so long where none came."""
+HANGS_S = 60.0
+"""A life that has not come to its end after so long never will."""
 
 
 def test_fifty_kills_leave_no_effect_without_an_intent_and_none_done_twice(tmp_path: Path) -> None:
@@ -96,16 +96,16 @@ def lines(file: Path) -> list[dict]:
 
 
 def lived(folder: Path, kills: int, *, fault: str) -> None:
-    """So many lives of an agent, one after the other, each ended by SIGKILL: from outside, or by the world at an order."""
+    """So many lives of an agent, one after the other, each ended by SIGKILL: at any moment of a tick, or at the worst one of an order."""
     dice = random.Random(20)  # noqa: S311 - dice, not secrets
     with mother() as process:
         assert process.stdin is not None
         for _ in range(kills):
-            dies = dice.choice(["never", "never", "told:1", "done:1", "told:2", "done:2"])
+            moment = f"tick:{dice.randint(1, 12)}:{dice.random():.3f}"
+            dies = dice.choice([moment, moment, "told:1", "done:1", "told:2", "done:2"])
             process.stdin.write(f"sqlite:///{folder / 'journal.db'} {folder} {dies} {fault}\n".encode())
             pid = int((heard(process) - {"ready"}).pop())
-            lives_s = dice.uniform(0.0, 0.25) if dies == "never" else DIES_BY_ITSELF_S
-            _end(process, pid, lives_s)
+            _end(process, pid)
 
 
 def heard(process: subprocess.Popen[bytes]) -> set[str]:
@@ -118,12 +118,12 @@ def _line(process: subprocess.Popen[bytes]) -> str:
     return process.stdout.readline().decode().strip()
 
 
-def _end(process: subprocess.Popen[bytes], pid: int, lives_s: float) -> None:
-    """Kill the life after `lives_s` unless it has died, and wait until it is dead."""
+def _end(process: subprocess.Popen[bytes], pid: int) -> None:
+    """Wait until the life is dead."""
     assert process.stdout is not None
-    if not select.select([process.stdout], [], [], lives_s)[0]:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    if not select.select([process.stdout], [], [], HANGS_S)[0]:
+        os.kill(pid, signal.SIGKILL)
+        raise AssertionError("a life did not come to its end")
     assert _line(process) == "dead"
 
 
