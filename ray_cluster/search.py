@@ -66,7 +66,11 @@ class Found:
 
 
 class Watcher(Stopper):
-    """Counts finished trials and ends the search when it is told to."""
+    """Counts finished trials; ends the search when it is told to, or when its time is over and there is something to choose from.
+
+    Where a machine is so busy that no trial has ended by then, the first one is waited for: a search that found nothing took its time for
+    nothing. The job has a limit of its own.
+    """
 
     def __init__(self, stopped: Callable[[], bool], progress: Callable[[int], None], deadline_s: float) -> None:
         self._stopped = stopped
@@ -84,7 +88,7 @@ class Watcher(Stopper):
         return False
 
     def stop_all(self) -> bool:
-        return self._stopped() or time.monotonic() > self._deadline_s
+        return self._stopped() or (self.done > 0 and time.monotonic() > self._deadline_s)
 
 
 def search(
@@ -136,7 +140,6 @@ def _run(spec: SearchSpec, rows: pd.DataFrame, labels: pd.Series, watcher: Watch
                 num_samples=spec.trials,
                 search_alg=ConcurrencyLimiter(_asker(spec), max_concurrent=spec.concurrent_trials),
                 max_concurrent_trials=None,
-                time_budget_s=settings.time_budget_s,
                 reuse_actors=True,  # an actor's start per trial is most of the cost of a small one
             ),
             run_config=tune.RunConfig(name=spec.name, storage_path=folder, stop=watcher, verbose=0),
