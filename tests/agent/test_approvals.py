@@ -330,6 +330,16 @@ def test_the_silence_of_a_policy_between_two_decisions_says_nothing() -> None:
     assert told(core.step(seen_at(600.0)))[1] == [(1, Status.WITHDRAWN, "no policy has wanted it for 600 s")]
 
 
+def test_another_wish_for_the_target_is_no_silence() -> None:
+    """Whoever has it: what was asked for is not sent against it, though its own policy may still want it."""
+    rare, other = Rarely(UP), Wants()
+    core = core_of(rare, other)
+    core.step(seen_at(0.0))
+    other.actions = [Scale(deployment="app/model", replicas=1)]
+    against = core.step(seen_at(100.0, deployment(), approved=(1,)))
+    assert told(against) == ([], [(1, Status.SUPERSEDED, "another order took its place")], [2])
+
+
 def test_a_policy_says_how_often_it_decides_through_its_wrappers() -> None:
     """The longest of all counts."""
     assert decide_every_s([Idle()]) == 0.0

@@ -133,6 +133,8 @@ def test_a_promotion_with_other_files_than_were_first_seen_is_not_sent_again() -
     decision = core.step(seen_at(1.0, canary()))
     told = "not sent again: the files of version 2 are not those that were first seen"
     assert (decision.orders, ends(decision)) == ((), [(1, Status.SUPERSEDED, told)])
+    later = core.step(seen_at(400.0, canary()))
+    assert (core.open_orders, later.orders, later.outcomes) == ((), (), ())
 
 
 def test_a_promotion_whose_files_were_exchanged_while_no_agent_looked_is_not_sent_again() -> None:
