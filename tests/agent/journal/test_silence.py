@@ -23,7 +23,7 @@ from agent.testing import RecordingNotifier, ScriptedWorld
 from tests.agent.test_loop import agent_over  # the loop's own agent, over a journal of a database
 
 SHORT_S = 0.3
-PATIENCE_S = 5.0
+PATIENCE_S = 15.0
 
 
 @pytest.fixture
