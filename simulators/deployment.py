@@ -18,6 +18,9 @@ from simulators.requests import RequestKernel
 DRAIN_LOOK_S = 0.5
 """How often a draining replica is looked at."""
 
+FAILED_START_LEAST_S = 0.1
+"""To fail takes a moment: a start of no duration that always fails would be tried again at the same instant for ever."""
+
 
 class Duration(Protocol):
     """Seconds that something takes, drawn from a stream."""
@@ -230,7 +233,7 @@ class SimDeployment:
         if failed or (self.lifecycle.start_failure_p and self.stream.random() < self.lifecycle.start_failure_p):
             self.message = f"{replica.id} failed to start"
             self.failed_starts += 1
-            self._ready_after(replica, self.lifecycle.cold_start.draw(self.stream))
+            self._ready_after(replica, max(FAILED_START_LEAST_S, self.lifecycle.cold_start.draw(self.stream)))
             return
         self.catch_up()
         self.message, self.failed_starts = "", 0

@@ -183,7 +183,14 @@ class _Reading:
         """The runs, seed by seed, so that early runs of a trial show every scenario; yields what is wrong."""
         files: dict[Path, None] = {}
         for index, glob in enumerate(globs):
-            found = [Path(glob)] if Path(glob).is_absolute() else sorted(self.folder.glob(glob))
+            try:
+                found = [Path(glob)] if Path(glob).is_absolute() else sorted(self.folder.glob(glob))
+            except (
+                ValueError,
+                NotImplementedError,
+                OSError,
+            ):  # of an empty pattern, or one that no file could be called
+                found = []
             if not found:
                 yield (*keys, index), f"found {glob!r}, which no file in {self.folder} matches; expected scenarios"
             files |= dict.fromkeys(each.resolve() for each in found)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from simulators.data_files import ScenarioError
+from simulators.run import Simulation
 from simulators.scenario import parse_scenario
 
 SCENARIO = """\
@@ -97,3 +98,11 @@ def test_what_people_play_is_not_too_large() -> None:
     month = {"duration_s": 30 * 86_400, "traffic": "{kind: steady, rate_rps: 1000}"}
     for changed in (year, month, {"nodes": 5000, "replicas": 5000}):
         assert parse_scenario(SCENARIO.format(**(PLAIN | changed)), "f", Path()).name == "large"
+
+
+def test_a_start_that_takes_no_time_and_always_fails_comes_to_the_end_of_the_run() -> None:
+    """It is tried again a moment later, not at the same instant for ever."""
+    lifecycle = "    lifecycle: {cold_start: {kind: constant, seconds: 0}, start_failure_p: 1.0, restart_after_s: 0}\n"
+    text = SCENARIO.format(**(PLAIN | {"duration_s": 60})) + lifecycle
+    result = Simulation(parse_scenario(text, "f", Path()), 1, checked=False).run()
+    assert result.interrupted is False

@@ -342,6 +342,7 @@ BAD = [
     ("target_utilization.down_window_s", "target_utilization.down", 6, "target_utilization.down: found 10; "),
     ("policies[0].target", "target", 5, "expected a path such as policies[0].target or target_utilization.target"),
     ("[tuned.scenario.yaml]", "[none-*.yaml]", 7, "found 'none-*.yaml', which no file in"),
+    ("[tuned.scenario.yaml]", "['']", 7, "found '', which no file in"),
     ("seeds: [1, 9]", "seeds: []", 9, "hold_out.seeds: found []; "),
     ("{scenarios: [held_out.scenario.yaml], ", "{", 9, "seed 1 is played in tuning too"),
     ("measure: replica_hours", "measure: replica_ours", 12, "there is no measure 'replica_ours'"),
