@@ -11,6 +11,11 @@ HEAD = """# Configuration
 One YAML file. Unknown keys are errors; units stand in the names. `homeostat config validate FILE` checks a file, `homeostat config schema`
 prints the JSON Schema for editors. An environment variable such as `HOMEOSTAT__JOURNAL__URL` overrides `journal.url`.
 
+Words are those of YAML 1.2: `true` and `false` are truth values, `off`, `no` and `12:30` are words, keys are text. A key with nothing
+behind it, null, or an empty variable is refused: leave the key out, or the variable unset, where there is no limit. Classes of your own are
+named by import path where the command says `--allow-imports PACKAGE` ([policies](policies.md)). A file has at most 500,000 bytes and
+50,000 values, aliases followed.
+
 This page is written by `python -m agent.configuration_reference docs/configuration.md`.
 """
 
