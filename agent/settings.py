@@ -173,6 +173,16 @@ class DeploymentSettings(Strict):
     """What a request may take, in seconds. Policies that need an objective hold where it is missing."""
     probe: str | None = None
     """The name given to the probe inside it (level L1), if any."""
+    drift: "DriftSettings | None" = None
+    """What is watched of what the probe tells; missing: as for a model without a word about it."""
+
+    @model_validator(mode="after")
+    def _drift_is_of_a_probe(self) -> "DeploymentSettings":
+        if self.drift is not None and self.probe is None:
+            raise ValueError(
+                "drift is of what a probe tells, and there is no probe; a managed model has a drift of its own beside deployment"
+            )
+        return self
 
     @model_validator(mode="after")
     def _bounds_in_order(self) -> "DeploymentSettings":

@@ -12,6 +12,7 @@ from typing import Any
 
 import ray
 import structlog
+from ray.experimental.internal_kv import _internal_kv_get, _internal_kv_put
 
 from agent.logs import configure
 from agent.monitoring.model_monitor import ModelMonitor
@@ -47,7 +48,8 @@ class MonitorShard:
     ) -> None:
         configure()
         self._model = model
-        self._monitor = ModelMonitor(drift, allowed)
+        self._drift = _kept(model) or drift
+        self._monitor = ModelMonitor(self._drift, allowed)
         self._log = DataLog(data_url, model) if data_url is not None else None
         self._dropped = 0
         self._refused: Counter[str] = Counter()
@@ -78,6 +80,7 @@ class MonitorShard:
             return
         self._dropped += dropped
         self._refused.update(refused or {})
+        self._monitor.now(time.time())
         self._monitor.answered(answered)
         taken = self._monitor.rows(batch)
         if self._log is not None:
@@ -90,9 +93,26 @@ class MonitorShard:
                 self._taken.popitem(last=False)
 
     async def labels(self, batch: Sequence[Labelled]) -> None:
+        self._monitor.now(time.time())
         taken = self._monitor.labels(batch)
         if self._log is not None:
             self._log.labels(taken)
+
+    async def settle(self, drift: DriftSettings, allowed: Packages = ()) -> bool:
+        """Watch as `drift` says from now on; whether that is another way than before. Then all that is watched begins anew.
+
+        It is kept on the cluster: Ray would start a shard that died with what it was first told.
+        """
+        if drift == self._drift:
+            return False
+        raw = drift.model_dump_json().encode()
+        _internal_kv_put(_kv_key(self._model), raw, overwrite=True, namespace=names.NAMESPACE.encode())
+        self._refused.update(self._monitor.refused)
+        self._drift, self._monitor = drift, ModelMonitor(drift, allowed)
+        if self._follower.table is not None:
+            await self._heard(self._follower.table)
+        log.info("monitors_begin_anew", model=self._model, reason="the configuration says another drift")
+        return True
 
     async def report(self, at_s: float) -> Report:
         return self._report(at_s)
@@ -141,6 +161,20 @@ class MonitorShard:
                 lost = self._log.drop_oldest(WAITING_MAX) if self._log is not None else 0
                 self._unlogged += lost
                 log.error("data_log_away", model=self._model, reason=f"{type(error).__name__}: {error}", lost=lost)
+
+
+def _kept(model: str) -> DriftSettings | None:
+    """What the shard of `model` was told last, where that is not what it was first told."""
+    raw = _internal_kv_get(_kv_key(model), namespace=names.NAMESPACE.encode())
+    try:
+        return DriftSettings.model_validate_json(raw) if raw else None
+    except ValueError as error:  # of another version of this package
+        log.warning("kept_drift_unreadable", model=model, reason=str(error))
+        return None
+
+
+def _kv_key(model: str) -> bytes:
+    return f"drift:{model}".encode()
 
 
 def ensure_shard(

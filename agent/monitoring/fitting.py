@@ -24,7 +24,7 @@ class FittingLoss:
 
     def __init__(self, chosen: str) -> None:
         self._auto = chosen == "auto"
-        self._taken = FIRST_OF_AUTO if self._auto else chosen
+        self._take(FIRST_OF_AUTO if self._auto else chosen)
         self._withheld = False
         self._pairs = self._odd_labels = self._odd_predictions = 0
         self.misfits: Counter[str] = Counter()
@@ -38,29 +38,36 @@ class FittingLoss:
         """None for a pair that none is taken of."""
         if self._withheld:
             return None
-        if self._taken in OF_NUMBERS or (0.0 <= prediction <= 1.0 and 0.0 <= label <= 1.0):
-            return LOSSES[self._taken](prediction, label)
+        if self._of_numbers or (0.0 <= prediction <= 1.0 and 0.0 <= label <= 1.0):
+            return self._loss(prediction, label)
         return None
 
     def note(self, prediction: float, label: float) -> bool:
         """A pair was seen; whether another loss is taken from now on, so that those before are no reference."""
-        if self._taken in OF_NUMBERS:
+        if self._of_numbers:
             return False
         self._pairs += 1
+        if not (0.0 <= label <= 1.0 and 0.0 <= prediction <= 1.0):
+            self._odd(prediction, label)
+        return self._pairs >= JUDGED and self._judge()
+
+    def _odd(self, prediction: float, label: float) -> None:
         if not 0.0 <= label <= 1.0:
             self._odd_labels += 1
             self.misfits[LABEL] += 1
         if not 0.0 <= prediction <= 1.0:
             self._odd_predictions += 1
             self.misfits[PREDICTION] += 1
-        return self._pairs >= JUDGED and self._judge()
+
+    def _take(self, name: str) -> None:
+        self._taken, self._loss, self._of_numbers = name, LOSSES[name], name in OF_NUMBERS
 
     def _judge(self) -> bool:
         before = self.name
         labels, predictions = self._odd_labels > MISFITS, self._odd_predictions > MISFITS
         self._pairs = self._odd_labels = self._odd_predictions = 0
         if self._auto and labels and predictions:
-            self._taken = "absolute"
+            self._take("absolute")
             self._withheld = False
             self.misfits.clear()
         else:

@@ -15,6 +15,8 @@ from agent.monitoring.values import INTEGER_MAX, NUMBER_MAX, TEXT_MAX, Unreadabl
 
 TIME_MAX_S = 253_402_300_800.0
 """The end of the year 9999 in POSIX seconds. Milliseconds of today are beyond it."""
+AHEAD_MAX_S = 3600.0
+"""Clocks of nodes differ by less. A row from the far future would make all others look too old to wait for their labels."""
 LATENCY_MAX_S = 1e6
 """Eleven days: nobody waited longer for an answer."""
 NAMES_MAX = 1_000
@@ -28,7 +30,7 @@ RARE_KEPT = 1_000
 """Names that are not common yet, remembered at most."""
 
 KEY = "key is neither a text nor a whole number"
-TIME = "time is not between 1970 and 9999, in seconds"
+TIME = "time is not between 1970 and 9999, in seconds, or ahead of the clock"
 PREDICTION = "prediction is no number"
 PREDICTION_UNKNOWN = f"prediction is not finite or beyond {NUMBER_MAX:g}: taken as unknown"
 LATENCY = "latency is no number of seconds: taken as unknown"
@@ -55,7 +57,12 @@ class Intake:
         self.refused: Counter[str] = Counter()
         self._names_max = names_max
         self._first_rows = first_rows
+        self._until_s = TIME_MAX_S
         self.begin_anew()
+
+    def now(self, now_s: float) -> None:
+        """What is later than this by more than AHEAD_MAX_S can not be, and is refused."""
+        self._until_s = now_s + AHEAD_MAX_S
 
     def begin_anew(self) -> None:
         """Another version may read other features; the counts go on."""
@@ -74,7 +81,7 @@ class Intake:
     def answer(self, answered: Answered) -> Answered | None:
         """`answered`, with an unknown latency where it has none to believe; None where it came at no time."""
         try:
-            at_s, latency_s = _moment(answered.at_s), self._latency(answered.latency_s)
+            at_s, latency_s = self._moment(answered.at_s), self._latency(answered.latency_s)
         except _Refused as refused:
             self.refused[str(refused)] += 1
             return None
@@ -85,7 +92,7 @@ class Intake:
     def label(self, labelled: Labelled) -> Labelled | None:
         """`labelled` with a finite label, or None."""
         try:
-            key, at_s, label = _key(labelled.key), _moment(labelled.at_s), _label(labelled.label)
+            key, at_s, label = _key(labelled.key), self._moment(labelled.at_s), _label(labelled.label)
         except _Refused as refused:
             self.refused[str(refused)] += 1
             return None
@@ -93,7 +100,7 @@ class Intake:
         return labelled if same else Labelled(key=key, at_s=at_s, label=label)
 
     def _row(self, served: Served) -> Served:
-        key, at_s = _key(served.key), _moment(served.at_s)
+        key, at_s = _key(served.key), self._moment(served.at_s)
         prediction = self._prediction(served.prediction)
         latency_s = self._latency(served.latency_s)
         features = self._features(served.features)
@@ -111,6 +118,15 @@ class Intake:
             served, key=key, at_s=at_s, prediction=prediction, latency_s=latency_s, features=features,
             version=text(str(served.version)),
         )  # fmt: skip
+
+    def _moment(self, at_s: Any) -> float:
+        """Raises _Refused."""
+        if type(at_s) is float and 0.0 <= at_s < self._until_s:
+            return at_s
+        found = number(at_s)
+        if found is None or not 0.0 <= found < self._until_s:
+            raise _Refused(TIME)
+        return found
 
     def _prediction(self, value: Any) -> float | None:
         if value is None or (type(value) is float and -NUMBER_MAX <= value <= NUMBER_MAX):
@@ -216,16 +232,6 @@ def _text(value: str, reason: str) -> str:
     except UnicodeEncodeError as error:
         raise _Refused(reason) from error
     return text(value)
-
-
-def _moment(at_s: Any) -> float:
-    """Raises _Refused."""
-    if type(at_s) is float and 0.0 <= at_s < TIME_MAX_S:
-        return at_s
-    found = number(at_s)
-    if found is None or not 0.0 <= found < TIME_MAX_S:
-        raise _Refused(TIME)
-    return found
 
 
 def _label(value: Any) -> float:

@@ -99,6 +99,10 @@ class ModelMonitor:
             self._comparison.next_stage()
         self._share = share
 
+    def now(self, now_s: float) -> None:
+        """What the clock says where rows come in; what is dated long after it is refused."""
+        self._intake.now(now_s)
+
     def answered(self, requests: Iterable[Answered]) -> None:
         for request in requests:
             sound = self._intake.answer(request)

@@ -171,3 +171,24 @@ def test_a_probe_outlives_what_can_not_be_sent(cluster) -> None:
     wait_until(lambda: probe.sent == 1)
     assert (ray.get(shard.report.remote(time.time())).rows, probe.refused) == (1, 1)
     probe.close()
+
+
+def test_a_changed_drift_is_applied_to_the_shard_that_runs_and_outlives_it(cluster) -> None:
+    """The same again changes nothing; another one begins anew; a shard that Ray starts again watches as it was told last."""
+    shard = ensure_shard("changed", DriftSettings(loss="brier"), follow=False)
+    rows = [Served(str(n), 1.0, {"x": 0.5}, 0.5, 0.01, "1", "r") for n in range(3)]
+    ray.get(shard.rows.remote([*rows, rows[0], Served([], 1.0, {}, 0.5, 0.01, "1", "r")]))
+    assert ray.get(shard.settle.remote(DriftSettings(loss="brier"))) is False
+    assert ray.get(shard.settle.remote(DriftSettings(loss="absolute", window_rows=50))) is True
+    told = report("changed", 2.0)
+    assert (told.rows, told.loss_name, told.window_rows, told.refused) == (0, "absolute", 50, {KEY: 1})
+    ray.kill(shard, no_restart=False)
+    again = wait_until(lambda: _told_again("changed"))
+    assert (again.loss_name, again.window_rows) == ("absolute", 50)
+
+
+def _told_again(model: str) -> Report | None:
+    try:
+        return report(model, 2.0)
+    except ray.exceptions.RayError:
+        return None

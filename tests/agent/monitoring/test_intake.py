@@ -140,3 +140,13 @@ def test_long_texts_are_kept_short() -> None:
     taken = monitor.rows(replace(GOOD, key=f"{n} {long}", features={"x": long}) for n in range(300))
     assert max(len(row.key) + len(row.features["x"]) for row in taken) <= 400
     assert monitor.refused == {intake.LONG: 300}
+
+
+def test_a_row_from_the_far_future_makes_no_other_row_too_old_for_its_label() -> None:
+    """One node's clock is years ahead: its rows and labels are refused, where there is a clock to say so."""
+    monitor = ModelMonitor(SETTINGS)
+    monitor.now(1000.0)
+    monitor.rows([replace(GOOD, at_s=990.0), replace(GOOD, key="early", at_s=1000.0 + intake.AHEAD_MAX_S - 1.0)])
+    monitor.rows([replace(GOOD, key="b", at_s=1e9)])
+    monitor.labels([Labelled("b", 1e9, 1.0), Labelled("a", 995.0, 1.0)])
+    assert (monitor.report(1000.0).labelled_rows, monitor.refused) == (1, {intake.TIME: 2})
