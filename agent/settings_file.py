@@ -12,7 +12,7 @@ from agent.application_names import faults as name_faults
 from agent.assembly import AssemblyError, build_policies
 from agent.cron import faults as cron_faults
 from agent.monitoring import detectors
-from agent.settings import PolicySettings, Settings
+from agent.settings import DriftSettings, PolicySettings, Settings
 from agent.strict_yaml import validated, value_in
 from agent.yaml_nodes import FileFault, Keys, text_of
 from policies.imports import Packages
@@ -104,6 +104,9 @@ def _impossible(settings: Settings, allowed: Packages, built: bool) -> Iterator[
 
 
 def _model_faults(settings: Settings, allowed: Packages) -> Iterator[tuple[Keys, str]]:
+    for name, deployment in settings.deployments.items():
+        if deployment.drift is not None:
+            yield from _monitor_faults(("deployments", name, "drift"), deployment.drift, allowed)
     if not settings.models:
         return
     from agent.recipes import registry as recipes  # noqa: PLC0415 - pandas takes long to import, and few commands need it
@@ -114,11 +117,15 @@ def _model_faults(settings: Settings, allowed: Packages) -> Iterator[tuple[Keys,
                 recipes.build(use, allowed)
             except ValueError as error:
                 yield ("models", name, "training", "recipes", index), str(error)
-        for index, monitor in enumerate(model.drift.monitors or ()):
-            try:
-                detectors.build(monitor.use, monitor.parameters, allowed=allowed)
-            except ValueError as error:
-                yield ("models", name, "drift", "monitors", index), str(error)
+        yield from _monitor_faults(("models", name, "drift"), model.drift, allowed)
+
+
+def _monitor_faults(keys: Keys, drift: DriftSettings, allowed: Packages) -> Iterator[tuple[Keys, str]]:
+    for index, monitor in enumerate(drift.monitors or ()):
+        try:
+            detectors.build(monitor.use, monitor.parameters, allowed=allowed)
+        except ValueError as error:
+            yield (*keys, "monitors", index), str(error)
 
 
 def _policy_faults(

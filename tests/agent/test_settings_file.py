@@ -81,6 +81,14 @@ ROOT = Path(__file__).parents[2]
             "models: {fraud: {}}\ndeployments: {shop/Fraud: {probe: fraud}}",
             "f.yaml:2: deployments.shop/Fraud.probe: found 'fraud', under which models.fraud is watched; expected another",
         ),
+        (
+            "deployments: {a/b: {probe: p, drift: {monitors: [{kind: error_drift, use: adwim}]}}}",
+            "f.yaml:1: deployments.a/b.drift.monitors[0]: unknown detector 'adwim'",
+        ),
+        (
+            "deployments: {a/b: {probe: p, drift: {monitors: [{kind: error_drift, use: 'subprocess:Popen'}]}}}",
+            "deployments.a/b.drift.monitors[0]: detector 'subprocess:Popen' is an import path",
+        ),
         ("deployments: {/Ranker: {}}", 'f.yaml:1: deployments./Ranker: expected "application/deployment"'),
         ("deployments: {ranker/: {}}", 'f.yaml:1: deployments.ranker/: expected "application/deployment"'),
         ("deployments: {a/b/c: {}}", 'f.yaml:1: deployments.a/b/c: expected "application/deployment"'),
