@@ -7,6 +7,7 @@ from typing import Any
 from agent.journal.memory import MemoryJournal
 from agent.order import Order
 from agent.ports import Refused
+from agent.writable import plain_or_none
 from policies.action import Alert, Restart, Retrain, Scale, StopTraining
 from policies.observation import (
     Capacity,
@@ -193,6 +194,7 @@ class WorldChecks:
     """
 
     SETTLES_S = 30.0
+    CLOCKS_DIFFER_S = 1.0
 
     def _order(self, number: int, action: Any, *, epoch: int = 1, key: str | None = None, at_s: float = 0.0) -> Order:
         return Order(
@@ -226,6 +228,19 @@ class WorldChecks:
         """The sensor has no clock of its own."""
         at_s = world.now()
         assert world.sensor.observe(at_s).at_s == at_s  # noqa: S101
+
+    def test_what_is_seen_can_be_written_down(self, world: Any) -> None:
+        """Every number in it is finite, and every text one of UTF-8: what is not known is None."""
+        assert plain_or_none(world.sensor.observe(world.now())) is not None  # noqa: S101
+
+    def test_nothing_is_seen_of_the_future(self, world: Any) -> None:
+        """No replica began and no traffic was measured after the moment of the observation, but for what clocks differ by."""
+        world.advance(1.0)
+        at_s = world.now()
+        seen = world.sensor.observe(at_s).deployments[world.deployment]
+        began_s = [each.started_at_s for each in seen.replicas if each.started_at_s is not None]
+        measured_s = [each.traffic.measured_at_s for each in (seen, *seen.replicas) if each.traffic is not None]
+        assert max([*began_s, *measured_s], default=at_s) <= at_s + self.CLOCKS_DIFFER_S  # noqa: S101
 
     def test_a_scale_is_reached_and_never_goes_below_the_smaller_count(self, world: Any) -> None:
         """Up to three and back to two: never fewer than two run."""

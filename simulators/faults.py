@@ -210,6 +210,16 @@ def _late(fault: FaultSettings, stage: Stage) -> Ends:
     return lambda: setattr(telemetry, "lag_s", fault.seconds), lambda: setattr(telemetry, "lag_s", before_s)
 
 
+def _stuck(fault: FaultSettings, stage: Stage) -> Ends:
+    return stage.world.telemetry.stick, stage.world.telemetry.let_go
+
+
+def _silent(fault: FaultSettings, stage: Stage) -> Ends:
+    """Nobody can read the metrics of what runs on the node."""
+    node, telemetry = node_of(fault, stage), stage.world.telemetry
+    return lambda: telemetry.silent.add(node), lambda: telemetry.silent.discard(node)
+
+
 def _of_models(name: str, during: Callable[[FaultSettings], object], after: object) -> Callable[..., Ends]:
     """A switch of the managed models that the fault is about: of one, or of all."""
 
@@ -277,9 +287,14 @@ BEGINNINGS: dict[str, Callable[[FaultSettings, Stage], Ends]] = {
     "telemetry_duplicated": _telemetry("duplicated"),
     "telemetry_nan": _telemetry("nan"),
     "telemetry_late": _late,
+    "latency_nan": _telemetry("latency_nan"),
+    "gauges_nan": _telemetry("gauges_nan"),
+    "gauges_stuck": _stuck,
+    "metrics_silent": _silent,
     "labels_away": _of_models("labels_away", lambda fault: True, after=False),
     "labels_late": _of_models("labels_late_s", lambda fault: fault.seconds, after=0.0),
     "labels_lost": _of_models("labels_lost", lambda fault: True, after=False),
+    "labels_wild": _of_models("labels_wild", lambda fault: True, after=False),
     "registry_away": _of_models("registry_away", lambda fault: True, after=False),
     "journal_away": _journal,
     "controller_away": _controller,

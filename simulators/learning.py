@@ -31,6 +31,8 @@ from simulators.request_counters import Counters
 
 LOOK_S = 10.0
 """What was answered reaches models, monitors and labels so often, whether or not an agent ticks."""
+WILD = 1e150
+"""A label that nobody means: one of them in a sum of squares is more than a number can hold."""
 ROWS_LEAST = 50
 """A training on fewer labelled rows fails, as on a cluster."""
 FIRST = "1"
@@ -125,14 +127,14 @@ class SimModel(ABC):
     """One managed model. The world moves it; it moves nothing else.
 
     Switches for faults: `labels_away` (they wait), `labels_late_s` (so much later than usual), `labels_lost` (those that fall due never
-    come), `registry_away`.
+    come), `labels_wild` (they come, and are no label of anything), `registry_away`.
     """
 
     def __init__(self, name: str, learning: Learning, seed: np.random.SeedSequence, first: Made) -> None:
         self.name = name
         self.learning = learning
         self._durations = np.random.default_rng(seed_of(seed, "durations"))
-        self.labels_away = self.labels_lost = False
+        self.labels_away = self.labels_lost = self.labels_wild = False
         self.labels_late_s = 0.0
         self.registry_away = False
         self.versions: dict[str, Trained] = {}

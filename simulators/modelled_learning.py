@@ -188,8 +188,9 @@ class ModelledModel(SimModel):
             )
         while self._waiting and self._is_due(self._waiting[0].at_s, answers.at_s):
             due = self._waiting.popleft()
-            self._learnable.add(due.at_s, 0 if self.labels_lost else due.rows + due.theirs)
-            if not self.labels_lost:
+            refused = self.labels_lost or self.labels_wild
+            self._learnable.add(due.at_s, 0 if refused else due.rows + due.theirs)
+            if not refused:
                 self._learn_truth(due)
         self._look_at_features(answers.at_s)
 

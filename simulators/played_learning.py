@@ -23,7 +23,7 @@ from agent.settings import DriftSettings
 from policies.imports import Packages
 from policies.observation import Report
 from simulators.changes import Span
-from simulators.learning import FIRST, Answers, Learning, Losses, Made, NothingLearned, SimModel, seed_of
+from simulators.learning import FIRST, WILD, Answers, Learning, Losses, Made, NothingLearned, SimModel, seed_of
 from simulators.played_search import PlayedSearch
 from simulators.row_streams import Rows, RowStream
 
@@ -216,6 +216,9 @@ class PlayedModel(SimModel):
         while self._waiting and self._is_due(self._waiting[0].at_s, at_s):
             due.append(self._waiting.popleft())
         if self.labels_lost:
+            return
+        if self.labels_wild:  # they come to the door of the monitor, and are no rows to learn from
+            self._monitor.labels(Labelled(row.key, at_s, WILD) for row in due)
             return
         self._monitor.labels(Labelled(row.key, at_s, row.label) for row in due)
         self._log.extend(due)

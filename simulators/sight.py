@@ -23,7 +23,7 @@ from simulators.engine import Engine
 from simulators.learning import SimModel
 from simulators.served import ModelSpec, Served
 from simulators.serving import TABLE_LIFE_S, Serving
-from simulators.telemetry import Telemetry
+from simulators.telemetry import Answer, Telemetry
 
 STARTS_TRIED = 3
 """After so many failed starts in a row a challenger counts as one that can not serve, as with Serve."""
@@ -72,6 +72,7 @@ class Sight(Serving):
         models = {
             name: self._model_seen(each.model, at_s) for name, each in self.served.items() if each.model is not None
         }
+        problems += [f"{node}: its metrics can not be read" for node in sorted(self.telemetry.silent)]
         problems += [f"model {n}: its registry can not be read" for n, m in models.items() if m.champion is None]
         return Observation(
             at_s=at_s,
@@ -121,7 +122,7 @@ class Sight(Serving):
 
     def _seen(self, served: Served, deployment: SimDeployment, at_s: float) -> Deployment:
         spec = served.spec
-        traffic, by_replica = self.telemetry.read(deployment.name, at_s)
+        traffic, by_replica = self._read(deployment, at_s)
         replicas = tuple(self._replica(each, by_replica) for each in deployment.replicas.values())
         running = len(deployment.running)
         settled = running == deployment.wanted and len(replicas) == running
@@ -146,6 +147,16 @@ class Sight(Serving):
             slot=slot,
             message=deployment.message,
         )
+
+    def _read(self, deployment: SimDeployment, at_s: float) -> Answer:
+        """Its traffic; a sum of which a part can not be read is not known."""
+        traffic, by_replica = self.telemetry.read(deployment.name, at_s)
+        silent = self.telemetry.silent
+        if not silent:
+            return traffic, by_replica
+        unread = {each.number for each in deployment.replicas.values() if each.node in silent}
+        kept = {number: each for number, each in by_replica.items() if number not in unread}
+        return (None if unread else traffic), kept
 
     @staticmethod
     def _replica(each: SimReplica, by_replica: Mapping[int, Traffic]) -> Replica:

@@ -6,7 +6,7 @@ A window is the later of two snapshots minus the earlier one. Snapshots are kept
 import math
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -15,13 +15,20 @@ from simulators.request_counters import Counters
 from simulators.windows import window_quantiles
 
 ASKED = (0.5, 0.95, 0.99)
+LATENCIES = ("latency_mean_s", "latency_p50_s", "latency_p95_s", "latency_p99_s")
+
+
+Answer = tuple[Traffic | None, Mapping[int, Traffic]]
+"""Traffic of a deployment, and by number of its replicas."""
 
 
 @dataclass(kw_only=True)
 class Telemetry:
     """`window_s` is how much is averaged over, `lag_s` how old the newest that can be seen is.
 
-    `lost` gives nothing new, `nan` gives numbers that are none, `duplicated` repeats the last answer; faults switch them.
+    `lost` gives nothing new, `nan` gives numbers that are none, `duplicated` repeats the last answer; faults switch them. So they do with
+    `latency_nan` and `gauges_nan`, for those numbers only, with `stick`, after which gauges say what they last said, and with `silent`, the
+    nodes whose metrics nobody can read.
     """
 
     window_s: float = 30.0
@@ -32,10 +39,14 @@ class Telemetry:
     lost: bool = False
     nan: bool = False
     duplicated: bool = False
+    latency_nan: bool = False
+    gauges_nan: bool = False
+    silent: set[str] = field(default_factory=set)
+    _stuck: Mapping[str, Answer] = field(default_factory=dict)
     _history: dict[str, deque[Counters]] = field(default_factory=dict)
     _shown_s: dict[str, float] = field(default_factory=dict)
     """How new the newest was that was ever shown: nothing that was known is unknown again."""
-    _last: dict[str, tuple[Traffic | None, Mapping[int, Traffic]]] = field(default_factory=dict)
+    _last: dict[str, Answer] = field(default_factory=dict)
 
     def see(self, name: str, counters: Counters) -> None:
         """Keep a snapshot of a deployment, taken now."""
@@ -49,14 +60,40 @@ class Telemetry:
         while len(history) > 2 and history[1].at_s <= oldest_s:
             history.popleft()
 
-    def read(self, name: str, at_s: float) -> tuple[Traffic | None, Mapping[int, Traffic]]:
+    def stick(self) -> None:
+        """From now on nobody moves the gauges."""
+        self._stuck = dict(self._last)
+
+    def let_go(self) -> None:
+        self._stuck = {}
+
+    def read(self, name: str, at_s: float) -> Answer:
         """(traffic of the deployment, traffic by number of its replicas) as it can be seen at `at_s`."""
         if (self.lost or self.duplicated) and name in self._last:
             return self._last[name]
-        answer = self._measure(name, at_s)
+        answer = self._spoilt(name, self._measure(name, at_s))
         if not self.lost:
             self._last[name] = answer
         return (None, {}) if self.lost else answer
+
+    def _spoilt(self, name: str, answer: Answer) -> Answer:
+        """`answer`, with the numbers that the faults of now leave of it."""
+        if not (self.latency_nan or self.gauges_nan or name in self._stuck):
+            return answer
+        traffic, replicas = answer
+        held, held_replicas = self._stuck.get(name, (None, {}))
+        spoilt = {number: self._one(each, held_replicas.get(number)) for number, each in replicas.items()}
+        return (None if traffic is None else self._one(traffic, held)), spoilt
+
+    def _one(self, traffic: Traffic, held: Traffic | None) -> Traffic:
+        if held is not None:
+            traffic = replace(traffic, ongoing=held.ongoing, queued=held.queued)
+        if self.gauges_nan:
+            traffic = replace(traffic, ongoing=known(math.nan), queued=known(math.nan))
+        if self.latency_nan:
+            unknown = dict.fromkeys(LATENCIES, known(math.nan))
+            traffic = replace(traffic, **unknown)
+        return traffic
 
     def before(self, name: str) -> Counters | None:
         """The snapshot before the newest."""
@@ -68,7 +105,7 @@ class Telemetry:
         self._last.pop(name, None)
         self._shown_s.pop(name, None)
 
-    def _measure(self, name: str, at_s: float) -> tuple[Traffic | None, Mapping[int, Traffic]]:
+    def _measure(self, name: str, at_s: float) -> Answer:
         history = self._history.get(name)
         if not history:
             return None, {}

@@ -150,6 +150,62 @@ def test_late_telemetry_is_of_before():
     assert seen(simulation, 400.0).traffic.measured_at_s <= 340.0
 
 
+def test_a_probe_without_latencies_still_counts():
+    """NaN is what it sends; None is what is seen, and requests are as many as ever."""
+    simulation = broken("{kind: latency_nan, at_s: 100, for_s: 100}")
+    during, after = seen(simulation, 150.0), seen(simulation, 250.0)
+    assert (during.traffic.latency_mean_s, during.traffic.latency_p99_s) == (None, None)
+    assert {each.traffic.latency_mean_s for each in during.running} == {None}
+    assert during.traffic.requests > 500
+    assert during.traffic.ongoing > 0
+    assert after.traffic.latency_p99_s > 0
+
+
+def test_gauges_that_are_no_number_leave_the_rest_known():
+    """Queued and ongoing are unknown, latencies and counts are not."""
+    simulation = broken("{kind: gauges_nan, at_s: 100, for_s: 100}")
+    during, after = seen(simulation, 150.0), seen(simulation, 250.0)
+    assert (during.traffic.ongoing, during.traffic.queued) == (None, None)
+    assert {each.traffic.ongoing for each in during.running} == {None}
+    assert during.traffic.latency_p95_s > 0
+    assert after.traffic.ongoing > 0
+
+
+def test_gauges_that_are_stuck_say_what_they_said_while_all_else_moves():
+    """The load doubles meanwhile, and nobody sees it in them until they move again."""
+    simulation = broken("{kind: gauges_stuck, at_s: 100, for_s: 300}", use="target_utilization, target: 0.99")
+    before = seen(simulation, 99.0).traffic
+    stuck = [seen(simulation, at_s).traffic for at_s in (200.0, 300.0, 390.0)]
+    assert {each.ongoing for each in stuck} == {simulation.world.telemetry._stuck[D][0].ongoing}
+    assert stuck[0].measured_at_s < stuck[1].measured_at_s
+    assert before is not None
+    assert seen(simulation, 500.0).traffic.ongoing != stuck[0].ongoing
+
+
+def test_what_runs_on_a_silent_node_is_not_known_and_the_node_is_named():
+    """Half of the replicas can not be read, so that their sum is none; those of the other node are known one by one."""
+    simulation = broken(
+        "{kind: foreign_scale, at_s: 10, model: fraud, replicas: 8}",
+        "{kind: metrics_silent, at_s: 100, for_s: 100, node: node-1}",
+    )
+    during = seen(simulation, 150.0)
+    assert during.traffic is None
+    assert {each.node: each.traffic is None for each in during.running} == {"node-1": True, "node-2": False}
+    problems = simulation.world.observe(150.0).problems
+    assert [each for each in problems if "node-1" in each] == ["node-1: its metrics can not be read"]
+    assert seen(simulation, 250.0).traffic is not None
+    assert simulation.world.observe(250.0).problems == ()
+
+
+def test_wild_labels_teach_nothing_and_stop_nobody():
+    """Each is 1e150: refused at the door, so that what is seen can be written, and the agent goes on to the end."""
+    simulation, well = broken("{kind: labels_wild, at_s: 500, for_s: 300}"), broken()
+    assert labelled(well, 1500.0) - labelled(simulation, 1500.0) == pytest.approx(6000, rel=0.1)
+    simulation.engine.run(2000.0)
+    observed = [entry.at_s for entry in simulation.journal.entries() if entry.kind == Kind.OBSERVED]
+    assert observed[-1] == 2000.0
+
+
 def labelled(simulation: Simulation, at_s: float) -> int:
     simulation.engine.run(at_s)
     return simulation.world.observe(at_s).models["fraud"].report.labelled_rows

@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from agent.journal.record import Kind
+from agent.monitoring.intake import LABEL
 from agent.monitoring.losses import brier
 from agent.settings import DriftSettings
 from policies.observation import JobState, Quarantined
@@ -254,6 +256,19 @@ def test_an_agent_learns_again_and_beats_the_model_that_stays_and_the_cut_change
     assert (model["retrainings"] >= 1, model["promotions"] >= 1) == (True, True)
     assert model["mean_loss"] < 0.75 * model["frozen_loss"]
     assert math.isclose(results[0].measures["mean_loss"], results[1].measures["mean_loss"])
+
+
+def test_wild_labels_are_refused_at_the_door_of_the_real_monitors() -> None:
+    """1e150 is the label of nothing: every one is counted with its reason, the loss stays that of the rows, and all can be written."""
+    wild = SCENARIO.replace("policies:", "faults: [{kind: labels_wild, at_s: 100, for_s: 200}]\npolicies:")
+    simulation = Simulation(parse_scenario(wild, "played", Path()), 4)
+    simulation.engine.run(400.0)
+    report = simulation.world.observe(400.0).models["m"].report
+    assert report is not None
+    assert list(report.refused) == [LABEL]
+    assert report.refused[LABEL] == pytest.approx(800, abs=80)
+    assert 0.0 <= report.loss <= 1.0
+    assert simulation.journal.last(Kind.OBSERVED).at_s == 400.0
 
 
 def test_broken_rows_are_set_aside_all_of_them_and_nothing_is_learned_from_them() -> None:

@@ -24,9 +24,15 @@ models:
 """
 
 
-def simulation() -> Simulation:
+HOSTILE = """
+faults:
+  - {kind: %s, at_s: 0, for_s: 1000}
+"""
+
+
+def simulation(faults: str = "") -> Simulation:
     # Unchecked, since orders of the checks stand in no journal.
-    return Simulation(parse_scenario(SCENARIO, "world", Path()), seed=1, checked=False)
+    return Simulation(parse_scenario(SCENARIO + faults, "world", Path()), seed=1, checked=False)
 
 
 @dataclass
@@ -69,3 +75,16 @@ class TestSimulatedWorld(WorldChecks):
         seen = served.champion.kernel.snapshot()
         assert (seen.failed, seen.dropped, seen.timed_out) == (0, 0, 0)
         assert seen.arrived == served.offered > 500
+
+
+@pytest.mark.parametrize(
+    "world", ["latency_nan", "gauges_nan", "gauges_stuck", "metrics_silent", "telemetry_nan"], indirect=True
+)
+class TestSimulatedWorldOfHostileValues(WorldChecks):
+    """What is measured may be nothing, no number, or stand still: orders are done all the same, and all that is seen can be written."""
+
+    @pytest.fixture
+    def world(self, request: pytest.FixtureRequest) -> World:
+        made = World(simulation(HOSTILE % request.param))
+        made.advance(5.0)
+        return made
