@@ -3,9 +3,11 @@
 from agent.codec import from_json
 from agent.journal.record import Entry, Kind
 from agent.order import Order
-from policies.action import Action, RollBack, Scale, Target, target
+from policies.action import Action, Retrain, RollBack, Scale, Target, target
 from simulators.rule import JournalRule, Look, Rule
 from simulators.served import Deed
+
+DAY_S = 86_400.0
 
 
 class IntentBeforeEffect(Rule):
@@ -124,6 +126,24 @@ class NeverTooManyOrders(Rule):
         return f"{len(self._sent_s)} orders within a minute, {limit} are allowed" if too_many else None
 
 
+class NeverTooManyTrainings(Rule):
+    """No more trainings are begun within 24 hours than people allow, whatever the agent's clock shows."""
+
+    def __init__(self, look: Look) -> None:
+        super().__init__(look)
+        self._sent_s: dict[str, float] = {}
+
+    def sent(self, order: Order) -> str | None:
+        limit = self.look.settings.budget.retrainings_per_day
+        if limit is None or not isinstance(order.action, Retrain):
+            return None
+        now_s = self.look.world.engine.now_s
+        self._sent_s = {key: at_s for key, at_s in self._sent_s.items() if now_s - at_s < DAY_S}
+        self._sent_s.setdefault(order.key, now_s)
+        count = len(self._sent_s)
+        return f"{count} trainings are begun within a day, {limit} are allowed" if count > limit else None
+
+
 class ForeignChangesAreRespected(Rule):
     """A replica count that somebody else has set is left alone for as long as people were promised, once the agent has seen it."""
 
@@ -157,5 +177,6 @@ RULES_OF_ORDERS: tuple[type[Rule], ...] = (
     NoIntentAfterItsOutcome,
     NoOldEpoch,
     NeverTooManyOrders,
+    NeverTooManyTrainings,
     ForeignChangesAreRespected,
 )

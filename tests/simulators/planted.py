@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from agent import arbiter, core, guards, ledger, loop
+from agent.clock import AgentClock
 from agent.codec import to_json
 from agent.journal.controls import ControlFold
 from agent.ledger import Charge, Ledger
@@ -141,6 +142,12 @@ def regret(from_s: float) -> Wish:
             yield RollBack(model="fraud", version=champion.number, to=before.number, to_digest=before.digest)
 
     return wants
+
+
+def train_again(seen: Observation) -> Iterable[Action]:
+    """As soon as no training runs."""
+    job = seen.models["fraud"].training
+    return [Retrain(model="fraud")] if seen.at_s >= 200 and (job is None or job.finished_at_s is not None) else []
 
 
 def quarantine_and_train(seen: Observation) -> Iterable[Action]:
@@ -515,6 +522,25 @@ PLANTED = (
         plant=no_guard("_orders_per_minute"),
         wants=up_and_down,
         changes={"budget": {"orders_per_minute": 2}},
+    ),
+    Planted(
+        name="the agent goes by the civil clock, which somebody sets a day forward",
+        rule="NeverTooManyTrainings",
+        plant=instead(AgentClock, "now", lambda self: self._wall()),
+        wants=train_again,
+        changes={
+            "budget": {"retrainings_per_day": 1},
+            "faults": [{"kind": "clock_set_forward", "at_s": 600, "seconds": 86400}],
+        },
+        model=LEARNING,
+    ),
+    Planted(
+        name="a guard forgets the trainings of the day",
+        rule="NeverTooManyTrainings",
+        plant=no_guard("_retraining_allowed"),
+        wants=train_again,
+        changes={"budget": {"retrainings_per_day": 1}},
+        model=LEARNING,
     ),
     Planted(
         name="a killed agent lives on beside its successor",
