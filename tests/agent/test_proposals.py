@@ -126,7 +126,7 @@ def test_an_action_that_no_world_can_do_is_left_out(amiss: Any, told: str) -> No
         (proposed(GOOD, Evidence(name="a"), Evidence(name=LONE)), f"because[1].name: {TEXT}, got str"),
         (proposed(GOOD, Evidence(name="a", note=LONE)), f"because[0].note: {TEXT}, got str"),
         (proposed(GOOD, Evidence(name="a", value="3")), "because[0].value: expected a number or None, got str"),  # type: ignore[arg-type]
-        (proposed(GOOD, Evidence(name="a", threshold=object())), "because[0].threshold: expected a number or None, got object"),  # type: ignore[arg-type]
+        (proposed(GOOD, Evidence(name="a", threshold={})), "because[0].threshold: expected a number or None, got dict"),  # type: ignore[arg-type]
         (proposed(GOOD, Evidence(name="a", window_s=[])), "because[0].window_s: expected a number or None, got list"),  # type: ignore[arg-type]
         (proposed(GOOD, Evidence(name="a", n=2.5)), "because[0].n: expected a whole number or None, got float"),  # type: ignore[arg-type]
     ],
