@@ -7,7 +7,7 @@ ifneq ($(wildcard $(SHARED_DATA)/.),)
 export HOMEOSTAT_DATA ?= $(SHARED_DATA)
 endif
 
-.PHONY: help install demo test fuzz lint bench docs lock deflake
+.PHONY: help install demo test fuzz lint mutants bench docs lock
 
 help: ## list what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -25,7 +25,7 @@ demo: install ## a year of real flights under the agent, on a local Ray (10 minu
 	$(BIN)/homeostat demo
 
 test: install ## all tests, those that need a Ray included
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not ray"
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not ray" --cov
 	$(BIN)/python -m pytest -m ray tests/ray_cluster tests/worlds
 
 fuzz: install ## 100,000 spoilt files, journals, rows and requests, none of which may end in a traceback or hang
@@ -36,6 +36,9 @@ lint: install ## ruff, mypy, import-linter
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+mutants: install ## whether the tests of the deciding core can fail; SAMPLE=60 tries so many of the mutants (all: hours)
+	$(BIN)/python -m benchmarks.mutants $(if $(SAMPLE),--sample $(SAMPLE))
 
 bench: install ## every benchmark of the README's table
 	$(BIN)/python -m benchmarks.tick

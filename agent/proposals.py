@@ -13,6 +13,7 @@ from numbers import Real
 from typing import Any, TypeVar, get_args
 
 from agent.codec import writable_text
+from agent.redaction import redacted
 from policies.action import Action, Alert, Evidence, Proposal
 from policies.observation import Observation
 from policies.policy import Policy
@@ -54,7 +55,7 @@ def ask(policies: Iterable[tuple[str, Policy]], seen: Observation) -> Asked:
         said, faults = _said(name, policy, seen)
         proposals += (each for each in said if not isinstance(each.action, Alert))
         alerts += (each.action for each in said if isinstance(each.action, Alert))
-        alerts += (Alert(subject=name, text=writable_text(fault), severity="critical") for fault in faults)
+        alerts += (Alert(subject=name, text=writable_text(redacted(fault)), severity="critical") for fault in faults)
         if faults:
             unsure.add(name)
     return Asked(proposals=tuple(proposals), alerts=tuple(alerts), unsure=frozenset(unsure))

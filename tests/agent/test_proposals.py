@@ -3,7 +3,7 @@
 import itertools
 import json
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -235,6 +235,17 @@ def test_a_policy_that_never_ends_is_heard_for_a_while(monkeypatch: pytest.Monke
         "policy endless proposed more than 3 things at once; the rest was not heard"
     ]
     assert ask([("three", Says(*[proposed(GOOD)] * 3))], observation()).alerts == ()
+
+
+def test_what_a_policy_raises_is_told_without_its_secrets() -> None:
+    """An error names a database's URL; alerts are written down and sent."""
+
+    class Broken:
+        def propose(self, seen: Observation) -> Iterable[Proposal]:
+            raise OSError("postgresql://agent:s3cret@db/journal is away")
+
+    asked = ask([("mine", Broken())], observation())
+    assert [a.text for a in asked.alerts] == ["policy mine raised OSError: postgresql://agent:***@db/journal is away"]
 
 
 def test_alerts_stand_apart_and_the_order_of_priority_is_kept() -> None:
