@@ -235,6 +235,9 @@ def _fit_scale(
         return Veto(proposal=proposal, rule="capacity", reason="neither the cluster's capacity nor a budget is known")
     charged = ledger.under_way(deployment)  # by the order that this one would replace
     fits = ledger.fits(each, more - charged)
+    if fits == 0 and ledger.in_pieces(each):
+        reason = "no node has room for another replica"
+        return Veto(proposal=proposal, rule="budget", reason=reason, value=more - charged, threshold=0.0)
     if fits == 0:
         name = _scarce(each, ledger)
         reason = f"no {name} left for another replica"
@@ -272,6 +275,9 @@ def _does_not_fit(proposal: Proposal, charge: Charge, ledger: Ledger) -> Veto | 
         return Veto(proposal=proposal, rule="capacity", reason="neither the cluster's capacity nor a budget is known")
     if ledger.fits(charge, 1) == 1:
         return None
+    if ledger.in_pieces(charge):
+        reason = "no node has room for it, although there is enough in all"
+        return Veto(proposal=proposal, rule="budget", reason=reason, value=float(charge.pieces), threshold=0.0)
     name = _scarce(charge, ledger)
     need = getattr(charge, name)
     return Veto(

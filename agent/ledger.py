@@ -3,17 +3,19 @@
 A deployment is charged for the replicas that it wants, since those are what it will take; a training for all of its concurrent
 trials. What an order in flight will take is charged before the world shows it, so that nothing is spent twice; what it will give back
 is there when the world shows it, since it may still be refused. The limit is the budget, and where the cluster is smaller, what is in
-use plus what the cluster says is free, unless it makes room by itself.
+use plus what the cluster says is free, unless it makes room by itself. Where the nodes are known, each replica and each trial must fit on
+one of them, also in memory and in resources that the cluster's owner has named.
 """
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from agent.order import Order
 from agent.settings import BudgetSettings
 from policies.action import Retrain, Scale, StartRollout
-from policies.observation import Deployment, JobState, Observation, Resources
+from policies.observation import Capacity, Deployment, JobState, Observation, Resources
+from policies.places import Places
 
 EPSILON = 1e-9
 
@@ -25,10 +27,19 @@ class Charge:
     replicas: int = 0
     cpus: float = 0.0
     gpus: float = 0.0
+    piece: Resources = field(default=Resources(), compare=False)
+    """What must lie on one node; there are `pieces` of it."""
+    pieces: int = field(default=0, compare=False)
 
     @staticmethod
     def of(resources: Resources, replicas: int) -> "Charge":
-        return Charge(replicas=replicas, cpus=resources.cpus * replicas, gpus=resources.gpus * replicas)
+        return Charge(
+            replicas=replicas,
+            cpus=resources.cpus * replicas,
+            gpus=resources.gpus * replicas,
+            piece=resources,
+            pieces=replicas,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +52,7 @@ class TrainingCost:
     def of(self, action: Retrain) -> Charge:
         """What `action` takes, with as many trials at a time as it names, or else all."""
         times = action.concurrent_trials or self.trials
-        return Charge(cpus=self.trial.cpus * times, gpus=self.trial.gpus * times)
+        return replace(Charge.of(self.trial, times), replicas=0)
 
 
 class Ledger:
@@ -67,6 +78,7 @@ class Ledger:
             "cpus": _left(budget.cpus, used.cpus, free.cpus if free else None),
             "gpus": _left(budget.gpus, used.gpus, free.gpus if free else None),
         }
+        self._places = Places(Capacity() if budget.cluster_makes_room else seen.capacity)
         self._coming = dict.fromkeys(self._left, 0.0)
         self._under_way: dict[str, int] = {}
         for order in open_orders:
@@ -91,6 +103,14 @@ class Ledger:
 
     def fits(self, each: Charge, wanted: int) -> int:
         """How many of `wanted` times `each` fit, from 0 to `wanted`."""
+        times = min(float(self._fit_in_all(each, wanted)), self._places.fits(each.piece) // max(1, each.pieces))
+        return int(times)
+
+    def in_pieces(self, each: Charge) -> bool:
+        """Whether there is enough for `each` in all, but no node, or too few of them, has room for its pieces."""
+        return self._fit_in_all(each, 1) == 1 and self.fits(each, 1) == 0
+
+    def _fit_in_all(self, each: Charge, wanted: int) -> int:
         times = float(wanted)
         for name, value in self._left.items():
             need = getattr(each, name)
@@ -101,6 +121,7 @@ class Ledger:
     def take(self, charge: Charge) -> None:
         for name in self._left:
             self._left[name] -= getattr(charge, name)
+        self._places.take(charge.piece, charge.pieces)
 
     def give(self, charge: Charge) -> None:
         """So much will be given back. It can be spent when it is seen, not before."""
@@ -111,6 +132,8 @@ class Ledger:
         """Whether what is given back will do for `charge`; it then counts as meant for that."""
         need = {name: getattr(charge, name) for name in self._left if getattr(charge, name) > 0}
         enough = all(self._left[name] + self._coming[name] + EPSILON >= value for name, value in need.items())
+        # On which node it will be given back is not known; where nothing is, waiting brings no room on any.
+        enough = enough and (not self.in_pieces(charge) or any(self._coming[name] > 0 for name in need))
         if enough:
             for name, value in need.items():
                 self._coming[name] -= value

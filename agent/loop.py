@@ -15,6 +15,7 @@ import structlog
 from agent import schedules
 from agent.codec import to_json, writable_text
 from agent.core import Core, Decision
+from agent.lasting import LastingProblems
 from agent.notices import Notices
 from agent.order import Order
 from agent.ports import Actuator, Journal, JournalUnavailable, Notifier, Refused, Sensor, Trainer
@@ -76,6 +77,7 @@ class Agent:
         self._journal = journal
         self._notices = notices or Notices(AutonomySettings().approval_expires_s)
         self._notices.know(core.open_orders)
+        self._problems = LastingProblems()
         self._unwritten: list[Line] = []
         self._unstarted: tuple[Order, ...] = ()
         self.halted: str | None = None
@@ -104,6 +106,8 @@ class Agent:
             return Decision(at_s=at_s)
         for alert in (*decision.alerts, *self._notices.of(decision, seen.controls.denied, seen.clock_ahead_s)):
             self._notifier.notify(alert)
+        for alert in self._problems.see(seen):
+            self.remark(alert, {"note": "problem"}, at_s)
         intended = {payload["number"] for kind, _, payload in lines if kind == "intent"}
         for order in decision.orders:
             if order.number in intended:
@@ -117,6 +121,10 @@ class Agent:
         log.warning("remark", subject=alert.subject, text=alert.text)
         self._notifier.notify(alert)
         self._add(("note", at_s, {**note, "alert": to_json(alert)}))
+
+    def note(self, note: Mapping[str, Any], at_s: float) -> bool:
+        """Write down, durably, what is done beside the orders, before it is done; whether that could be."""
+        return self._catch_up(at_s) and self._write([("note", at_s, note)], at_s, durable=True)
 
     def _catch_up(self, at_s: float) -> bool:
         """Write what could not be written before, and give up the orders in it; whether the journal is up to date."""

@@ -25,6 +25,11 @@ class TrafficTable:
     share: float = 0.0
     shadow: float = 0.0
     expires_at_s: float | None = None
+    before: str | None = None
+    """The champion before this one, until all replicas serve this one: what a replica serves that can not load this one."""
+    before_digest: str | None = None
+    failed: str | None = None
+    """Why replicas of the champion could not take over `challenger`; None where they were not asked, or could."""
     condemned: tuple[str, ...] = ()
     """Ids of replicas that shall get no new request and be replaced."""
 

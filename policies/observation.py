@@ -95,6 +95,8 @@ class Resources:
     memory_bytes: int = 0
     custom: tuple[tuple[str, float], ...] = ()
     """(name, amount) of resources that a cluster's owner has named, sorted by name."""
+    spread: bool = False
+    """Whether its parts may lie on several nodes, as the bundles of a placement group may; else it must fit on one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,8 +113,6 @@ class Deployment:
     slo_latency_s: float | None = None
     resources: Resources = Resources(cpus=1.0)
     """What one replica takes: its actor, or where it reserves a placement group, all of its bundles."""
-    spread: bool = False
-    """Whether the bundles of one replica may lie on several nodes; else it must fit on one."""
     traffic: Traffic | None = None
     scalable: bool = True
     """Whether an external scaler may set its replica count."""

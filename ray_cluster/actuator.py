@@ -2,7 +2,8 @@
 
 Each step looks at what is there and does what is missing, so that an order that is started again, by a later life of the agent too, does
 nothing twice. Weight goes first to zero, then the challenger drains, then it is deleted: no request is lost. A step that waits gives
-way to a later order for the same model, so that a challenger that does not come up can not keep a rollback waiting.
+way to a later order for the same model, so that a challenger that does not come up can not keep a rollback waiting. A version that
+replicas of the champion can not load goes out of the table again: whoever starts meanwhile would load it, too.
 """
 
 import threading
@@ -28,8 +29,9 @@ from policies.action import Action, Promote, Quarantine, Restart, RollBack, Scal
 from policies.observation import Quarantined, Version
 from ray_cluster import names
 from ray_cluster.epochs import admit
-from ray_cluster.managed import KEEPER_TIMEOUT_S, deploy
+from ray_cluster.managed import KEEPER_TIMEOUT_S, deploy, not_ours
 from ray_cluster.quarantine import quarantine
+from ray_cluster.reads import within
 from ray_cluster.registry import MlflowRegistry
 from ray_cluster.serve_rest import ServeAway, ServeRest
 from ray_cluster.table import TableSeen, keeper
@@ -42,12 +44,21 @@ DRAIN_S = 1.5
 SWAP_TIMEOUT_S = 90.0
 START_TIMEOUT_S = 600.0
 """A challenger may wait for capacity for so long; its order's deadline and the policy that ordered it are shorter."""
+LOAD_PATIENCE_S = 15.0
+"""A replica that could not load a version may try again for so long: the registry may be away for a moment."""
+RAY_TIMEOUT_S = 10.0
+"""For calls of Ray that have no time-out of their own, made within a tick."""
+DELETE_TIMEOUT_S = 120.0
 POLL_S = 0.1
 CONDEMNED_KEPT = 20
 
 
 class _Overtaken(Exception):
     """A later order for the same model has come, or none will; this one waits no longer."""
+
+
+class _NotLoaded(Exception):
+    """A replica of the champion can not load the version that it should serve."""
 
 
 class ClusterActuator:
@@ -84,8 +95,16 @@ class ClusterActuator:
 
     def renew(self, at_s: float) -> None:
         """Keep the canaries open for another life of a table. Called after every tick that could be written down."""
-        for name in self._settings.models:
-            keeper(name).renew.remote(at_s + self._table_life_s, self._epoch)
+        until_s = at_s + self._table_life_s
+
+        def renewed() -> None:
+            for name in self._settings.models:
+                keeper(name).renew.remote(until_s, self._epoch)
+
+        try:
+            within(RAY_TIMEOUT_S, renewed, "the renewal of the traffic tables")
+        except Exception as error:  # whatever is away: they expire then, and their canaries end
+            log.error("tables_not_renewed", reason=f"{type(error).__name__}: {error}")
 
     def close(self) -> None:
         """Return once nothing is under way: what was begun is finished, what waits is given up. No order may come after this."""
@@ -125,7 +144,7 @@ class ClusterActuator:
         application, _, deployment = action.deployment.partition("/")
         actor = f"SERVE_REPLICA::{application}#{deployment}#{action.replica}"
         try:
-            found = ray.get_actor(actor, "serve")
+            found = within(RAY_TIMEOUT_S, lambda: ray.get_actor(actor, "serve"), f"the look for {actor}")
         except ValueError as error:
             if action.replica in self._replicas(action.deployment):
                 raise Refused(f"Serve lists replica {action.replica!r}, but it has no actor {actor!r}") from error
@@ -173,17 +192,25 @@ class ClusterActuator:
                 self._roll_back(action, order)
 
     def _start_rollout(self, action: StartRollout, order: Order) -> None:
+        self._refuse_strangers(action.model)
         # The table names the challenger before it runs, so that a challenger that does not come up is seen as a failed rollout.
         with self._tables[action.model]:
             held = self._table(action.model)
             if held.challenger != action.version:
-                fresh = replace(held, challenger=action.version, challenger_digest=action.digest, share=0.0, shadow=0.0)
-                self._put(fresh)
+                none = {"share": 0.0, "shadow": 0.0, "failed": None}
+                self._put(replace(held, challenger=action.version, challenger_digest=action.digest, **none))
         self._registry.challenge(action.model, action.version, decision=str(order.number))
         version = Version(number=action.version, digest=action.digest, created_at_s=0.0)
         application = deploy(self._settings, action.model, "challenger", version, replicas=1)
         self._wait(action.model, order, lambda: self._up(application), f"{application} does not run", START_TIMEOUT_S)
         self._change(action.model, action.version, shadow=action.shadow)
+
+    def _refuse_strangers(self, model: str) -> None:
+        """Raises RuntimeError where the challenger's application is somebody else's: it is neither replaced nor deleted."""
+        application = application_name(model, self._settings.models[model]) + names.CHALLENGER_SUFFIX
+        objection = not_ours(self._rest.details(), application, model)
+        if objection is not None:
+            raise RuntimeError(objection)
 
     def _up(self, application: str) -> bool:
         """Whether it runs. Raises RuntimeError where Serve has given it up."""
@@ -208,13 +235,30 @@ class ClusterActuator:
         self._registry.reject(action.model, action.version, decision=str(order.number))
 
     def _swap_champion(self, model: str, version: str, digest: str, order: Order) -> None:
-        """Have every champion replica load `version` and swap it in; the challenger keeps its share meanwhile."""
+        """Have every champion replica load `version` and swap it in; the challenger keeps its share meanwhile.
+
+        Where they can not, the table goes back to the champion that they serve, and says why. Raises _NotLoaded or TimeoutError then.
+        """
         with self._tables[model]:
             held = self._table(model)
             if held.champion != version:
-                self._put(replace(held, champion=version, champion_digest=digest))
+                now = {"before": held.champion, "before_digest": held.champion_digest, "failed": None}
+                self._put(replace(held, champion=version, champion_digest=digest, **now))
+        patient_until_s = time.monotonic() + LOAD_PATIENCE_S
         late = f"not every replica of {model} serves version {version}"
-        self._wait(model, order, lambda: self._swapped(model, version), late, SWAP_TIMEOUT_S)
+        try:
+            self._wait(model, order, lambda: self._swapped(model, version, patient_until_s), late, SWAP_TIMEOUT_S)
+        except (_NotLoaded, TimeoutError) as error:
+            self._swap_back(model, version, str(error))
+            raise
+
+    def _swap_back(self, model: str, version: str, why: str) -> None:
+        with self._tables[model]:
+            held = self._table(model)
+            if held.champion != version or held.before is None or held.before_digest is None:
+                return
+            was = {"champion": held.before, "champion_digest": held.before_digest}
+            self._put(replace(held, **was, before=None, before_digest=None, failed=why))
 
     def _wait(self, model: str, order: Order, claim: Callable[[], bool], late: str, timeout_s: float) -> None:
         """Until `claim` holds. Raises TimeoutError, or _Overtaken where a later order for `model` has come or the actuator closes."""
@@ -234,7 +278,8 @@ class ClusterActuator:
             log.info("could_not_look", reason=f"{type(error).__name__}: {error}")
             return False
 
-    def _swapped(self, model: str, version: str) -> bool:
+    def _swapped(self, model: str, version: str, patient_until_s: float) -> bool:
+        """Whether all replicas serve `version`. Raises _NotLoaded where one could not load it, and has had time to try again."""
         seen: TableSeen = ray.get(keeper(model).seen.remote(), timeout=KEEPER_TIMEOUT_S)
         full = application_name(model, self._settings.models[model])
         rows = self._rest.details()["applications"].get(full, {}).get("deployments", {})
@@ -243,17 +288,25 @@ class ClusterActuator:
             for r in rows.get(names.SERVER_DEPLOYMENT, {}).get("replicas", [])
             if r["state"] == "RUNNING"
         ]
-        return bool(running) and all(r in seen.notes and seen.notes[r].version == version for r in running)
+        notes = {r: seen.notes[r] for r in running if r in seen.notes}
+        if time.monotonic() > patient_until_s:
+            for replica, note in notes.items():
+                if note.error is not None and note.version != version:
+                    raise _NotLoaded(f"replica {replica} can not load version {version}: {note.error}")
+        return bool(running) and all(r in notes and notes[r].version == version for r in running)
 
     def _end_rollout(self, model: str) -> None:
         with self._tables[model]:
             held = self._table(model)
-            if held.challenger is not None:
-                self._put(replace(held, challenger=None, challenger_digest=None, share=0.0, shadow=0.0))
+            alone = {"challenger": None, "challenger_digest": None, "share": 0.0, "shadow": 0.0}
+            settled = {"before": None, "before_digest": None, "failed": None}
+            if any(getattr(held, name) != value for name, value in (alone | settled).items()):
+                self._put(replace(held, **alone, **settled))
         challenger = application_name(model, self._settings.models[model]) + names.CHALLENGER_SUFFIX
-        if challenger in serve.status().applications:
+        details = self._rest.details()
+        if challenger in details["applications"] and not_ours(details, challenger, model) is None:
             time.sleep(DRAIN_S)
-            serve.delete(challenger)
+            within(DELETE_TIMEOUT_S, lambda: serve.delete(challenger), f"the end of {challenger}")
 
     def _condemn(self, model: str, replica: str) -> None:
         with self._tables[model]:

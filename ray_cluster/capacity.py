@@ -4,7 +4,7 @@ A replica, a trial and a bundle lie on one node: what is free in all may be free
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 from policies.observation import Capacity, Resources
@@ -14,14 +14,6 @@ OWN = {"CPU", "GPU", "memory", "object_store_memory"}
 INTERNAL = ("node:", "bundle_group_", "accelerator_type:")
 STRICT_PACK = "STRICT_PACK"
 SERVE_PREFIX = "SERVE_REPLICA::"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bundles:
-    """What the placement group of one replica reserves; `spread` where its bundles may lie on several nodes."""
-
-    total: Resources
-    spread: bool
 
 
 def resources(row: Mapping[str, Any]) -> Resources:
@@ -39,17 +31,17 @@ def resources(row: Mapping[str, Any]) -> Resources:
     )
 
 
-def bundles(rows: Any, strategy: Any) -> Bundles | None:
-    """Of a placement group as Serve or Ray describes it; None where there is none."""
+def bundles(rows: Any, strategy: Any) -> Resources | None:
+    """What a placement group reserves, as Serve or Ray describes it; None where there is none."""
     each = [dict(row) for row in rows or ()]
     if not each:
         return None
     names = {name for row in each for name in row}
     total = resources({name: sum(float(row.get(name) or 0.0) for row in each) for name in names})
-    return Bundles(total=total, spread=len(each) > 1 and str(strategy) != STRICT_PACK)
+    return replace(total, spread=len(each) > 1 and str(strategy) != STRICT_PACK)
 
 
-def groups(table: Mapping[str, Mapping[str, Any]]) -> dict[str, Bundles]:
+def groups(table: Mapping[str, Mapping[str, Any]]) -> dict[str, Resources]:
     """By "application/deployment", from Ray's table of placement groups; Serve names those of its replicas as their actors."""
     found = {}
     for row in table.values():
@@ -83,7 +75,7 @@ def read_capacity() -> Capacity:
     return capacity(total_resources_per_node(), available_resources_per_node())
 
 
-def read_groups() -> dict[str, Bundles]:
+def read_groups() -> dict[str, Resources]:
     """What Serve's replicas reserve: its details do not say it of applications that were deployed from code."""
     from ray.util import placement_group_table  # noqa: PLC0415
 

@@ -6,7 +6,7 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 from urllib.parse import urlsplit
@@ -326,17 +326,13 @@ def _checks(settings: Settings, folder: str) -> Iterator[Check]:
 
 
 def _serve_checks(settings: Settings) -> Iterator[Check]:
-    from ray_cluster.prometheus import (  # noqa: PLC0415
-        MetricsAway,
-        ServeMetrics,
-        metrics_addresses,
-    )
     from ray_cluster.serve_rest import ServeAway, ServeRest  # noqa: PLC0415
     from ray_cluster.translate import deployments  # noqa: PLC0415
 
     url = dashboard_url(settings)
     try:
-        found = deployments(ServeRest(url).details())
+        details = ServeRest(url).details()
+        found = deployments(details)
     except ServeAway as error:
         yield "serve", False, f"{error}; is the dashboard at {urlsplit(url).netloc}? set cluster.dashboard_url"
         return
@@ -348,11 +344,37 @@ def _serve_checks(settings: Settings) -> Iterator[Check]:
             yield f"deployment {name}", False, "set `external_scaler_enabled: true` on its application"
         else:
             yield f"deployment {name}", True, found[name].status.value
+    yield from _stranger_checks(settings, details)
+    yield _metrics_check()
+
+
+def _stranger_checks(settings: Settings, details: Mapping[str, Any]) -> Iterator[Check]:
+    """Applications of somebody else under the names of managed models and of their challengers."""
+    from ray_cluster import names  # noqa: PLC0415
+    from ray_cluster.managed import application_name, not_ours  # noqa: PLC0415
+
+    for name, model in settings.models.items():
+        for suffix in ("", names.CHALLENGER_SUFFIX):
+            objection = not_ours(details, application_name(name, model) + suffix, name)
+            if objection is not None:
+                yield f"model {name}", False, f"{objection}; rename it, or set models.{name}.application"
+
+
+def _metrics_check() -> Check:
+    from ray_cluster.prometheus import (  # noqa: PLC0415
+        MetricsAway,
+        ServeMetrics,
+        metrics_addresses,
+    )
+
+    metrics = ServeMetrics(metrics_addresses)
     try:
-        ServeMetrics(metrics_addresses).read(time.time())
-        yield "metrics", True, "readable"
+        metrics.read(time.time())
     except MetricsAway as error:
-        yield "metrics", False, str(error)
+        return "metrics", False, str(error)
+    if metrics.away:
+        return "metrics", False, f"not on every node, so that no load is known: {'; '.join(metrics.away)}"
+    return "metrics", True, "readable"
 
 
 def _champion_words(settings: Settings, name: str) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import ray
 import structlog
 
+from agent.calendar import FreezeCalendar
 from agent.clock import told
 from agent.codec import to_json
 from agent.core import Decision
@@ -48,6 +49,7 @@ class AgentHost:
         os.chdir(folder)
         self._settings = Settings.model_validate(settings)
         self._dashboard_url = dashboard_url
+        self._calendar = FreezeCalendar(self._settings.guards.freeze_windows)
         self._allowed = allowed
         self._life: Life | None = None
         self._notifier = _notifier(self._settings.notify)
@@ -141,13 +143,20 @@ class AgentHost:
         self._is_waiting("" if agent.halted is None else f"the journal: {agent.halted}")
         if _may_act(agent):
             life.actuator.renew(time.time())  # a table goes by the clocks of those who hold it
-            life.upkeep.look(at_s)
+            life.upkeep.look(at_s, self._frozen(life, at_s))
         self._ticks += 1
         took_s = time.monotonic() - began
         self._figures.tick(self._last, lag_s=lag_s, took_s=took_s, halted=agent.halted is not None)
         if agent.last_seen is not None:
             self._figures.seen(agent.last_seen, self._settings.budget)
         return agent.last_seen if agent.last_seen is not None and agent.last_seen.at_s == at_s else None
+
+    def _frozen(self, life: "Life", at_s: float) -> str | None:
+        """Why nothing may be changed at `at_s`, by a person's word or a freeze window."""
+        seen = life.agent.last_seen
+        if seen is None or seen.controls.frozen:
+            return "a person has frozen all changes" if seen is not None else "nothing was seen yet"
+        return self._calendar.reason(life.clock.civil_s(at_s))
 
     def _report(self, journal: SqlJournal, at_s: float) -> None:
         try:

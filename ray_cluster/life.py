@@ -17,8 +17,8 @@ from agent.settings import Settings
 from policies.imports import Packages
 from ray_cluster.actuator import ClusterActuator
 from ray_cluster.epochs import highest_epoch
-from ray_cluster.managed import Upkeep
-from ray_cluster.prometheus import ServeMetrics, metrics_addresses, window_s
+from ray_cluster.managed import Upkeep, make, missing
+from ray_cluster.prometheus import ServeMetrics, gap_s, metrics_addresses, window_s
 from ray_cluster.quarantine import quarantined
 from ray_cluster.registry import MlflowRegistry
 from ray_cluster.sensor import ClusterSensor
@@ -63,7 +63,13 @@ def begun(settings: Settings, dashboard_url: str, notifier: Notifier, allowed: P
     sensor = ClusterSensor(
         settings,
         rest=rest,
-        metrics=ServeMetrics(metrics_addresses, window_s(settings.tick_s), own_s=clock.own_s, civil_s=clock.civil_s),
+        metrics=ServeMetrics(
+            metrics_addresses,
+            window_s(settings.tick_s),
+            gap_s(settings.tick_s),
+            own_s=clock.own_s,
+            civil_s=clock.civil_s,
+        ),
         registry=registry,
         trainer=trainer,
         controls=journal.controls,
@@ -80,7 +86,13 @@ def begun(settings: Settings, dashboard_url: str, notifier: Notifier, allowed: P
         beginning=beginning,
         allowed=allowed,
     )
-    upkeep = Upkeep(settings, registry, beginning.epoch, notifier, allowed)
+    upkeep = Upkeep(
+        settings,
+        lambda name: missing(settings, name, registry, rest, allowed),
+        lambda name, what: make(settings, name, what, beginning.epoch, allowed),
+        note=agent.note,
+        notifier=notifier,
+    )
     log.info("agent_started", name=settings.name, epoch=beginning.epoch, open_orders=len(beginning.open_orders))
     return Life(clock, agent, actuator, upkeep, journal)
 

@@ -22,12 +22,19 @@ TIMEOUT_S = 2.0
 WINDOW_S = 10.0
 KEEP_S = 3600.0
 """A replica that is gone is remembered for so long, so that what it counted meanwhile is not taken for new when it comes back."""
+GAP_S = 60.0
+"""A look that comes so long after the one before it is the first of new ones: when what was counted between them came, nobody knows."""
 READERS_MAX = 16
 
 
 def window_s(tick_s: float) -> float:
     """How much is averaged over by an agent that looks every `tick_s`: a few looks, between 3 and 10 seconds."""
     return min(WINDOW_S, max(3.0, 3.0 * tick_s))
+
+
+def gap_s(tick_s: float) -> float:
+    """How long an agent that looks every `tick_s` may have been away, and what it counts still be a rate: a few looks."""
+    return max(GAP_S, 3.0 * tick_s)
 
 
 def metrics_addresses() -> list[str]:
@@ -50,6 +57,7 @@ class ServeMetrics:
         self,
         addresses: Callable[[], Iterable[str]],
         window_s: float = WINDOW_S,
+        gap_s: float = GAP_S,
         *,
         own_s: Callable[[float], float] = float,
         civil_s: Callable[[float], float] = float,
@@ -58,6 +66,7 @@ class ServeMetrics:
         self._own_s = own_s
         self._civil_s = civil_s
         self._window_s = window_s
+        self._gap_s = gap_s
         self._client = httpx.Client(timeout=TIMEOUT_S)
         self._scrapes: deque[Scrape] = deque(maxlen=100)
         self.away: tuple[str, ...] = ()
@@ -71,6 +80,8 @@ class ServeMetrics:
         return moved(self._read(self._own_s(at_s)), self._civil_s)
 
     def _read(self, at_s: float) -> tuple[Mapping[tuple[str, str], Traffic], Mapping[str, Waiting]]:
+        if self._scrapes and at_s - self._scrapes[-1].at_s > self._gap_s:
+            self._scrapes.clear()
         now = scrape(at_s, self._samples())
         now = replace(now, whole=not self.away)
         while len(self._scrapes) > 1 and self._scrapes[1].at_s <= at_s - self._window_s:

@@ -2,15 +2,14 @@
 
 import json
 
-from ray.experimental.internal_kv import _internal_kv_get, _internal_kv_put
-
 from agent.codec import from_json, to_json
 from policies.observation import Quarantined
-from ray_cluster import names
+from ray_cluster import kv
 
 
 def quarantined(model: str) -> tuple[Quarantined, ...]:
-    raw = _internal_kv_get(f"quarantine:{model}".encode(), namespace=names.NAMESPACE.encode())
+    """Rows of `model` that must not be trained on. Raises where the store does not answer: none is not the same as not known."""
+    raw = kv.get(f"quarantine:{model}")
     return tuple(from_json(Quarantined, row) for row in json.loads(raw)) if raw else ()
 
 
@@ -23,4 +22,4 @@ def quarantine(model: str, window: Quarantined) -> None:
         else:
             merged.append(each)
     raw = json.dumps([to_json(each) for each in merged]).encode()
-    _internal_kv_put(f"quarantine:{model}".encode(), raw, overwrite=True, namespace=names.NAMESPACE.encode())
+    kv.put(f"quarantine:{model}", raw)

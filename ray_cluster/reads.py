@@ -4,13 +4,37 @@ A read that hangs is not begun again until it has ended, and every part has a th
 dead network for one, can make nobody blind for the others.
 """
 
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 THREADS_MAX = 128
+
+
+def within(timeout_s: float, call: Callable[[], T], what: str) -> T:
+    """What `call` returns or raises, or TimeoutError after `timeout_s`, which names `what`.
+
+    For calls of Ray that have no time-out of their own. One that hangs goes on in a thread that keeps no process alive.
+    """
+    done: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(call())
+        except BaseException as error:  # handed to whoever waits
+            done.set_exception(error)
+
+    threading.Thread(target=run, name="within", daemon=True).start()
+    try:
+        return done.result(timeout=timeout_s)
+    except FutureTimeout:
+        if done.done():
+            raise  # its own
+        raise TimeoutError(f"{what} did not end within {timeout_s:g} s") from None
 
 
 class Reads:

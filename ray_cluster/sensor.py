@@ -23,12 +23,13 @@ from policies.observation import (
     Observation,
     Quarantined,
     Report,
+    Resources,
     Rollout,
     Traffic,
     TrainingJob,
 )
 from ray_cluster import names
-from ray_cluster.capacity import Bundles, read_capacity, read_groups
+from ray_cluster.capacity import read_capacity, read_groups
 from ray_cluster.prometheus import ServeMetrics
 from ray_cluster.quarantine import quarantined
 from ray_cluster.reads import Reads
@@ -169,7 +170,7 @@ class ClusterSensor:
         return ModelParts(view, seen, monitored, job, aside, unread)
 
     def _serving(
-        self, described: Mapping[str, Any] | None, groups: Mapping[str, Bundles], problems: list[str]
+        self, described: Mapping[str, Any] | None, groups: Mapping[str, Resources], problems: list[str]
     ) -> dict[str, Deployment]:
         """The deployments that the settings name, with their bounds. While Serve can not be read they are as they were, without load."""
         if described is None:
@@ -254,7 +255,7 @@ class ClusterSensor:
             share=table.share,
             shadow=table.shadow,
             ready=bool(held and challenger is not None and challenger.running),
-            failed=_failure(challenger),
+            failed=table.failed or _failure(challenger),
             comparison=parts.monitored[1] if parts.monitored and parts.seen else None,
         )
 

@@ -35,6 +35,7 @@ from agent.recipes.recipe import Fitted
 from agent.traffic import TrafficTable, live, route, shadowed
 from ray_cluster import names
 from ray_cluster.probe import Probe
+from ray_cluster.reads import within
 from ray_cluster.table import TableFollower, keeper
 
 log = structlog.get_logger()
@@ -42,6 +43,7 @@ CHALLENGER_TIMEOUT_S = 2.0
 SHADOW_TIMEOUT_S = 10.0
 """Nobody waits for a shadow: it may be late, as long as it comes."""
 KEEPER_TIMEOUT_S = 5.0
+ACKNOWLEDGE_TIMEOUT_S = 20.0
 SHADOW_WAITING_MAX = 200
 CONDEMNED_GRACE_S = 5.0
 BODY_MAX_BYTES = 8 * 2**20
@@ -145,8 +147,7 @@ class ModelServer:
         configure()
         self._spec = spec
         self._replica = str(serve.get_replica_context().replica_id.unique_id)
-        self._version, digest = self._wanted()
-        self._fitted = self._load(self._version, digest)
+        self._version, self._fitted = self._first_loaded(self._wanted())
         self._probe = Probe(spec.model, replica=self._replica, make_shard=False)
         self._ongoing = 0
         self._delay_s = 0.0
@@ -157,16 +158,32 @@ class ModelServer:
         self._follower = TableFollower(spec.model, self._heard)
         self._tasks: list[asyncio.Task[None]] = []
 
-    def _wanted(self) -> tuple[str, str]:
-        """Version and digest to start with: what the table says now, since the specification may be older than a promotion."""
+    def _wanted(self) -> list[tuple[str, str]]:
+        """Versions and digests to start with, the first that loads: what the table says now, since the specification may be older.
+
+        In the middle of a promotion the champion before it is the second: a version that does not load must not cost a replica.
+        """
         if self._spec.slot == "champion":
             try:
-                table = ray.get(keeper(self._spec.model).get.remote(), timeout=KEEPER_TIMEOUT_S)
+                held = within(KEEPER_TIMEOUT_S, lambda: keeper(self._spec.model), "the look for the keeper")
+                table = ray.get(held.get.remote(), timeout=KEEPER_TIMEOUT_S)
             except (RayError, TimeoutError):
                 table = None
             if table is not None:
-                return table.champion, table.champion_digest
-        return self._spec.version, self._spec.digest
+                before = [(table.before, table.before_digest)] if table.before and table.before_digest else []
+                return [(table.champion, table.champion_digest), *before]
+        return [(self._spec.version, self._spec.digest)]
+
+    def _first_loaded(self, wanted: Sequence[tuple[str, str]]) -> tuple[str, Fitted]:
+        """The first of `wanted` that loads. Raises what the last of them raised."""
+        *others, last = wanted
+        for version, digest in others:
+            try:
+                return version, self._load(version, digest)
+            except Exception as failure:
+                reason = f"{type(failure).__name__}: {failure}"
+                log.error("version_not_loaded", model=self._spec.model, version=version, reason=reason)
+        return last[0], self._load(*last)
 
     async def _begin(self) -> None:
         """Start what needs the event loop: the constructor of a replica does not run in it."""
@@ -320,9 +337,10 @@ class ModelServer:
                 log.error("version_not_loaded", model=self._spec.model, version=wanted, reason=error)
             else:
                 self._fitted, self._version = fitted, wanted
-        await self._follower.keeper.acknowledge.remote(
+        told = self._follower.keeper.acknowledge.remote(
             self._spec.slot, self._replica, table.revision, self._version, error
         )
+        await asyncio.wait_for(told, ACKNOWLEDGE_TIMEOUT_S)
 
     def _load(self, version: str, digest: str) -> Fitted:
         module, _, function = self._spec.loader.partition(":")

@@ -17,17 +17,18 @@ from typing import Any
 import ray
 import structlog
 from ray.exceptions import RayError
-from ray.experimental.internal_kv import _internal_kv_get, _internal_kv_put
 
 from agent.codec import from_json, to_json
 from agent.logs import configure
 from agent.ports import Refused
 from agent.traffic import TrafficTable
-from ray_cluster import names
+from ray_cluster import kv, names
 
 log = structlog.get_logger()
 NOTE_FORGOTTEN_S = 600.0
 POLL_S = 10.0
+ANSWER_S = 20.0
+"""A keeper that says nothing for so long beyond POLL_S is looked for anew."""
 RETRY_S = 0.5
 
 
@@ -53,8 +54,8 @@ class TableKeeper:
     """Holds the traffic table of one model."""
 
     def __init__(self, model: str) -> None:
-        self._key = f"table:{model}".encode()
-        raw = _internal_kv_get(self._key, namespace=names.NAMESPACE.encode())
+        self._key = f"table:{model}"
+        raw = kv.get(self._key)
         self._table = from_json(TrafficTable, json.loads(raw)) if raw else None
         configure()
         self._notes: dict[str, ReplicaNote] = {}
@@ -99,10 +100,15 @@ class TableKeeper:
         return TableSeen(table=self._table, notes=dict(self._notes))
 
     async def _hold(self, table: TrafficTable, *, renewed: bool = False) -> None:
+        raw = json.dumps(to_json(table)).encode()
         async with self._changed:
+            try:
+                await asyncio.to_thread(kv.put, self._key, raw)
+            except Exception as error:  # whoever put it hears of it; a canary must not end because the store is away
+                if not renewed:
+                    raise
+                log.error("table_not_kept", model=table.model, reason=f"{type(error).__name__}: {error}")
             self._table = table
-            raw = json.dumps(to_json(table)).encode()
-            _internal_kv_put(self._key, raw, overwrite=True, namespace=names.NAMESPACE.encode())
             self._changed.notify_all()
 
 
@@ -148,12 +154,12 @@ class TableFollower:
             try:
                 if self.keeper is None:
                     self.keeper = await asyncio.to_thread(keeper, self._model)
-                table = await self.keeper.wait.remote(self.table, POLL_S)
+                table = await asyncio.wait_for(self.keeper.wait.remote(self.table, POLL_S), POLL_S + ANSWER_S)
                 if table is not None and table != self.table:
                     self._civil_ahead_s = self._wall() - self._steady()
                     self.table = table
                     await self._changed(table)
-            except (RayError, ValueError) as error:
+            except (RayError, ValueError, TimeoutError) as error:
                 log.info("table_keeper_away", model=self._model, reason=type(error).__name__)
                 self.keeper = None
                 await asyncio.sleep(RETRY_S)

@@ -100,9 +100,12 @@ class Managed:
     sensor: ClusterSensor
     url: str
     model: str
+    epoch: int = 1
+    """In which orders are given; each actuator has one of its own."""
     _number: int = 0
 
-    def order(self, action: Any, epoch: int = 1) -> Order:
+    def order(self, action: Any, epoch: int | None = None) -> Order:
+        epoch = self.epoch if epoch is None else epoch
         self._number += 1
         now_s = time.time()
         return Order(
@@ -110,7 +113,7 @@ class Managed:
             policy="test", issued_at_s=now_s, deadline_s=now_s + 60.0,
         )  # fmt: skip
 
-    def do(self, action: Any, epoch: int = 1) -> None:
+    def do(self, action: Any, epoch: int | None = None) -> None:
         self.actuator.start(self.order(action, epoch))
 
     def close(self) -> None:
@@ -170,9 +173,9 @@ def manage(model: str, http_url: str, dashboard_url: str, folder: Path) -> Manag
         fitted = fit(recipes.build("logistic"), *rows_of(200, seed), {"C": 1.0}, 0)
         registry.register(model, fitted, recipe="logistic", source="test", at_s=time.time())
     registry.promote(model, "1", decision="test", at_s=time.time())
-    ensure_served(settings, model, registry, epoch=1)
-    wait_until_served(settings, model)
     rest = ServeRest(dashboard_url)
+    ensure_served(settings, model, registry, 1, rest)
+    wait_until_served(settings, model)
     actuator = ClusterActuator(settings, rest=rest, registry=registry, epoch=1)
     sensor = ClusterSensor(
         settings, rest=rest, metrics=ServeMetrics(metrics_addresses), registry=registry,

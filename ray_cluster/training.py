@@ -17,7 +17,6 @@ import pandas as pd
 import ray
 import structlog
 from ray._raylet import PlacementGroupID
-from ray.experimental.internal_kv import _internal_kv_get, _internal_kv_put
 from ray.util import placement_group_table, remove_placement_group
 from ray.util.placement_group import PlacementGroup
 
@@ -29,12 +28,17 @@ from agent.settings import ModelSettings, Settings
 from policies.action import Retrain, StopTraining
 from policies.imports import Packages
 from policies.observation import JobState, Quarantined, Resources, TrainingJob
-from ray_cluster import names
+from ray_cluster import kv, names
+from ray_cluster.epochs import refuse_lower
+from ray_cluster.reads import within
 from ray_cluster.search import SearchFailed, SearchSpec, search
 
 log = structlog.get_logger()
 ROWS_MIN = 50
 STOP_GRACE_S = 60.0
+END_ATTEMPTS, END_RETRY_S = 60, 5.0
+RAY_TIMEOUT_S = 10.0
+"""For every look at or start of an actor: while Ray's head is away these wait for it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,17 +79,17 @@ class JobRecord:
 
 def read_record(model: str) -> JobRecord | None:
     """The record of the job of `model` that runs or ran last."""
-    raw = _internal_kv_get(_kv_key(model), namespace=names.NAMESPACE.encode())
+    raw = kv.get(_key(model))
     return from_json(JobRecord, json.loads(raw)) if raw else None
 
 
 def write_record(model: str, record: JobRecord) -> None:
     raw = json.dumps(to_json(record)).encode()
-    _internal_kv_put(_kv_key(model), raw, overwrite=True, namespace=names.NAMESPACE.encode())
+    kv.put(_key(model), raw)
 
 
-def _kv_key(model: str) -> bytes:
-    return f"training:{model}".encode()
+def _key(model: str) -> str:
+    return f"training:{model}"
 
 
 class TuneTrainer:
@@ -97,7 +101,11 @@ class TuneTrainer:
         self._quarantined = quarantined or (lambda model: ())
 
     def start(self, order: Order) -> None:
-        """Start or stop a job and return at once. Raises Refused where the model has no recipe, or a job runs already."""
+        """Start or stop a job and return at once.
+
+        Raises Refused for a lower epoch, where the model has no recipe, or a job runs already.
+        """
+        refuse_lower(self._settings.name, order.epoch)
         match order.action:
             case Retrain() as action:
                 self._retrain(action, order)
@@ -111,12 +119,20 @@ class TuneTrainer:
         record = read_record(model)
         if record is None:
             return None
-        if record.job.state is JobState.RUNNING and not self._alive(model):
-            dead = replace(record.job, state=JobState.FAILED, finished_at_s=time.time(), message="its process died")
-            record = replace(record, job=dead)
-            write_record(model, record)
-            remove_leaked_groups(record.job.id)
-        return record.job
+        if record.job.state is not JobState.RUNNING or self._alive(model):
+            return record.job
+        return self._buried(model, record)
+
+    @staticmethod
+    def _buried(model: str, record: JobRecord) -> TrainingJob | None:
+        """The job of `record`, whose process is gone, written down as failed, unless its end or another job was since."""
+        now = read_record(model)
+        if now is None or now.job.id != record.job.id or now.job.state is not JobState.RUNNING:
+            return now.job if now is not None else None
+        dead = replace(now.job, state=JobState.FAILED, finished_at_s=time.time(), message="its process died")
+        write_record(model, replace(now, job=dead))
+        remove_leaked_groups(dead.id)
+        return dead
 
     def _retrain(self, action: Retrain, order: Order) -> None:
         model = self._settings.models.get(action.model)
@@ -140,9 +156,10 @@ class TuneTrainer:
         )
         write_record(action.model, JobRecord(job=job))
         self._forget_actor(action.model)
-        TrainingRunner.options(  # type: ignore[attr-defined]
+        runner = TrainingRunner.options(  # type: ignore[attr-defined]
             name=names.training_actor(action.model), namespace=names.NAMESPACE, lifetime="detached"
-        ).remote(spec)
+        )
+        within(RAY_TIMEOUT_S, lambda: runner.remote(spec), f"the start of the training of {action.model}")
 
     def _spec(self, action: Retrain, order: Order, model: ModelSettings) -> JobSpec:
         assert model.training is not None  # noqa: S101 - checked by the caller
@@ -164,27 +181,29 @@ class TuneTrainer:
         )
 
     def _stop(self, model: str) -> None:
-        try:
-            actor = ray.get_actor(names.training_actor(model), names.NAMESPACE)
-        except ValueError:
-            return
-        actor.stop.remote()
+        actor = _runner(model)
+        if actor is not None:
+            actor.stop.remote()
 
     @staticmethod
     def _alive(model: str) -> bool:
-        try:
-            ray.get_actor(names.training_actor(model), names.NAMESPACE)
-        except ValueError:
-            return False
-        return True
+        return _runner(model) is not None
 
     @staticmethod
     def _forget_actor(model: str) -> None:
         """A job that ended but whose process lingers must not keep the name."""
-        try:
-            ray.kill(ray.get_actor(names.training_actor(model), names.NAMESPACE))
-        except ValueError:
-            return
+        actor = _runner(model)
+        if actor is not None:
+            ray.kill(actor)
+
+
+def _runner(model: str) -> Any | None:
+    """The actor of the job of `model`; None where there is none. Raises TimeoutError where Ray does not say."""
+    name = names.training_actor(model)
+    try:
+        return within(RAY_TIMEOUT_S, lambda: ray.get_actor(name, names.NAMESPACE), f"the look for {name}")
+    except ValueError:
+        return None
 
 
 @ray.remote(num_cpus=0, max_restarts=1)
@@ -289,15 +308,26 @@ class TrainingRunner:
         self._update(best_score=found.score, version=version.number, trials_done=self._done_before + found.trials)
         self._end(JobState.SUCCEEDED, "", began)
 
-    def _update(self, **changes: Any) -> None:
+    def _update(self, **changes: Any) -> bool:
+        """Whether it could be written down; if not, the next update does. A store that is away must not end a training."""
         with self._lock:
             self._record = replace(self._record, job=replace(self._record.job, **changes))
-            write_record(self._spec.model, self._record)
+            try:
+                write_record(self._spec.model, self._record)
+            except Exception as error:
+                log.warning("record_not_written", model=self._spec.model, reason=f"{type(error).__name__}: {error}")
+                return False
+        return True
 
     def _end(self, state: JobState, message: str, began: float) -> None:
+        """Write the end down, trying for a while: a job that ends without a word counts as failed."""
         with self._lock:
             self._record = replace(self._record, wall_s=time.monotonic() - began)
-        self._update(state=state, message=message, finished_at_s=time.time())
+        ended = {"state": state, "message": message, "finished_at_s": time.time()}
+        for _ in range(END_ATTEMPTS):
+            if self._update(**ended):
+                return
+            time.sleep(END_RETRY_S)
 
 
 def _training_rows(spec: JobSpec) -> pd.DataFrame:

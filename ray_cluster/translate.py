@@ -10,10 +10,11 @@ from policies.observation import (
     DeploymentStatus,
     Replica,
     ReplicaState,
+    Resources,
     Traffic,
     known,
 )
-from ray_cluster.capacity import Bundles, bundles, resources
+from ray_cluster.capacity import bundles, resources
 from ray_cluster.names import SERVER_DEPLOYMENT
 
 STATUS = {
@@ -38,7 +39,7 @@ STATES = {
 }
 
 
-def deployments(details: Mapping[str, Any], groups: Mapping[str, Bundles] | None = None) -> dict[str, Deployment]:
+def deployments(details: Mapping[str, Any], groups: Mapping[str, Resources] | None = None) -> dict[str, Deployment]:
     """All deployments in Serve's REST details, by "application/deployment".
 
     `groups` are the placement groups of replicas as Ray knows them: Serve 2.60 tells those of an application's configuration file only.
@@ -75,12 +76,12 @@ def _written(described: Mapping[str, Any]) -> Mapping[str, Any]:
     return {str(row.get("name")): row for row in rows}
 
 
-def _reserved(config: Any) -> Bundles | None:
+def _reserved(config: Any) -> Resources | None:
     config = config or {}
     return bundles(config.get("placement_group_bundles"), config.get("placement_group_strategy"))
 
 
-def _deployment(name: str, row: Mapping[str, Any], reserved: Bundles | None, *, scalable: bool) -> Deployment:
+def _deployment(name: str, row: Mapping[str, Any], reserved: Resources | None, *, scalable: bool) -> Deployment:
     config = row.get("deployment_config") or {}
     return Deployment(
         name=name,
@@ -88,8 +89,7 @@ def _deployment(name: str, row: Mapping[str, Any], reserved: Bundles | None, *, 
         replicas_wanted=int(row.get("target_num_replicas") or 0),
         replicas=tuple(_replica(each) for each in row.get("replicas", ())),
         max_ongoing_requests=config.get("max_ongoing_requests"),
-        resources=reserved.total if reserved is not None else resources(row.get("required_resources") or {}),
-        spread=reserved is not None and reserved.spread,
+        resources=reserved if reserved is not None else resources(row.get("required_resources") or {}),
         scalable=scalable,
         message=str(row.get("message") or ""),
     )

@@ -15,6 +15,7 @@ from policies.forecasting.rates import RateForecast
 from policies.forecasting.recipes import experts
 from policies.observation import Deployment, Observation
 from policies.parameters import at_most, latency, not_negative, positive
+from policies.places import Places
 from policies.scaling.allocation import EPSILON, Counts, Problem, best, best_fairly
 from policies.scaling.joint_explanation import Explanation, explained
 from policies.scaling.joint_knowledge import Job, Knowledge
@@ -359,7 +360,7 @@ def _presence(job: Job, seen: Observation) -> Presence:
         remaining_s=job.remaining_s,
         up_s=job.up_s,
         wait_s=job.wait_s,
-        free=float(np.floor(max(0.0, min(places, default=0.0)))),
+        free=float(np.floor(max(0.0, min(Places(seen.capacity).fits(needs), *places)))) if places else 0.0,
     )
 
 

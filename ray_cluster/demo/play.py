@@ -83,7 +83,7 @@ def _play(console: Terminal, played: Plan, frame: pd.DataFrame, folder: Path, lo
     with console.status("fitting the first version, and serving it"):
         first_version(registry, frame.iloc[: played.rows_trained], columns)
         write_history(chosen.data_log.url, frame.iloc[: played.rows_trained], columns)
-        ensure_served(chosen, MODEL, registry, epoch=0)
+        ensure_served(chosen, MODEL, registry, 0, ServeRest(local.dashboard_url))
         wait_until_served(chosen, MODEL)
     with console.status("starting the agent"):
         wait_for_ticks(start_agent(chosen, local.dashboard_url, str(folder)))

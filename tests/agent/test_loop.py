@@ -1,5 +1,6 @@
 """The loop: written first, then done; nothing done that could not be written."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -203,3 +204,27 @@ def test_an_order_that_comes_to_nothing_is_told() -> None:
     ticked(agent, world, 3, ongoing=2.0)
     assert [alert.subject for alert in notifier.alerts] == ["order 1 failed"]
     assert "Serve says no" in notifier.alerts[0].text
+
+
+def test_a_problem_that_lasts_is_told_and_written_and_a_replay_passes_over_it() -> None:
+    """A note beside the decisions: it changes none of them."""
+    world, journal, notifier = busy_world(), MemoryJournal(), RecordingNotifier()
+    agent = agent_over(world, journal, notifier)
+    observe = world.observe
+    world.observe = lambda at_s: replace(observe(at_s), problems=("metrics: can not be read, MetricsAway: x",))  # type: ignore[method-assign]
+    for at_s in (1.0, 31.0, 61.0, 91.0):
+        agent.tick(at_s)
+    text = "for 60 s: metrics: can not be read, MetricsAway: x"
+    assert [alert.text for alert in notifier.alerts if alert.subject == "metrics"] == [text]
+    assert [note["alert"]["text"] for note in journal.of_kind("note")] == [text]
+    assert replay(journal.kept).identical
+
+
+def test_what_is_done_beside_the_orders_is_written_down_first_or_not_done() -> None:
+    """Whether it could be written is the answer."""
+    journal = MemoryJournal()
+    agent = agent_over(busy_world(), journal)
+    assert agent.note({"note": "upkeep", "model": "m"}, 1.0)
+    journal.away = True
+    assert not agent.note({"note": "upkeep", "model": "n"}, 2.0)
+    assert journal.of_kind("note") == [{"note": "upkeep", "model": "m"}]

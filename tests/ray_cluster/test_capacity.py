@@ -1,9 +1,11 @@
 """What a cluster has and what replicas reserve, from what Ray says of it."""
 
+from dataclasses import replace
+
 import pytest
 
 from policies.observation import Capacity, Resources
-from ray_cluster.capacity import Bundles, bundles, capacity, groups, resources
+from ray_cluster.capacity import bundles, capacity, groups, resources
 from ray_cluster.translate import deployments
 
 GPU = {"GPU": 1.0}
@@ -36,16 +38,16 @@ def test_capacity_is_known_in_all_and_on_each_node() -> None:
 @pytest.mark.parametrize(
     ("rows", "strategy", "expected"),
     [
-        (FOUR, "STRICT_PACK", Bundles(total=WHOLE, spread=False)),
-        (FOUR, "PACK", Bundles(total=WHOLE, spread=True)),
-        (FOUR, None, Bundles(total=WHOLE, spread=True)),
-        ([GPU], "SPREAD", Bundles(total=Resources(gpus=1.0), spread=False)),
+        (FOUR, "STRICT_PACK", WHOLE),
+        (FOUR, "PACK", replace(WHOLE, spread=True)),
+        (FOUR, None, replace(WHOLE, spread=True)),
+        ([GPU], "SPREAD", Resources(gpus=1.0)),
         ([], "PACK", None),
         (None, None, None),
     ],
 )
 def test_a_placement_group_takes_the_sum_of_its_bundles(
-    rows: list[dict[str, float]] | None, strategy: str | None, expected: Bundles | None
+    rows: list[dict[str, float]] | None, strategy: str | None, expected: Resources | None
 ) -> None:
     """On one node where it is packed strictly, or has one bundle only."""
     assert bundles(rows, strategy) == expected
@@ -62,7 +64,7 @@ def test_the_groups_of_replicas_are_found_by_their_names() -> None:
         "4": row | {"name": "SERVE_REPLICA::bare#Server#x", "bundles": {}},
         "5": row | {"name": None},
     }
-    assert groups(table) == {"llm/Server": Bundles(total=Resources(cpus=1.0, gpus=1.0), spread=False)}
+    assert groups(table) == {"llm/Server": Resources(cpus=1.0, gpus=1.0)}
 
 
 @pytest.mark.parametrize("place", ["details", "file", "group"])
@@ -73,6 +75,6 @@ def test_a_replica_takes_its_bundles_wherever_they_are_said(place: str) -> None:
     application = {"deployments": {"Server": row}}
     if place == "file":
         application["deployed_app_config"] = {"deployments": [{"name": "Server", **reserved}]}
-    known = {"llm/Server": Bundles(total=WHOLE, spread=False)} if place == "group" else None
+    known = {"llm/Server": WHOLE} if place == "group" else None
     server = deployments({"applications": {"llm": application}}, known)["llm/Server"]
-    assert (server.resources, server.spread) == (WHOLE, False)
+    assert server.resources == WHOLE

@@ -5,29 +5,28 @@ from collections.abc import Callable
 import pytest
 
 from agent.ports import Refused
-from ray_cluster import epochs
+from ray_cluster import epochs, kv
 
 
 class Store:
     """The cluster's key-value store; `meanwhile` happens after each reading, as another process would do it."""
 
     def __init__(self) -> None:
-        self.rows: dict[bytes, bytes] = {}
+        self.rows: dict[str, bytes] = {}
         self.meanwhile: Callable[[], None] = lambda: None
 
-    def put(self, key: bytes, value: bytes, *, overwrite: bool, namespace: bytes) -> bool:
+    def create(self, key: str, value: bytes) -> bool:
         there = key in self.rows
-        if overwrite or not there:
-            self.rows[key] = value
-        return there
+        self.rows.setdefault(key, value)
+        return not there
 
-    def get(self, key: bytes, *, namespace: bytes) -> bytes | None:
+    def get(self, key: str) -> bytes | None:
         found = self.rows.get(key)
         self.meanwhile()
         return found
 
-    def list(self, prefix: bytes, *, namespace: bytes) -> list[bytes]:
-        found = [key for key in self.rows if key.startswith(prefix)]
+    def keys(self, prefix: str) -> tuple[str, ...]:
+        found = tuple(key for key in self.rows if key.startswith(prefix))
         self.meanwhile()
         return found
 
@@ -35,8 +34,8 @@ class Store:
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> Store:
     made = Store()
-    for name in ("put", "get", "list"):
-        monkeypatch.setattr(epochs, f"_internal_kv_{name}", getattr(made, name))
+    for name in ("create", "get", "keys"):
+        monkeypatch.setattr(kv, name, getattr(made, name))
     return made
 
 
@@ -60,8 +59,17 @@ def test_two_agents_can_not_have_one_epoch(store: Store) -> None:
 
 def test_a_later_life_that_claims_in_between_is_never_lowered(store: Store) -> None:
     """However the two are interleaved, the lower one is refused from then on, and the higher one acts."""
-    store.meanwhile = lambda: store.put(b"epoch:shop:7", b"later", overwrite=False, namespace=b"")  # type: ignore[assignment,return-value]
+    store.meanwhile = lambda: store.rows.update({"epoch:shop:7": b"later"})
     with pytest.raises(Refused, match="epoch 6 is over"):
         epochs.admit("shop", 6, "earlier")
     epochs.admit("shop", 7, "later")
     assert epochs.highest_epoch("shop") == 7
+
+
+def test_who_only_asks_claims_nothing(store: Store) -> None:
+    """A trainer refuses what is over; the actuator is the one that claims."""
+    epochs.refuse_lower("shop", 3)
+    assert store.rows == {}
+    epochs.admit("shop", 4, "later")
+    with pytest.raises(Refused, match="epoch 3 is over; epoch 4 acts on this cluster"):
+        epochs.refuse_lower("shop", 3)

@@ -69,7 +69,7 @@ def a_life(journal: SqlJournal, notifier: RecordingNotifier, machine: Machine) -
         SETTINGS, sensor=border, actuator=border.actuator, trainer=border.trainer, notifier=notifier, journal=journal,
         beginning=begin(journal, SETTINGS, clock.now()),
     )  # fmt: skip
-    still: Any = SimpleNamespace(renew=lambda at_s: None, look=lambda at_s: None)
+    still: Any = SimpleNamespace(renew=lambda at_s: None, look=lambda at_s, frozen: None)
     return Life(clock, agent, still, still, journal)
 
 

@@ -6,7 +6,7 @@ import pytest
 from agent.clock import AgentClock, Border
 from policies.observation import Observation, Traffic
 from policies.testing import deployment, observation
-from ray_cluster.prometheus import MetricsAway, ServeMetrics
+from ray_cluster.prometheus import MetricsAway, ServeMetrics, gap_s
 
 REPLICA = '{application="shop",deployment="Model",replica="%s"}'
 
@@ -102,6 +102,22 @@ class _Sensed:
     def observe(self, at_s: float) -> Observation:
         rows = self._made.read(at_s)[0]
         return observation(at_s, *(deployment(f"shop/{replica}", traffic=row) for (_, replica), row in rows.items()))
+
+
+def test_a_look_after_a_long_gap_begins_anew() -> None:
+    """A long sleep does not look like little load: when what was counted meanwhile came, nobody knows."""
+    nodes = Nodes()
+    made = metrics(nodes)
+    read(made, nodes, 0.0)
+    read(made, nodes, 10.0)
+    assert read(made, nodes, 71.0) == {}
+    assert read(made, nodes, 76.0)["r-one"] == steady(76.0, window_s=5.0)
+
+
+@pytest.mark.parametrize(("tick_s", "expected_s"), [(1.0, 60.0), (300.0, 900.0)])
+def test_a_gap_is_longer_than_a_few_ticks(tick_s: float, expected_s: float) -> None:
+    """An agent that looks rarely still has rates."""
+    assert gap_s(tick_s) == expected_s
 
 
 def test_where_no_endpoint_answers_nothing_is_read() -> None:

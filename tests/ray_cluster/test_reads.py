@@ -5,7 +5,7 @@ from threading import Event
 
 import pytest
 
-from ray_cluster.reads import Reads
+from ray_cluster.reads import Reads, within
 
 
 @pytest.fixture
@@ -52,3 +52,29 @@ def test_a_part_that_fails_is_named_with_its_words_and_read_anew() -> None:
         reads.begin("part", read)
         found.append(reads.result("part", problems))
     assert (found, problems) == ([None, "here"], ["part: can not be read, OSError: no route"])
+
+
+def test_a_call_without_a_time_out_of_its_own_gets_one(dam: Event) -> None:
+    """What it returns and what it raises come through, a time-out of its own too; one that hangs is named."""
+    assert within(5.0, lambda: "here", "the look") == "here"
+    for own in (ValueError("no actor of that name"), TimeoutError("its own")):
+        with pytest.raises(type(own), match=str(own)):
+            within(5.0, lambda own=own: raised(own), "the look")
+    with pytest.raises(TimeoutError, match=r"the look did not end within 0\.05 s"):
+        within(0.05, lambda: hanging(dam), "the look")
+
+
+def raised(error: Exception) -> None:
+    raise error
+
+
+def test_what_stands_for_a_part_that_is_away_is_named_as_such(dam: Event) -> None:
+    """Whether it fails, is late, or hangs since before."""
+    reads, away, problems = Reads(2, timeout_s=0.2), [], []
+    for _ in range(2):
+        reads.round()
+        reads.begin("hangs", lambda: hanging(dam))
+        reads.begin("fails", lambda: raised(OSError("no route")))
+        assert reads.result("fails", problems, "as it was", away) == "as it was"
+        assert reads.result("hangs", problems, (), away) == ()
+    assert away == ["fails", "hangs"] * 2

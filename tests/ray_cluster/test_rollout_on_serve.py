@@ -1,9 +1,11 @@
 """Shares, promotions, rollbacks and scaling on a real Serve, under steady load: what callers see of them is nothing."""
 
+import hashlib
 import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import ray
@@ -30,6 +32,7 @@ def served(session_cluster, tmp_path_factory) -> Iterator[Managed]:
 @pytest.fixture
 def managed(served: Managed) -> Iterator[Managed]:
     """Version 1 serves alone, before and after; no order outlives its test."""
+    served.epoch += 1
     with closing(actuator(served, served.settings)) as served.actuator:
         yield served
         first = served.registry.digest(served.model, "1")
@@ -39,7 +42,7 @@ def managed(served: Managed) -> Iterator[Managed]:
 
 
 def actuator(managed: Managed, settings: Settings) -> ClusterActuator:
-    return ClusterActuator(settings, rest=managed.rest, registry=managed.registry, epoch=1)
+    return ClusterActuator(settings, rest=managed.rest, registry=managed.registry, epoch=managed.epoch)
 
 
 def start_rollout(managed: Managed, version: str = "2") -> str:
@@ -104,6 +107,38 @@ def test_a_canary_ends_by_itself_when_nobody_renews_it(managed: Managed) -> None
         load.stop()
     assert load.failures == []
     assert set(load.versions(expires_s + 0.5)) == {"1"}
+
+
+def test_a_version_that_champions_can_not_load_costs_no_replica(managed: Managed) -> None:
+    """It loaded in the challenger, then its files were exchanged: the table goes back, and who starts then or later serves version 1."""
+    digest = start_rollout(managed)
+    file = next(
+        path
+        for path in Path(managed.settings.registry.artifact_location).rglob("fitted.pkl")
+        if hashlib.sha256(path.read_bytes()).hexdigest() == digest
+    )
+    kept = file.read_bytes()
+    load = Load(managed.url).start()
+    try:
+        file.write_bytes(b"other files")
+        managed.do(Promote(model=managed.model, version="2", digest=digest))
+        wait_until(lambda: ray.get(keeper(managed.model).get.remote()).champion == "2")
+        managed.do(Scale(deployment=managed.deployment, replicas=3))
+        wait_until(lambda: running(managed) == 3)
+        rollout = wait_until(lambda: (r := managed.seen().models[managed.model].rollout) and r.failed and r)
+        managed.do(Scale(deployment=managed.deployment, replicas=4))
+        wait_until(lambda: running(managed) == 4)
+        back_s = time.time()
+        time.sleep(1.0)
+    finally:
+        load.stop()
+        file.write_bytes(kept)
+        managed.do(Scale(deployment=managed.deployment, replicas=2))
+    assert "can not load version 2: DigestMismatch" in rollout.failed
+    table = ray.get(keeper(managed.model).get.remote())
+    assert (table.champion, table.before) == ("1", None)
+    assert load.failures == []
+    assert set(load.versions(back_s)) == {"1"}
 
 
 def test_the_dead_cost_nobody_an_answer(managed: Managed) -> None:
@@ -177,6 +212,7 @@ def test_a_challenger_that_finds_no_room_keeps_neither_rollback_nor_healing_wait
     model = managed.settings.models[managed.model]
     huge = model.model_copy(update={"server": model.server.model_copy(update={"replica_cpus": 1000.0})})
     settings = managed.settings.model_copy(update={"models": {managed.model: huge}, "tick_s": 60.0})
+    managed.epoch += 1
     with closing(actuator(managed, settings)) as patient:
         digest = managed.registry.digest(managed.model, "2")
         patient.start(managed.order(StartRollout(model=managed.model, version="2", digest=digest, shadow=1.0)))
@@ -191,3 +227,5 @@ def test_a_challenger_that_finds_no_room_keeps_neither_rollback_nor_healing_wait
         patient.start(managed.order(RollBack(model=managed.model, version="2", to="1", to_digest=first)))
         wait_until(lambda: _table(managed).challenger is None, timeout_s=10.0)
         wait_until(lambda: managed.challenger not in serve.status().applications, timeout_s=30.0)
+    managed.epoch += 1
+    managed.actuator = actuator(managed, managed.settings)

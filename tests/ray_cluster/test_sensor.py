@@ -22,7 +22,6 @@ from policies.observation import (
     TrainingJob,
 )
 from ray_cluster import sensor as sensors
-from ray_cluster.capacity import Bundles
 from ray_cluster.registry import RegistryView
 from ray_cluster.sensor import ClusterSensor
 from ray_cluster.table import ReplicaNote, TableSeen
@@ -311,7 +310,7 @@ def test_an_application_of_which_no_deployment_is_known_yet_may_be_ours(
 
 def test_what_a_placement_group_reserves_is_what_a_replica_takes(look: Callable[[], Observation], world: World) -> None:
     """Where Serve's details do not say it, Ray does."""
-    whole = Resources(cpus=1.0, gpus=4.0)
-    world.groups = {"shop/Ranker": Bundles(total=whole, spread=True)}
+    whole = Resources(cpus=1.0, gpus=4.0, spread=True)
+    world.groups = {"shop/Ranker": whole}
     seen: Deployment = look().deployments["shop/Ranker"]
-    assert (seen.resources, seen.spread) == (whole, True)
+    assert seen.resources == whole
