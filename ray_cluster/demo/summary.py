@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from agent.words import plain_name
 from ray_cluster.demo.live import first_of
 
 Rows = Iterator[tuple[str, str]]
@@ -27,14 +28,21 @@ def _happened(result: Mapping[str, Any]) -> Rows:
     kinds = sorted({f"{found['evidence']['kind']} by {found['detector']}" for found in result["drift"]})
     yield "drift", "\n".join(kinds) or "none"
     for row in result["retrainings"]:
-        tried = f"{row['trials']} trials, {row['rows']} rows, {_seconds(row['wall_s'])}"
-        yield "retraining", f"version {row['version']}, {row['best_recipe']}, {tried}"
+        yield "retraining", _retraining(row)
     for row in result["rollouts"]:
         yield f"version {row['version']}", f"{' > '.join(row['stages'])}: {row['verdict']}"
     for row in result["healing"]:
         after = f"noticed after {_seconds(row['noticed_after_s'])}, healed after {_seconds(row['healed_after_s'])}"
         yield f"replica {row['fault']}", after
     yield "scaling", ", ".join(f"{step['from']} > {step['to']}" for step in result["scaling"]) or "none"
+
+
+def _retraining(row: Mapping[str, Any]) -> str:
+    """What came of it; one that registered no version says why, or that the stream was over before."""
+    if row["version"] is None:
+        return "under way at the end" if row["state"] == "running" else f"{row['state']}: {row['message']}"
+    tried = f"{row['trials']} trials, {row['rows']:,} rows, {_seconds(row['wall_s'])}"
+    return f"version {row['version']}, {plain_name(row['best_recipe'])}, {tried}"
 
 
 def _worth(result: Mapping[str, Any]) -> Rows:

@@ -194,13 +194,18 @@ def test_the_last_words_hold_what_happened_what_it_was_worth_and_why_it_was_done
     retraining = {"version": "2", "best_recipe": "logistic", "trials": 4, "rows": 900, "wall_s": None}
     result = {
         **GOOD, "requests": {"sent": 100, "failed": 3, "slow": 5}, "decisions": [scale], "wall_s": 99.6, "began_s": -30.0,
-        "retrainings": [retraining], "rollouts": [{"version": "3", "stages": ["shadow"], "verdict": "rolled back"}],
+        "retrainings": [
+            retraining, {"version": None, "state": "running", "message": ""},
+            {"version": None, "state": "failed", "message": "its process died"},
+        ],
+        "rollouts": [{"version": "3", "stages": ["shadow"], "verdict": "rolled back"}],
         "quality": {"metric": "brier", "agent": 0.1, "frozen": 0.2, "rows": 800},
         "journal": {"entries": 50, "verified": True, "replayed_identically": True},
     }  # fmt: skip
     tell(console, result, tmp_path)
     told = console.export_text()
     wanted = [
+        "version 2, logistic, 4 trials, 900 rows, no time", "under way at the end", "failed: its process died",
         "sent 100, failed 3, slow 5", "with the agent 0.1000, first model frozen 0.2000, on the same 800 rows",
         "31", "scale replicas=3", "utilization 0.9 (threshold 0.7)", "under way", "shadow: rolled back", "100 s in all",
     ]  # fmt: skip
