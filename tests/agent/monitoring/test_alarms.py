@@ -91,10 +91,11 @@ def test_no_detector_falls_over_at_its_second_alarm(use: str) -> None:
         monitor = ModelMonitor(DriftSettings(loss=loss, window_rows=500, monitors=(settings,)))
         alarmed = 0
         for n in range(8000):
-            wrong = drawn.random() < (0.1 if (n // 1000) % 2 == 0 else 0.5)
-            size = 10.0 if loss in {"absolute", "squared"} else 0.9
+            of_numbers = loss in {"absolute", "squared"}
+            wrong = drawn.random() < (0.1 if (n // 1000) % 2 == 0 else 0.9 if of_numbers else 0.5)
+            size = 10.0 if of_numbers else 0.9
             monitor.rows([Served(str(n), float(n), {}, size, 0.0, "", "r1")])
-            label = size + drawn.normal(0, 3 if wrong else 1) if size > 1 else float(not wrong)
+            label = size + drawn.normal(0, 9 if wrong else 1) if size > 1 else float(not wrong)
             monitor.labels([Labelled(str(n), float(n), float(label))])
             alarmed += n % 500 == 499 and bool(monitor.report(float(n)).symptoms)
         assert alarmed > 0, f"{use} is deaf on {loss}"
@@ -170,6 +171,17 @@ def test_kswin_says_the_same_every_time() -> None:
     """It draws from its window."""
     values = np.random.default_rng(0).normal(size=3000).tolist()
     assert spans(build("kswin", {}), values) == spans(build("kswin", {}), values)
+
+
+def test_kswin_is_calm_where_nothing_changes_and_wakes_up_where_labels_turn() -> None:
+    """Not River's defaults are used, but some for a test at every row; a parameter that is given leaves the choice to people."""
+    drawn = np.random.default_rng(1)
+    p = drawn.random(6000)
+    right = drawn.random(6000) < p
+    right[5000:] = ~right[5000:]
+    ((start, _),) = spans(build("kswin", {}), ((p - right) ** 2).tolist())
+    assert 5000 <= start < 5400
+    assert build("kswin", {"alpha": 0.01})._inner.window_size == 100
 
 
 def test_a_detector_survives_being_written_down() -> None:
