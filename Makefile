@@ -27,6 +27,7 @@ demo: install ## a year of real flights under the agent, on a local Ray (10 minu
 test: install ## all tests, those that need a Ray included
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not ray" --cov
 	$(BIN)/python -m pytest -m ray tests/ray_cluster tests/worlds
+	$(BIN)/python -m pytest -m ray tests/docs  # by itself: the tutorial starts and stops a Ray as a reader does
 
 fuzz: install ## 100,000 spoilt files, journals, rows and requests, none of which may end in a traceback or hang
 	$(BIN)/python -m pytest --hypothesis-profile fuzz tests/fuzz

@@ -3,6 +3,7 @@
 serve deploy examples/shop/serve.yaml
 """
 
+import asyncio
 import math
 from typing import Any
 
@@ -25,6 +26,7 @@ class Fraud:
 
     async def __call__(self, request: Request) -> dict[str, float]:
         payment = await request.json()
+        await asyncio.sleep(0.05)  # stands for the work of a larger model
         return {"fraud": 1 / (1 + math.exp(3.0 - payment["amount"] / 200 - payment["foreign"]))}
 
 

@@ -17,6 +17,7 @@ from agent.recipes.scoring import fit
 from examples.shop_managed.recipe import Threshold
 from ray_cluster.registry import MlflowRegistry
 
+MODEL = "fraud-managed"
 PAYMENTS = 2000
 
 
@@ -34,10 +35,10 @@ def main() -> None:
     parameters = {"quantile": 0.8}
     fitted = fit(Threshold(), *payments(0), parameters, 0)
     version = registry.register(
-        "fraud", fitted, recipe="threshold", source="a person", at_s=time.time(), parameters=parameters
+        MODEL, fitted, recipe="threshold", source="a person", at_s=time.time(), parameters=parameters
     )
-    registry.promote("fraud", version.number, decision="a person", at_s=time.time())
-    print(f"version {version.number} of fraud is the champion")
+    registry.promote(MODEL, version.number, decision="a person", at_s=time.time())
+    print(f"version {version.number} of {MODEL} is the champion")
 
 
 if __name__ == "__main__":

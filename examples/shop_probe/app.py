@@ -17,7 +17,7 @@ class Fraud:
     """Says how likely a payment is fraudulent, and tells the probe what it said."""
 
     def __init__(self) -> None:
-        self.probe = Probe("fraud")
+        self.probe = Probe("fraud-probed")
 
     async def __call__(self, request: Request) -> dict[str, float]:
         began = time.perf_counter()

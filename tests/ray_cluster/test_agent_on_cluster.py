@@ -66,7 +66,7 @@ def serve_example(example: str) -> None:
 
     config = yaml.safe_load((ROOT / "examples" / example / "serve.yaml").read_text())
     for each in config["applications"]:
-        each["deployments"] = [{"name": each["name"].title(), "graceful_shutdown_wait_loop_s": 0.1}]
+        each["deployments"] = [{"name": each["name"].split("-")[0].title(), "graceful_shutdown_wait_loop_s": 0.1}]
     schema = ServeDeploySchema.model_validate(config)
     _get_global_client().deploy_apps(schema)
     wanted = {app.name for app in schema.applications}
@@ -130,13 +130,13 @@ def test_one_line_in_the_model_brings_drift_on_record(cluster, tmp_path: Path) -
     assert command(cluster, "run", folder=tmp_path).returncode == 0
     for n in range(10):
         payment = {"id": f"p{n}", "amount": 10.0 * n, "foreign": 0}
-        assert httpx.post(f"{cluster.http}/fraud", json=payment, timeout=30).status_code == httpx.codes.OK
+        assert httpx.post(f"{cluster.http}/fraud-probed", json=payment, timeout=30).status_code == httpx.codes.OK
     from ray_cluster.monitor_shard import label
 
-    wait_until(lambda: _shard_is_there("fraud"))
+    wait_until(lambda: _shard_is_there("fraud-probed"))
     wait_until(lambda: _report(tmp_path)["rows"] == 10)
     for n in range(10):
-        label("fraud", f"p{n}", 0.0)
+        label("fraud-probed", f"p{n}", 0.0)
     wait_until(lambda: _report(tmp_path)["labelled_rows"] == 10)
     command(cluster, "stop", folder=tmp_path)
 
@@ -150,7 +150,7 @@ def _shard_is_there(model: str) -> bool:
 
 def _report(folder: Path) -> dict:
     entry = SqlJournal(f"sqlite:///{folder}/homeostat.db").last(Kind.OBSERVED)
-    model = entry.payload["models"].get("fraud") if entry else None
+    model = entry.payload["models"].get("fraud-probed") if entry else None
     return model["report"] if model and model["report"] else {"rows": 0, "labelled_rows": 0}
 
 
@@ -167,7 +167,7 @@ def test_a_managed_model_is_served_by_its_agent(cluster, tmp_path: Path) -> None
 
     def answered() -> dict | None:
         try:
-            answer = httpx.post(f"{cluster.http}/fraud/", json=rows, timeout=30)
+            answer = httpx.post(f"{cluster.http}/fraud-managed/", json=rows, timeout=30)
         except httpx.TimeoutException:  # its first replica is still on its way
             return None
         return answer.json() if answer.status_code == httpx.codes.OK else None
