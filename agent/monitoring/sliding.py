@@ -11,6 +11,9 @@ from policies.observation import Traffic, known
 REQUESTS_KEPT = 100_000
 """Of one replica at most, the newest, where nobody asks for its traffic."""
 
+AHEAD_MAX_S = 30.0
+"""What was answered later than so long after now was answered before the clock was set back, or by a machine whose clock is wrong."""
+
 
 class SlidingTraffic:
     """Keeps the requests of the last `window_s` seconds by replica."""
@@ -26,14 +29,17 @@ class SlidingTraffic:
         """What each replica answered in the window that ends at `at_s`; a replica without requests in it is left out."""
         found = {}
         for replica, answers in list(self._by_replica.items()):
-            while answers and answers[0].at_s <= at_s - self._window_s:
+            while answers and not self._counts(answers[0], at_s):
                 answers.popleft()
-            newest = [each for each in answers if each.at_s > at_s - self._window_s]
+            newest = [each for each in answers if self._counts(each, at_s)]
             if newest:
                 found[replica] = self._of(newest, at_s)
             else:
                 del self._by_replica[replica]
         return found
+
+    def _counts(self, answered: Answered, at_s: float) -> bool:
+        return at_s - self._window_s < answered.at_s <= at_s + AHEAD_MAX_S
 
     def _of(self, answers: list[Answered], at_s: float) -> Traffic:
         latencies = np.array([answer.latency_s for answer in answers if answer.latency_s is not None])
