@@ -39,6 +39,12 @@ class Terminal(Console):
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"markup": False, "emoji": False, "highlight": False} | options)
 
+    def print(self, *objects: Any, soft_wrap: bool | None = None, **options: Any) -> None:
+        """As rich's own; a sentence that goes to a file or another program is one line there, however long."""
+        if soft_wrap is None and not self.is_terminal and all(isinstance(each, str) for each in objects):
+            soft_wrap = True
+        super().print(*objects, soft_wrap=soft_wrap, **options)
+
     def render_str(self, text: str, **options: Any) -> Text:
         """As rich's own, without any markup whatever the options say."""
         return super().render_str(readable(redacted(text)), **{**options, "markup": False, "emoji": False})

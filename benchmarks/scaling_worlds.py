@@ -39,6 +39,9 @@ LEFT_OUT = (
     "a_real_stream_drifts_and_the_agent_retrains, a_season_is_no_drift, broken_rows_are_not_learned_from, "
     "drift_that_does_harm_is_learned, drift_that_does_no_harm_is_left_alone, "
     "insects_change_by_degrees_and_the_agent_learns_again, labels_come_late, the_agent_dies_in_the_middle_of_a_canary; "
+    "since people or clocks decide there what scaling may do: a_canary_is_taken_back_while_changes_are_frozen, a_clock_steps_back_an_hour, "
+    "a_clock_steps_forward_a_day, a_freeze_outlasts_a_restart, a_kill_is_heeded_until_somebody_lets_it_go_on, "
+    "a_rollback_is_asked_for_by_hand, an_approval_comes_after_a_restart, somebody_says_no, two_approvals_come_at_once; "
     "and a_replica_is_grey, which has no scaling policy."
 )
 SCENARIOS = Path(__file__).parent.parent / "scenarios"

@@ -41,3 +41,14 @@ def test_cells_heads_titles_and_captions_of_tables_are_printed_as_they_are() -> 
 def test_what_a_person_can_read_stays(text: str) -> None:
     """Other languages, line breaks and tabs are no hostile text."""
     assert readable(text) == text
+
+
+def test_a_sentence_for_another_program_is_one_line() -> None:
+    """Who greps for it must find it, whatever width is taken for a file; a person's terminal breaks it into lines."""
+    sentence = "there is no order 99 in this journal; " * 9
+    narrow = Terminal(file=io.StringIO(), width=40, force_terminal=False)
+    narrow.print(sentence)
+    assert narrow.file.getvalue() == sentence + "\n"
+    person = Terminal(file=io.StringIO(), width=40, force_terminal=True)
+    person.print(sentence)
+    assert person.file.getvalue().count("\n") > 5
