@@ -432,3 +432,15 @@ def test_the_agents_word_for_what_waits_can_be_read_back() -> None:
     waiting = lived(journal, busy(1.0))[0].awaiting
     assert journal.of_kind(Kind.DECIDED)[-1]["awaiting"] == [to_json(order) for order in waiting]
     assert begin(journal, SETTINGS, 2.0).awaiting == waiting
+
+
+def test_a_policy_that_says_in_no_number_how_often_it_decides_is_heard_at_every_tick() -> None:
+    """The attribute may be anything in a policy of a user's own."""
+
+    class Odd:
+        decide_every_s = "often"
+
+        def propose(self, seen: Observation) -> tuple[Proposal, ...]:
+            return ()
+
+    assert decide_every_s([Odd()]) == 0.0
