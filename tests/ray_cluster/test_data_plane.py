@@ -57,11 +57,18 @@ def test_a_bad_row_costs_its_neighbours_nothing(managed: Managed) -> None:
     assert wait_until(lambda: counts(managed.model)["rejected_rows"]) >= 2
 
 
+def bodies_refused(managed: Managed) -> int:
+    told = report(managed.model, time.time()).refused
+    return told.get(BODY, 0) + told.get(BODY_SIZE, 0)
+
+
 def test_a_body_that_is_no_request_is_refused_with_the_reason(managed: Managed) -> None:
-    """422, and which field was wrong."""
+    """422, and which field was wrong; counted as well."""
+    before = bodies_refused(managed)
     answer = httpx.post(managed.url, json={"rows": [{"name": "a"}]}, timeout=30)
     assert answer.status_code == httpx.codes.UNPROCESSABLE_ENTITY
     assert {tuple(error["loc"])[-1] for error in answer.json()["detail"]} == {"key", "features", "name"}
+    assert wait_until(lambda: bodies_refused(managed) == before + 1)
 
 
 @pytest.mark.parametrize(
@@ -78,15 +85,10 @@ def test_a_body_that_can_not_be_read_is_refused_and_counted(
     managed: Managed, path: str, body: bytes, status: int
 ) -> None:
     """An answer that says why, whatever it is, and never an error of the server's own."""
-
-    def refused() -> int:
-        told = report(managed.model, time.time()).refused
-        return told.get(BODY, 0) + told.get(BODY_SIZE, 0)
-
-    before = refused()
+    before = bodies_refused(managed)
     answer = httpx.post(managed.url + path, content=body, timeout=30)
     assert (answer.status_code, bool(answer.json()["detail"])) == (status, True)
-    assert wait_until(lambda: refused() == before + 1)
+    assert wait_until(lambda: bodies_refused(managed) == before + 1)
 
 
 def test_a_label_reaches_its_row_in_the_data_log_and_a_stray_one_is_counted(managed: Managed) -> None:
