@@ -22,7 +22,8 @@ from agent.ports import JournalUnavailable
 from agent.testing import RecordingNotifier, ScriptedWorld
 from tests.agent.test_loop import agent_over  # the loop's own agent, over a journal of a database
 
-SHORT_S = 0.3
+SHORT_S = 1.5
+"""What is asked of a database that answers must be done within it, also while the machine has other work."""
 PATIENCE_S = 15.0
 
 
