@@ -17,7 +17,7 @@ from agent.guards import autonomy
 from agent.order import Autonomy, Order, Outcome, Status
 from agent.proposals import Asked
 from agent.settings import AutonomySettings
-from policies.action import Action, Hold, Proposal, Quarantine, Retrain, Scale, Target, target
+from policies.action import Action, Hold, Proposal, Quarantine, Retrain, RollBack, Scale, Target, target
 from policies.observation import Observation
 from policies.policy import Policy
 
@@ -73,6 +73,11 @@ class Approvals:
             return False
         self._kept.add(waiting.number)
         return True
+
+    def takes_back(self, wanted: Action) -> bool:
+        """Whether a rollback waits where `wanted` would go forward: while it does, nothing goes any further."""
+        waiting = self.waiting.get(target(wanted))
+        return waiting is not None and isinstance(waiting.action, RollBack) and not isinstance(wanted, RollBack)
 
     def _listen(self, asked: Asked, seen: Observation) -> None:
         self._stands.clear()

@@ -164,7 +164,7 @@ class Core:
             if ended is not None:
                 outcomes.append(ended)
                 self._drop(order)
-                self._record.versions.end(order.action, ended.status)
+                self._record.versions.end(order.action, ended.status, ended.detail)
         self._refused.clear()
         return tuple(outcomes)
 
@@ -241,6 +241,8 @@ class Core:
         for proposal in chosen:
             asks = autonomy(proposal.action, self._rules.autonomy) is Autonomy.APPROVE
             if asks and self._approvals.keeps(proposal, seen):
+                continue
+            if self._approvals.takes_back(proposal.action):
                 continue
             waiting = self._approvals.waiting.pop(target(proposal.action), None)
             superseded += [_superseded(waiting, seen.at_s, REPLACED)] if waiting else []

@@ -275,6 +275,8 @@ def _digest_unchanged(proposal: Proposal, context: Context) -> Veto | None:
             number, digest = action.to, action.to_digest
         case _:
             return None
+    if isinstance(action, RollBack) and _ends_a_rollout(action, context.seen):
+        return None
     first = context.record.versions.digests.get((action.model, number))
     if first is None:
         return Veto(proposal=proposal, rule="digest", reason=f"version {number} was never seen in the registry")
@@ -284,6 +286,14 @@ def _digest_unchanged(proposal: Proposal, context: Context) -> Veto | None:
         return None
     reason = f"the files of version {number} are not those that were first seen"
     return Veto(proposal=proposal, rule="digest", reason=reason)
+
+
+def _ends_a_rollout(action: RollBack, seen: Observation) -> bool:
+    """Whether it only takes an open challenger away: the champion's replicas keep what they have loaded, whatever its files are now."""
+    model = seen.models.get(action.model)
+    if model is None or model.rollout is None or model.champion is None:
+        return False
+    return model.rollout.version == action.version and model.champion.number == action.to
 
 
 def _never_back_to_bad(proposal: Proposal, context: Context) -> Veto | None:

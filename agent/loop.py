@@ -17,7 +17,7 @@ from agent.codec import to_json, writable_text
 from agent.core import Core, Decision
 from agent.lasting import LastingProblems
 from agent.notices import Notices
-from agent.order import Order
+from agent.order import JOURNAL_WAS_AWAY, UNWRITABLE, Order
 from agent.ports import Actuator, Journal, JournalUnavailable, Notifier, Refused, Sensor, Trainer
 from agent.redaction import redacted, redacted_seen
 from agent.settings import AutonomySettings
@@ -113,7 +113,7 @@ class Agent:
             if order.number in intended:
                 self._start(order, at_s)
             else:
-                self._refuse(order, "it can not be written down", at_s)
+                self._refuse(order, UNWRITABLE, at_s)
         return decision
 
     def remark(self, alert: Alert, note: Mapping[str, Any], at_s: float) -> None:
@@ -135,7 +135,7 @@ class Agent:
             return False
         stale, self._unstarted = self._unstarted, ()
         for order in stale:
-            self._refuse(order, "the journal was away when it was decided", at_s)
+            self._refuse(order, JOURNAL_WAS_AWAY, at_s)
         return not self._unwritten
 
     def _write(self, lines: list[Line], at_s: float, *, durable: bool) -> bool:

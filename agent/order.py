@@ -61,6 +61,12 @@ class Order:
         return Proposal(action=self.action, because=self.because, policy=self.policy)
 
 
+JOURNAL_WAS_AWAY = "the journal was away when it was decided"
+UNWRITABLE = "it can not be written down"
+NEVER_SENT = frozenset({f"refused: {JOURNAL_WAS_AWAY}", f"refused: {UNWRITABLE}"})
+"""Details of outcomes by which no world was asked: they say nothing of whether it would have done it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     number: int

@@ -66,7 +66,7 @@ def _said(name: str, policy: Policy, seen: Observation) -> tuple[list[Proposal],
     try:
         wanted = list(islice(policy.propose(seen), PROPOSALS_MAX + 1))
     except Exception as error:  # whatever a policy raises must not stop the others
-        return [], [f"policy {name} raised {type(error).__name__}: {error}"]
+        return [], [f"policy {name} raised {_words(error)}"]
     good: list[Proposal] = []
     faults: list[str] = []
     if len(wanted) > PROPOSALS_MAX:
@@ -76,7 +76,17 @@ def _said(name: str, policy: Policy, seen: Observation) -> tuple[list[Proposal],
             good.append(checked(each, name))
         except BadProposal as error:
             faults.append(f"policy {name} made a proposal that was left out: {error}")
+        except Exception as error:  # what a user's own kind of tuple or text raises when it is looked at
+            faults.append(f"policy {name} made a proposal that was left out: {_words(error)}")
     return good, faults
+
+
+def _words(error: Exception) -> str:
+    """What was raised, also where it can not say so itself."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:
+        return type(error).__name__
 
 
 def checked(proposal: Any, policy: str) -> Proposal:

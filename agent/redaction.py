@@ -58,7 +58,7 @@ def redacted_seen(seen: Observation) -> Observation:
     """What was seen, without secrets in what the parts of the world say of their troubles."""
     return replace(
         seen,
-        problems=tuple(map(redacted, seen.problems)),
+        problems=tuple(redacted(str(each)) for each in seen.problems),
         deployments={name: _deployment(each) for name, each in seen.deployments.items()},
         models={name: _model(each) for name, each in seen.models.items()},
     )

@@ -7,7 +7,7 @@ are shown the world with that knowledge in it, so that none of them needs a memo
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from agent.order import Status
+from agent.order import NEVER_SENT, Status
 from policies.action import Action, Alert, Promote, RollBack
 from policies.observation import Model, Observation, Version
 
@@ -53,9 +53,9 @@ class Versions:
             case Promote():
                 self.rejected.discard((action.model, action.version))
 
-    def end(self, action: Action, status: Status) -> None:
-        """How an order ended: a promotion that failed is counted until one succeeds."""
-        if not isinstance(action, Promote):
+    def end(self, action: Action, status: Status, detail: str = "") -> None:
+        """How an order ended: a promotion that failed is counted until one succeeds, but for those that no world was asked for."""
+        if not isinstance(action, Promote) or detail in NEVER_SENT:
             return
         key = (action.model, action.version)
         if status is Status.SUCCEEDED:

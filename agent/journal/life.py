@@ -125,7 +125,7 @@ class _Past:
         if entry.kind == Kind.INTENT:
             self._issued(from_json(Order, entry.payload))
         elif entry.kind == Kind.OUTCOME:
-            self._ended(entry.payload["number"], Status(entry.payload["status"]))
+            self._ended(entry.payload["number"], Status(entry.payload["status"]), entry.payload["detail"])
         elif entry.kind == Kind.DECIDED:
             self.awaiting = tuple(entry.payload["awaiting"])
         elif entry.kind == Kind.CONTROL:
@@ -143,11 +143,11 @@ class _Past:
             self.versions.digests.setdefault((model, version), digest)
         self.versions.issue(order.action)
 
-    def _ended(self, number: int, status: Status) -> None:
+    def _ended(self, number: int, status: Status, detail: str) -> None:
         self.ended.add(number)
         order = self.open_orders.pop(number, None)
         if order is not None:
-            self.versions.end(order.action, status)
+            self.versions.end(order.action, status, detail)
 
     def beginning(self, epoch: int) -> Beginning:
         counted = self.lately | {order.number: order for order in self.last.values()}

@@ -191,6 +191,21 @@ def test_an_approved_rollback_replaces_the_step_that_is_in_flight() -> None:
     assert [order.number for order in core.open_orders] == [7]
 
 
+@pytest.mark.parametrize("blip", ["raises", "holds"])
+def test_nothing_goes_forward_while_a_rollback_waits(blip: str) -> None:
+    """The policy that asked for it can not speak for a moment, and another one wants the next step: the bad challenger gets no more."""
+    judge, mover = Wants(BACK), Wants()
+    core = core_of(judge, mover, autonomy=AutonomySettings(default=Autonomy.ACT, roll_back=Autonomy.APPROVE))
+    canary = model(candidates=(version("2"),), rollout=rollout("2", share=0.1))
+    assert told(core.step(seen_at(0.0, canary))) == ([], [], [1])
+    judge.raises = blip == "raises"
+    judge.actions = [Hold(subject="m")]
+    mover.actions = [SetTraffic(model="m", version="2", share=1.0)]
+    assert told(core.step(seen_at(10.0, canary))) == ([], [], [1])
+    judge.raises, judge.actions = False, [BACK]
+    assert told(core.step(seen_at(20.0, canary, approved=(1,))))[0] == [(1, BACK)]
+
+
 def test_the_kill_switch_ends_what_waits() -> None:
     """Lifted, nothing waits any more, whoever approves it then."""
     core = core_of(Wants(UP))

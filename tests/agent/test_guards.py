@@ -358,6 +358,15 @@ def test_files_are_those_that_are_seen_now_too() -> None:
     assert objection(back, model(champion="3", candidates=(version("7", digest="other"),))) is None
 
 
+def test_a_canary_is_taken_back_whatever_the_champions_files_are_now() -> None:
+    """To end a rollout loads nothing: the champion's replicas serve on with what they have."""
+    open_canary = model(champion=version("1", digest="other"), rollout=rollout("2", share=0.5))
+    for digest in ("sha-1", "other"):
+        assert objection(RollBack(model="m", version="2", to="1", to_digest=digest), open_canary) is None
+    elsewhere = RollBack(model="m", version="2", to="1", to_digest="sha-1")
+    assert objection(elsewhere, model(champion=version("1", digest="other"), rollout=rollout("3"))) is not None
+
+
 # -- retrainings
 
 

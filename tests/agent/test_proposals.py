@@ -237,6 +237,33 @@ def test_a_policy_that_never_ends_is_heard_for_a_while(monkeypatch: pytest.Monke
     assert ask([("three", Says(*[proposed(GOOD)] * 3))], observation()).alerts == ()
 
 
+class Unlucky(tuple):  # type: ignore[type-arg]
+    def __getitem__(self, key: Any) -> Any:
+        raise KeyError(key)
+
+    def __iter__(self) -> Any:
+        raise KeyError("reasons")
+
+
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise ValueError
+
+
+def test_whatever_looking_at_a_proposal_raises_costs_that_proposal() -> None:
+    """A tuple of a user's own that raises, an action that nobody filled, an error without words: the other proposals stand."""
+    hollow = Proposal(action=object.__new__(Scale), because=())
+    said = ask([("mine", Says(Proposal(action=GOOD, because=Unlucky(("a",))), hollow, proposed(GOOD)))], observation())
+    assert [each.action for each in said.proposals] == [GOOD]
+    assert [a.text.split(": ")[0] for a in said.alerts] == ["policy mine made a proposal that was left out"] * 2
+
+    class Broken:
+        def propose(self, seen: Observation) -> Iterable[Proposal]:
+            raise Mute
+
+    assert [a.text for a in ask([("mine", Broken())], observation()).alerts] == ["policy mine raised Mute"]
+
+
 def test_what_a_policy_raises_is_told_without_its_secrets() -> None:
     """An error names a database's URL; alerts are written down and sent."""
 

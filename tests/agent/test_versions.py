@@ -15,7 +15,7 @@ from agent.journal.memory import MemoryJournal
 from agent.journal.record import Kind
 from agent.journal.replay import replay
 from agent.loop import lines_of
-from agent.order import Autonomy, Status
+from agent.order import NEVER_SENT, Autonomy, Status
 from agent.settings import AutonomySettings, FreezeWindow, Settings
 from agent.versions import PROMOTION_TRIES, Versions
 from policies.action import Action, Alert, Evidence, Promote, Proposal, RollBack, Scale, SetTraffic, StartRollout
@@ -146,6 +146,17 @@ def test_a_promotion_that_fails_is_tried_a_few_times_and_then_counts_as_a_failed
     failed = [seen.models["m"].rollout.failed for seen in policy.shown]  # type: ignore[union-attr]
     assert failed[:121] == [None] * 121
     assert set(failed[121:]) == {"its promotion failed 3 times"}
+
+
+def test_a_promotion_that_no_world_was_asked_for_has_not_failed() -> None:
+    """The record was away, or could not hold the order: that says nothing of the version."""
+    promote = Promote(model="m", version="2", digest="sha-2")
+    versions = Versions()
+    for detail in sorted(NEVER_SENT):
+        versions.end(promote, Status.FAILED, detail)
+    assert versions.failed == {}
+    versions.end(promote, Status.FAILED, "refused: it does not load")
+    assert versions.failed == {("m", "2"): 1}
 
 
 def test_a_promotion_that_runs_out_of_time_is_tried_again_at_once() -> None:
