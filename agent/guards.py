@@ -275,7 +275,8 @@ def _digest_unchanged(proposal: Proposal, context: Context) -> Veto | None:
             number, digest = action.to, action.to_digest
         case _:
             return None
-    if isinstance(action, RollBack) and _ends_a_rollout(action, context.seen):
+    ends_a_rollout = _takes_a_canary_back(action, context.seen)
+    if ends_a_rollout and isinstance(action, RollBack) and _changes_no_champion(action, context.seen):
         return None
     first = context.record.versions.digests.get((action.model, number))
     if first is None:
@@ -288,21 +289,18 @@ def _digest_unchanged(proposal: Proposal, context: Context) -> Veto | None:
     return Veto(proposal=proposal, rule="digest", reason=reason)
 
 
-def _ends_a_rollout(action: RollBack, seen: Observation) -> bool:
-    """Whether it only takes an open challenger away: the champion's replicas keep what they have loaded, whatever its files are now."""
+def _changes_no_champion(action: RollBack, seen: Observation) -> bool:
+    """Whether what serves stays what serves: its replicas keep what they have loaded, whatever its files are now."""
     model = seen.models.get(action.model)
-    if model is None or model.rollout is None or model.champion is None:
-        return False
-    return model.rollout.version == action.version and model.champion.number == action.to
+    return model is not None and model.champion is not None and model.champion.number == action.to
 
 
 def _never_back_to_bad(proposal: Proposal, context: Context) -> Veto | None:
     action = proposal.action
     if not isinstance(action, RollBack) or (action.model, action.to) not in context.record.versions.rejected:
         return None
-    model = context.seen.models.get(action.model)
     # To end a rollout changes no champion, whatever was thought of it once.
-    if model is not None and model.champion is not None and model.champion.number == action.to:
+    if _changes_no_champion(action, context.seen):
         return None
     return Veto(
         proposal=proposal, rule="judged_bad", reason=f"version {action.to} was judged bad and taken back before"
