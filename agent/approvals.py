@@ -1,13 +1,19 @@
 """Orders that wait for a person's word, from when they were wished for to when they are let go, refused or withdrawn. Pure.
 
-An order waits as long as the wish for it stands, and is sent only while it does. How a wish stands at one moment:
+An order waits as long as the wish for it stands, and is sent only while it does. A wish is that of one policy for one target. Whose it is:
+the one that was last heard with it, at first the one that proposed the order. How it stands at one moment:
 
-1. It is heard: a policy wants it, or more of it in the same direction.
-2. Nobody knows: a policy holds, or could not be asked, or what it is about can not be seen. That takes back nothing.
-3. Nobody wants it any more, or something else is wanted. A wish that flickers must not get a new number at every tick, and some policies
-   decide now and then only: it is withdrawn after a while of that, counted anew in each life of the agent.
+1. It is heard: that policy wants it, or more of it in the same direction; or it is silent, and another wants that and has the wish from
+   then on. What the arbiter wants by itself is heard while it comes to it again.
+2. Nobody knows: that policy holds (the target, or everything) or could not be asked, or its target can not be seen or read. That takes back
+   nothing. What others hold, or raise, and what can not be read of other things says nothing about it.
+3. It is gone, or something else is wanted. A wish that flickers must not get a new number at every tick: it is withdrawn after a while of
+   that, counted anew in each life of the agent. Until then it is not sent, unless its policy decides now and then only and is between two
+   decisions; and not even so where anybody wants something else of the target.
 """
 
+import math
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,19 +28,29 @@ from policies.observation import Observation
 from policies.policy import Policy
 
 WITHDRAWN_AFTER_S = 60.0
-"""A wish that nobody has had for so long, or for two decisions of a policy that decides more rarely, is gone."""
+"""A wish that has not been heard for so long, or for two decisions of a policy that decides more rarely, is gone."""
 LEVELS = {Autonomy.APPROVE, Autonomy.ACT}
 """With a level below these the agent would not have asked."""
+PARTS_OF_EVERY_DEPLOYMENT = frozenset({"Serve", "metrics"})
+"""Problems with these are problems with whatever is served."""
+
+
+@dataclass(slots=True)
+class _Wish:
+    policy: str
+    """Whose it is."""
+    last_s: float
+    """When it was last known to stand, or when this life first looked."""
 
 
 @dataclass
 class Approvals:
     settings: AutonomySettings
-    decide_every_s: float = 0.0
-    """The longest time between two decisions of a policy; silence in between says nothing."""
+    pauses_s: Mapping[str, float] = field(default_factory=dict)
+    """By policy, the longest time between two of its decisions; its silence in between says nothing."""
     waiting: dict[Target, Order] = field(default_factory=dict)
-    _heard_s: dict[int, float] = field(default_factory=dict)
-    """Number -> when the wish for it was last known to stand, or when this life first looked."""
+    _wishes: dict[int, _Wish] = field(default_factory=dict)
+    """By the number of the order."""
     _stands: set[int] = field(default_factory=set)
     """Those whose wish stands now."""
     _kept: set[int] = field(default_factory=set)
@@ -43,7 +59,7 @@ class Approvals:
     def wait(self, order: Order) -> None:
         """`order` waits from now on, in the place of another for its target."""
         self.waiting[target(order.action)] = order
-        self._heard_s[order.number] = order.issued_at_s
+        self._wishes[order.number] = _Wish(order.policy, order.issued_at_s)
         self._kept.add(order.number)
 
     def hear(self, asked: Asked, seen: Observation) -> tuple[Outcome, ...]:
@@ -80,33 +96,92 @@ class Approvals:
         return waiting is not None and isinstance(waiting.action, RollBack) and not isinstance(wanted, RollBack)
 
     def _listen(self, asked: Asked, seen: Observation) -> None:
+        said = _Said(asked, seen)
         self._stands.clear()
         for order in self.waiting.values():
-            last_s = self._heard_s.setdefault(order.number, seen.at_s)
-            if _wanted(order, asked, seen) or (order.policy == ARBITER and order.number in self._kept):
-                self._heard_s[order.number] = seen.at_s
+            wish = self._wishes.setdefault(order.number, _Wish(order.policy, seen.at_s))
+            if self._heard(order, wish, said):
+                wish.last_s = seen.at_s
                 self._stands.add(order.number)
-            elif seen.at_s - last_s < self.decide_every_s and not _contradicted(order, asked):
+            elif seen.at_s - wish.last_s < self.pauses_s.get(wish.policy, 0.0) and not said.wishes(order):
                 self._stands.add(order.number)
         self._kept.clear()
 
+    def _heard(self, order: Order, wish: _Wish, said: "_Said") -> bool:
+        """Whether `wish` is heard now, be it of another policy than before, or nobody knows."""
+        if order.policy == ARBITER and order.number in self._kept:
+            return True
+        wishers = said.wishers(order)
+        if wish.policy not in wishers and said.knows(order, wish.policy) and wishers:
+            wish.policy = wishers[0]
+        return wish.policy in wishers or not said.knows(order, wish.policy)
+
     def _ends(self, order: Order, seen: Observation) -> Iterator[tuple[Status, str]]:
         """How `order` ends now, if it does: at most one way."""
-        lasts_s = max(WITHDRAWN_AFTER_S, 2 * self.decide_every_s)
+        wish = self._wishes[order.number]
+        lasts_s = max(WITHDRAWN_AFTER_S, 2 * self.pauses_s.get(wish.policy, 0.0))
         if order.number in seen.controls.denied:
             yield Status.DENIED, "a person said no"
         elif seen.at_s - order.issued_at_s >= self.settings.approval_expires_s:
             yield Status.DENIED, "nobody approved it in time"
         elif autonomy(order.action, self.settings) not in LEVELS:
             yield Status.WITHDRAWN, "the settings no longer let the agent do it"
-        elif seen.at_s - self._heard_s[order.number] >= lasts_s:
-            yield Status.WITHDRAWN, f"no policy has wanted it for {seen.at_s - self._heard_s[order.number]:.0f} s"
+        elif seen.at_s - wish.last_s >= lasts_s:
+            yield Status.WITHDRAWN, f"no policy has wanted it for {seen.at_s - wish.last_s:.0f} s"
 
     def _forget(self, numbers: set[int]) -> None:
         self.waiting = {key: order for key, order in self.waiting.items() if order.number not in numbers}
         kept = {order.number for order in self.waiting.values()}
-        self._heard_s = {number: at_s for number, at_s in self._heard_s.items() if number in kept}
+        self._wishes = {number: wish for number, wish in self._wishes.items() if number in kept}
         self._stands &= kept
+
+
+class _Said:
+    """What policies say at one moment, by what it is about."""
+
+    def __init__(self, asked: Asked, seen: Observation) -> None:
+        self._seen = seen
+        self._unsure = asked.unsure
+        self._wishes: dict[Target, list[Proposal]] = defaultdict(list)
+        self._holds: set[tuple[str, str]] = set()
+        """(policy, what it holds)."""
+        self._hold_all: set[str] = set()
+        """Policies that hold as a whole, rather than for a deployment or a model."""
+        for each in asked.proposals:
+            if not isinstance(each.action, Hold):
+                self._wishes[target(each.action)].append(each)
+            elif each.action.subject in seen.deployments or each.action.subject in seen.models:
+                self._holds.add((each.policy, each.action.subject))
+            else:
+                self._hold_all.add(each.policy)
+        self._away = {problem.partition(":")[0] for problem in seen.problems}
+
+    def wishes(self, order: Order) -> Sequence[Proposal]:
+        """All that anybody wants of the target of `order`."""
+        return self._wishes.get(target(order.action), ())
+
+    def wishers(self, order: Order) -> list[str]:
+        """Policies that want `order`, or more of it."""
+        return [each.policy for each in self.wishes(order) if _on_the_way(order.action, each.action, self._seen)]
+
+    def knows(self, order: Order, policy: str) -> bool:
+        """Whether silence of `policy` about the target of `order` would mean that it does not want it."""
+        aspect, name = target(order.action)
+        served = aspect == "deployment"
+        if name not in (self._seen.deployments if served else self._seen.models):
+            return False
+        parts = PARTS_OF_EVERY_DEPLOYMENT if served else frozenset()
+        if not self._away.isdisjoint({name, f"{'deployment' if served else 'model'} {name}", *parts}):
+            return False
+        return not (policy in self._unsure or policy in self._hold_all or (policy, name) in self._holds)
+
+
+def pauses_s(policies: Iterable[tuple[str, Policy]]) -> dict[str, float]:
+    """By the name of each policy that decides now and then only: the longest time between two of its decisions, in seconds."""
+    pauses: dict[str, float] = defaultdict(float)
+    for name, policy in policies:
+        pauses[name] = max(pauses[name], decide_every_s([policy]))
+    return {name: pause_s for name, pause_s in pauses.items() if pause_s > 0}
 
 
 def decide_every_s(policies: Iterable[Policy]) -> float:
@@ -119,30 +194,8 @@ def _pause_s(policy: Any) -> float:
     several = getattr(policy, "policies", ())
     inner = [getattr(policy, "policy", None), *(several if isinstance(several, Sequence) else ())]
     own = getattr(policy, "decide_every_s", 0.0)
-    mine_s = float(own) if isinstance(own, int | float) else 0.0
+    mine_s = float(own) if isinstance(own, int | float) and math.isfinite(own) else 0.0
     return max([mine_s, *(_pause_s(each) for each in inner if isinstance(each, Policy))])
-
-
-def _wanted(order: Order, asked: Asked, seen: Observation) -> bool:
-    """Whether the wish stands, or nobody knows."""
-    if order.policy in asked.unsure or not _visible(order.action, seen) or seen.problems:
-        return True
-    name = target(order.action)[1]
-    return any(
-        _on_the_way(order.action, each.action, seen)
-        or (isinstance(each.action, Hold) and (each.action.subject == name or _of_all(each, order, seen)))
-        for each in asked.proposals
-    )
-
-
-def _of_all(hold: Proposal, order: Order, seen: Observation) -> bool:
-    """Whether a policy that wanted `order` holds as a whole, rather than for another deployment or model."""
-    subject = hold.action.subject if isinstance(hold.action, Hold) else ""
-    return hold.policy == order.policy and subject not in seen.deployments and subject not in seen.models
-
-
-def _contradicted(order: Order, asked: Asked) -> bool:
-    return any(target(each.action) == target(order.action) for each in asked.proposals)
 
 
 def _on_the_way(waiting: Action, wanted: Action, seen: Observation) -> bool:
@@ -157,8 +210,3 @@ def _on_the_way(waiting: Action, wanted: Action, seen: Observation) -> bool:
             return wanted.since_s <= waiting.since_s and waiting.until_s <= wanted.until_s
         case _:
             return waiting == wanted
-
-
-def _visible(action: Action, seen: Observation) -> bool:
-    aspect, name = target(action)
-    return name in (seen.deployments if aspect == "deployment" else seen.models)

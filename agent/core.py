@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from agent.approvals import LEVELS, Approvals, decide_every_s
+from agent.approvals import LEVELS, Approvals, pauses_s
 from agent.arbiter import Choice, Veto, choose
 from agent.codec import canonical, to_json
 from agent.guards import PASSES, Calendar, Context, Record, autonomy, veto
@@ -104,8 +104,7 @@ class Core:
             self._open_order(replace(order, epoch=epoch))
         self._to_resume = {order.number for order in self._open.values()}
         """Orders of an earlier life that were not sent in this one."""
-        pause_s = decide_every_s(policy for _, policy in self._policies)
-        self._approvals = Approvals(rules.autonomy, pause_s)
+        self._approvals = Approvals(rules.autonomy, pauses_s(self._policies))
         for order in awaiting:
             self._approvals.waiting[target(order.action)] = replace(order, epoch=epoch)
         self._refused: dict[int, str] = {}

@@ -322,6 +322,96 @@ def test_a_wish_that_was_met_by_somebody_else_is_gone() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "problem",
+    ["deployment b/b: its load is not known", "model m: its registry: no answer", "capacity: no answer", "b/b: away"],
+)
+def test_what_can_not_be_read_of_another_thing_keeps_no_wish(problem: str) -> None:
+    """A deployment whose name was written wrong is a problem for ever, and not with this one."""
+    wants = Wants(UP)
+    core = core_of(wants)
+    core.step(seen_at(0.0))
+    wants.actions = []
+    fields = {"problems": (problem,)}
+    here = (deployment(), deployment("b/b"), model())
+    assert told(core.step(seen_at(5.0, *here, approved=(1,), **fields))) == ([], [], [1])
+    gone = [(1, Status.WITHDRAWN, "no policy has wanted it for 60 s")]
+    assert told(core.step(seen_at(60.0, *here, approved=(1,), **fields))) == ([], gone, [])
+
+
+@pytest.mark.parametrize(
+    "problem", ["deployment app/model: its load is not known", "app/model: away", "Serve: no answer"]
+)
+def test_what_can_not_be_read_of_its_own_target_keeps_a_wish(problem: str) -> None:
+    """The control: nobody knows, and that takes back nothing."""
+    wants = Wants(UP)
+    core = core_of(wants)
+    core.step(seen_at(0.0))
+    wants.actions = []
+    assert told(core.step(seen_at(500.0, problems=(problem,)))) == ([], [], [1])
+
+
+def test_a_model_is_not_known_while_its_own_parts_are_away_only() -> None:
+    """The metrics say nothing about a training; its registry does."""
+    wants = Wants(Retrain(model="m"))
+    core = core_of(wants)
+    core.step(seen_at(0.0, model()))
+    wants.actions = []
+    assert told(core.step(seen_at(500.0, model(), problems=("model m: its registry: away",)))) == ([], [], [1])
+    ended = core.step(seen_at(560.0, model(), problems=("metrics: no answer",)))
+    assert told(ended) == ([], [(1, Status.WITHDRAWN, "no policy has wanted it for 60 s")], [])
+
+
+@pytest.mark.parametrize("blip", ["holds it", "holds altogether", "raises"])
+def test_what_another_policy_does_not_know_keeps_no_wish(blip: str) -> None:
+    """The policy that asked was asked again, and is silent: it wants nothing, whatever another one holds or raises."""
+    asks, other = Wants(UP), Wants()
+    core = core_of(asks, other)
+    core.step(seen_at(0.0))
+    asks.actions = []
+    other.raises = blip == "raises"
+    other.actions = [Hold(subject="app/model" if blip == "holds it" else "everything")]
+    assert told(core.step(seen_at(5.0, approved=(1,)))) == ([], [], [1])
+    gone = [(1, Status.WITHDRAWN, "no policy has wanted it for 60 s")]
+    assert told(core.step(seen_at(60.0, approved=(1,)))) == ([], gone, [])
+
+
+def test_the_pause_of_another_policy_is_not_that_of_the_one_that_asked() -> None:
+    """One in the configuration decides every 300 s; the one that asked is heard at every tick, and is silent."""
+    asks = Wants(UP)
+    core = core_of(asks, Rarely())
+    core.step(seen_at(0.0))
+    asks.actions = []
+    assert told(core.step(seen_at(5.0, approved=(1,)))) == ([], [], [1])
+    gone = [(1, Status.WITHDRAWN, "no policy has wanted it for 60 s")]
+    assert told(core.step(seen_at(60.0, approved=(1,)))) == ([], gone, [])
+
+
+def test_a_wish_is_of_the_policy_that_was_last_heard_with_it() -> None:
+    """Another wants the same where the first has fallen silent: the number stays, and from then on its silence counts."""
+    asks, other = Wants(UP), Wants()
+    core = core_of(asks, other)
+    core.step(seen_at(0.0))
+    asks.actions, other.actions = [], [Scale(deployment="app/model", replicas=5)]
+    assert told(core.step(seen_at(100.0))) == ([], [], [1])
+    other.raises = True
+    assert told(core.step(seen_at(200.0))) == ([], [], [1])
+    other.raises, other.actions = False, []
+    gone = [(1, Status.WITHDRAWN, "no policy has wanted it for 60 s")]
+    assert told(core.step(seen_at(260.0))) == ([], gone, [])
+
+
+def test_a_policy_that_can_not_speak_keeps_its_wish_though_another_has_it_too() -> None:
+    """It is still its own: the other one's silence afterwards takes back nothing."""
+    asks, other = Wants(UP), Wants(UP)
+    core = core_of(asks, other)
+    core.step(seen_at(0.0))
+    asks.raises = True
+    core.step(seen_at(10.0))
+    other.actions = []
+    assert told(core.step(seen_at(200.0))) == ([], [], [1])
+
+
 class Rarely(Wants):
     """Decides every 300 s."""
 
@@ -458,4 +548,6 @@ def test_a_policy_that_says_in_no_number_how_often_it_decides_is_heard_at_every_
         def propose(self, seen: Observation) -> tuple[Proposal, ...]:
             return ()
 
+    assert decide_every_s([Odd()]) == 0.0
+    Odd.decide_every_s = float("inf")  # type: ignore[assignment]
     assert decide_every_s([Odd()]) == 0.0
