@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from agent.ledger import Charge, Ledger, TrainingCost, still_to_come
+from agent.ledger import Charge, Ledger, TrainingCost
 from agent.order import Order
 from agent.settings import BudgetSettings
 from agent.verification import changes_nothing
@@ -143,7 +143,7 @@ def _judge_standing(
     kept_back: list[tuple[Order, Veto]] = []
     fresh = 0
     for order, resumed in standing:
-        charge, _ = still_to_come(order, seen, training_cost)
+        charge, _ = ledger.due(order, seen, training_cost)
         proposal = order.proposal
         objection = permission.objection_to(order, fresh) or _does_not_fit(proposal, charge, ledger)
         if objection is None or (resumed and permission.passes(objection)):

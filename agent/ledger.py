@@ -95,11 +95,19 @@ class Ledger:
 
     def charge(self, order: Order, seen: Observation, training_cost: Mapping[str, TrainingCost]) -> None:
         """Take what `order` will take, and expect what it will give back."""
-        more, coming = still_to_come(order, seen, training_cost)
+        more, coming = self.due(order, seen, training_cost)
         if isinstance(order.action, Scale):
-            self._under_way[order.action.deployment] = more.replicas
+            name = order.action.deployment
+            self._under_way[name] = self._under_way.get(name, 0) + more.replicas
         self.take(more)
         self.give(coming)
+
+    def due(self, order: Order, seen: Observation, training_cost: Mapping[str, TrainingCost]) -> tuple[Charge, Charge]:
+        """What `order` will take beside what was charged for one that it would replace, and what it will give back."""
+        more, coming = still_to_come(order, seen, training_cost)
+        if isinstance(order.action, Scale) and (charged := self._under_way.get(order.action.deployment, 0)) > 0:
+            return Charge.of(more.piece, max(0, more.replicas - charged)), coming
+        return more, coming
 
     def fits(self, each: Charge, wanted: int) -> int:
         """How many of `wanted` times `each` fit, from 0 to `wanted`."""

@@ -177,6 +177,25 @@ def test_an_approval_does_not_overwrite_an_order_in_flight() -> None:
     )
 
 
+def test_an_approved_scale_up_that_fits_replaces_a_smaller_one_in_flight() -> None:
+    """Eight are allowed and eight are wanted: the three that the smaller order brings are not counted twice."""
+    to_eight = Scale(deployment="app/model", replicas=8)
+    running = Order(
+        number=5, epoch=1, key="5", action=Scale(deployment="app/model", replicas=5), because=(), policy="p",
+        issued_at_s=0.0, deadline_s=60.0,
+    )  # fmt: skip
+    core = Core(
+        [("p", Wants(to_eight))],
+        Rules(autonomy=ASKS, budget=BudgetSettings(replicas=8)),
+        FreezeCalendar(),
+        next_number=6,
+        open_orders=[running],
+    )
+    assert told(core.step(seen_at(1.0))) == ([(5, running.action)], [], [6])
+    replaced = [(5, Status.SUPERSEDED, "another order took its place")]
+    assert told(core.step(seen_at(2.0, approved=(6,)))) == ([(6, to_eight)], replaced, [])
+
+
 def test_an_approved_rollback_replaces_the_step_that_is_in_flight() -> None:
     """Safety does not wait for the end of what it takes back."""
     step = SetTraffic(model="m", version="2", share=0.5)

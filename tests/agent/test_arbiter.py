@@ -382,6 +382,46 @@ def test_an_approved_order_that_waits_is_not_charged() -> None:
     assert done(choice) == [scale("b", 9)]
 
 
+@pytest.mark.parametrize(
+    ("to", "budget", "goes"),
+    [
+        (8, BudgetSettings(replicas=8), True),
+        (9, BudgetSettings(replicas=8), False),
+        (8, BudgetSettings(cpus=8.0), True),
+    ],
+)
+def test_an_approved_scale_up_is_charged_for_what_it_adds_to_the_order_that_it_replaces(
+    to: int, budget: BudgetSettings, goes: bool
+) -> None:
+    """Two run, five are under way: eight take three more, and what is left for others is what eight leave."""
+    under_way, approved = order(scale("a", 5), 1), order(scale("a", to), 2)
+    choice = chosen(here=(A,), standing=(approved,), flight=(under_way,), budget=budget)
+    assert choice.sent == ((approved,) if goes else ())
+    assert [(each.number, veto.rule, veto.value, veto.threshold) for each, veto in choice.kept_back] == (
+        [] if goes else [(2, "budget", 4, 3)]
+    )
+    shared = chosen(
+        scale("b", 9), here=(A, B), standing=(approved,), flight=(under_way,), budget=BudgetSettings(replicas=12)
+    )  # fmt: skip
+    assert (shared.sent, done(shared)) == ((approved,), [scale("b", 12 - to)])
+
+
+def test_a_scale_up_that_replaces_an_order_on_nodes_without_room_says_how_many_more_were_missing() -> None:
+    """Those that the order under way will bring are not missing: the whole of the veto."""
+    nodes = (("n1", Resources(cpus=3.0)), ("n2", Resources(cpus=3.0)))
+    here = observation(
+        1.0,
+        served("a", 2, resources=Resources(cpus=2.0)),
+        capacity=Capacity(total=Resources(cpus=64.0), free=Resources(cpus=6.0), free_by_node=nodes),
+    )
+    wish = Proposal(action=scale("a", 7), because=(), policy="p0")
+    under_way = {("deployment", "a/a"): order(scale("a", 4))}
+    choice = choose([wish], here, under_way, BudgetSettings(replicas=20), {}, permission=Allows())
+    reason = "no node has room for another replica"
+    assert choice.chosen == ()
+    assert choice.passed_over == (Veto(proposal=wish, rule="budget", reason=reason, value=3, threshold=0.0),)
+
+
 def test_a_standing_order_is_not_sent_beside_what_replaces_it() -> None:
     """A rollback, also one that only asks; more replicas only where they are ordered at once."""
     step, up = order(CANARY, 1), order(scale("a", 3), 2)
