@@ -104,7 +104,7 @@ class Probe:
         served = version if version is not None else self._version
         try:
             row = Served(key, now_s, dict(features), prediction, latency_s, served, self._replica)
-        except (TypeError, ValueError):  # the request has its answer; a mistake in telling of it must not cost it
+        except Exception:  # the request has its answer; a mistake in telling of it must not cost it
             self.refused += 1
             return
         self.rows_answered([row], Answered(self._replica, served, now_s, latency_s, prediction is not None))

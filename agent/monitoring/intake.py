@@ -5,14 +5,15 @@ A bad row costs itself only. What is let through is small, can be written to a f
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from agent.monitoring.rows import Answered, Labelled, Served
-from agent.monitoring.values import INTEGER_MAX, NUMBER_MAX, TEXT_MAX, Unreadable, number, plain, text
+from agent.monitoring.values import INTEGER_MAX, NUMBER_MAX, TEXT_MAX, Unreadable, name, number, plain, text, whole
 
+T = TypeVar("T")
 TIME_MAX_S = 253_402_300_800.0
 """The end of the year 9999 in POSIX seconds. Milliseconds of today are beyond it."""
 AHEAD_MAX_S = 3600.0
@@ -35,7 +36,9 @@ PREDICTION = "prediction is no number"
 PREDICTION_UNKNOWN = f"prediction is not finite or beyond {NUMBER_MAX:g}: taken as unknown"
 LATENCY = "latency is no number of seconds: taken as unknown"
 FEATURES = "features are no mapping of names to values"
-NAME = "a feature's name is no text"
+NAME = "a feature's name is neither a text nor a number"
+TWICE = "two names of a row are one and the same text"
+TOLD = "version or replica is neither text nor number"
 VALUE = "a feature is neither number nor text"
 NUMBER = f"a feature is beyond {NUMBER_MAX:g}: taken as missing"
 LONG = f"a text is longer than {TEXT_MAX} characters: kept as beginning and digest"
@@ -43,6 +46,7 @@ RARE = f"a feature's name is rare, or beyond the {NAMES_MAX} that are kept: left
 OVERFLOWED = "label was dropped, since the buffer of a probe was full"
 BODY_SIZE = "request was refused, since its body is too large"
 BODY = "request was refused, since its body is not what was asked for"
+BROKEN = "something in it can not be read: it raises when it is looked at"
 LABEL = f"label is no finite number, or beyond {NUMBER_MAX:g}"
 
 
@@ -72,30 +76,35 @@ class Intake:
 
     def row(self, served: Served) -> Served | None:
         """`served`, made sound where that is needed; None where it is refused."""
-        try:
-            return self._row(served)
-        except _Refused as refused:
-            self.refused[str(refused)] += 1
-        return None
+        return self._sound(self._row, served)
 
     def answer(self, answered: Answered) -> Answered | None:
         """`answered`, with an unknown latency where it has none to believe; None where it came at no time."""
-        try:
-            at_s, latency_s = self._moment(answered.at_s), self._latency(answered.latency_s)
-        except _Refused as refused:
-            self.refused[str(refused)] += 1
-            return None
-        if at_s is answered.at_s and latency_s is answered.latency_s and type(answered.replica) is str:
-            return answered
-        return replace(answered, replica=text(str(answered.replica)), latency_s=latency_s, at_s=at_s)
+        return self._sound(self._answer, answered)
 
     def label(self, labelled: Labelled) -> Labelled | None:
         """`labelled` with a finite label, or None."""
+        return self._sound(self._label, labelled)
+
+    def _sound(self, read: Callable[[T], T], given: T) -> T | None:
+        """What `read` makes of `given`; None, and counted, where it refuses it or anything in it raises."""
         try:
-            key, at_s, label = _key(labelled.key), self._moment(labelled.at_s), _label(labelled.label)
+            return read(given)
         except _Refused as refused:
             self.refused[str(refused)] += 1
-            return None
+        except Exception:  # values are of anybody's classes
+            self.refused[BROKEN] += 1
+        return None
+
+    def _answer(self, answered: Answered) -> Answered:
+        at_s, latency_s = self._moment(answered.at_s), self._latency(answered.latency_s)
+        replica, ok = answered.replica, answered.ok
+        if at_s is answered.at_s and latency_s is answered.latency_s and type(replica) is str and type(ok) is bool:
+            return answered
+        return replace(answered, replica=_told(replica), latency_s=latency_s, at_s=at_s, ok=bool(ok))
+
+    def _label(self, labelled: Labelled) -> Labelled:
+        key, at_s, label = _key(labelled.key), self._moment(labelled.at_s), _label(labelled.label)
         same = key is labelled.key and at_s is labelled.at_s and label is labelled.label
         return labelled if same else Labelled(key=key, at_s=at_s, label=label)
 
@@ -112,11 +121,12 @@ class Intake:
             and latency_s is served.latency_s
             and features is served.features
             and type(served.version) is str
+            and type(served.shadow) is bool
         ):
             return served
         return replace(
             served, key=key, at_s=at_s, prediction=prediction, latency_s=latency_s, features=features,
-            version=text(str(served.version)),
+            version=_told(served.version), shadow=bool(served.shadow),
         )  # fmt: skip
 
     def _moment(self, at_s: Any) -> float:
@@ -153,14 +163,18 @@ class Intake:
         if not isinstance(features, Mapping):
             raise _Refused(FEATURES)
         names = self._names
-        for name, value in features.items():
+        for each, value in features.items():
             kind = type(value)
-            if name in names and (
-                (kind is float and -NUMBER_MAX <= value <= NUMBER_MAX)
-                or (kind is str and len(value) <= TEXT_MAX and value.isascii())
-                or value is None
-                or kind is bool
-                or (kind is int and -INTEGER_MAX <= value <= INTEGER_MAX)
+            if (
+                type(each) is str
+                and each in names
+                and (
+                    (kind is float and -NUMBER_MAX <= value <= NUMBER_MAX)
+                    or (kind is str and len(value) <= TEXT_MAX and value.isascii())
+                    or value is None
+                    or kind is bool
+                    or (kind is int and -INTEGER_MAX <= value <= INTEGER_MAX)
+                )
             ):
                 continue
             return self._made_sound(features)
@@ -168,8 +182,7 @@ class Intake:
 
     def _made_sound(self, features: Mapping[Any, Any]) -> dict[str, Any]:
         sound: dict[str, Any] = {}
-        for name, value in features.items():
-            known = _name(name)
+        for known, value in _named(features).items():
             if known in self._names or self._admitted(known):
                 sound[known] = self._value(value)
             else:
@@ -210,19 +223,40 @@ def _key(value: Any) -> str:
         return _text(value, KEY)
     if isinstance(value, UUID):
         return str(value)
-    found = number(value)
-    if found is None or not found.is_integer() or isinstance(value, bool):
+    try:
+        found = whole(value)
+    except Unreadable as error:
+        raise _Refused(KEY) from error
+    if found is None:
         raise _Refused(KEY)
-    return str(int(value))
+    return str(found)
+
+
+def _named(features: Mapping[Any, Any]) -> dict[str, Any]:
+    """`features` by names that are texts. Raises _Refused."""
+    found: dict[str, Any] = {}
+    for each, value in features.items():
+        known = _name(each)
+        if known in found:
+            raise _Refused(TWICE)
+        found[known] = value
+    return found
 
 
 def _name(value: Any) -> str:
     """Raises _Refused."""
-    if isinstance(value, str):
-        return _text(value, NAME)
-    if isinstance(value, int) and abs(value) <= INTEGER_MAX:
-        return str(int(value))
-    raise _Refused(NAME)
+    try:
+        return name(value)
+    except Unreadable as error:
+        raise _Refused(NAME) from error
+
+
+def _told(value: Any) -> str:
+    """What names a version or a replica. Raises _Refused."""
+    try:
+        return text(str(plain(value)))
+    except Unreadable as error:
+        raise _Refused(TOLD) from error
 
 
 def _text(value: str, reason: str) -> str:
