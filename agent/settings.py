@@ -199,7 +199,7 @@ class MonitorSettings(Strict):
     use: str
     """Registered detector name, or an import path into a package that `--allow-imports` names."""
     signal: str = "loss"
-    """"loss", "prediction", a feature's name, or "*" for every feature."""
+    """"loss", "prediction", a feature's name, or "*" for every feature. A feature called loss is "feature.loss"."""
     parameters: dict[str, Any] = {}
     """Of the detector, by name."""
 

@@ -26,14 +26,13 @@ import structlog
 
 from agent.monitoring.intake import NAMES_CARRIED, Intake
 from agent.monitoring.rows import Labelled, Served
+from agent.monitoring.signals import FEATURE, apart
 from policies.observation import Quarantined
 
 RESERVED = ("key", "at_s", "prediction", "version", "label")
 """Columns of `read` that are no features."""
 Table = Callable[[list[Any]], pd.DataFrame]
 log = structlog.get_logger()
-FEATURE = "feature."
-"""Features are stored under this prefix, so that one called "key" or "label" does no harm; `read` leaves it on where it is needed."""
 UNSTORED = "row or label can not be stored in a file"
 
 
@@ -180,8 +179,7 @@ def features(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _short(column: str) -> str:
     """A feature's own name, where that is not the name of another column."""
-    name = column.removeprefix(FEATURE)
-    return column if name in RESERVED or name.startswith(FEATURE) else name
+    return apart(column.removeprefix(FEATURE), RESERVED) if column.startswith(FEATURE) else column
 
 
 def _of_rows(rows: list[Served]) -> pd.DataFrame:

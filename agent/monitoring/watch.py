@@ -8,6 +8,7 @@ from typing import Any
 from agent.monitoring.detectors import WINDOWS, Detector, build, seed_of
 from agent.monitoring.feeds import Feed, Scaled
 from agent.monitoring.losses import OF_NUMBERS
+from agent.monitoring.signals import EVERY, LOSS, OWN, PREDICTION, apart, means
 from agent.settings import DriftSettings, MonitorSettings
 from policies.imports import Packages
 from policies.observation import Symptom
@@ -57,7 +58,7 @@ class Watch:
             parameters,
             rises_only=settings.kind == "error_drift",
             feed=_feed(settings.use, signal, loss),
-            loss=loss if signal == "loss" else None,
+            loss=loss if signal == LOSS else None,
             seed=seed_of(seed, settings.kind, signal, settings.use),
             allowed=allowed,
         )
@@ -109,7 +110,7 @@ class Watches:
         self._allowed = allowed
         self._seed = seed
         self._monitors = DEFAULT_MONITORS if settings.monitors is None else settings.monitors
-        self._streams: dict[str, list[Watch]] = {"loss": [], "prediction": []}
+        self._streams: dict[str, list[Watch]] = {LOSS: [], PREDICTION: []}
         self._features: dict[str, list[Watch]] = {}
         self._numeric: dict[str, bool] = {}
         for monitor in self._monitors:
@@ -119,8 +120,8 @@ class Watches:
     def of_loss(self, loss: str | None) -> None:
         """Another loss is taken from now on: what watches it begins anew."""
         self._loss = loss
-        watched = [monitor for monitor in self._monitors if monitor.signal == "loss"]
-        self._streams["loss"] = [self._watch(monitor, "loss") for monitor in watched]
+        watched = [monitor for monitor in self._monitors if monitor.signal == LOSS]
+        self._streams[LOSS] = [self._watch(monitor, LOSS) for monitor in watched]
 
     def stream(self, signal: str, value: float | None, at_s: float) -> None:
         """One value of "loss" or "prediction"."""
@@ -173,8 +174,8 @@ class Watches:
         for monitor in self._monitors:
             wanted = NUMERIC_ONLY.get(monitor.use, True)
             fits = wanted is None or wanted == numeric
-            if monitor.signal == name or (monitor.signal == "*" and fits):
-                chosen.append(self._watch(monitor, name))
+            if means(monitor.signal, name) or (monitor.signal == EVERY and fits):
+                chosen.append(self._watch(monitor, apart(name, OWN)))
         return chosen
 
     def _parameters(self, monitor: MonitorSettings) -> dict[str, Any]:
@@ -186,9 +187,9 @@ def _feed(use: str, signal: str, loss: str | None) -> Feed | None:
     """Features, and what is no probability, have units of their own."""
     if use in WINDOWS:
         return None
-    if signal == "prediction":
+    if signal == PREDICTION:
         return Scaled(unless_part=True)
-    if signal == "loss":
+    if signal == LOSS:
         return Scaled(unless_part=True) if loss in OF_NUMBERS else None
     return Scaled()
 
