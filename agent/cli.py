@@ -9,7 +9,7 @@ import os
 import time
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -20,7 +20,8 @@ from agent.history import Story
 from agent.journal.controls import Word
 from agent.journal.controls import said as control
 from agent.journal.export import export
-from agent.journal.record import Kind, verify
+from agent.journal.record import Chain, Kind, verify
+from agent.journal.replay import Replay
 from agent.journal.replay import replay as replay_entries
 from agent.journal.warm_start import BeginsTooLate
 from agent.logs import configure
@@ -35,6 +36,8 @@ from agent.words import action_words, one_line, order_words
 from policies.imports import OPTION, Packages, packages
 
 if TYPE_CHECKING:
+    from agent.journal.export import ExportedJournal
+    from agent.journal.sqlite_file import Use
     from agent.journal.store import SqlJournal
 
 app = typer.Typer(
@@ -53,6 +56,7 @@ errors = Terminal(stderr=True)
 _installed: list[EntryPoint] = []
 """Worlds whose commands were added."""
 LOG_WIDTH = 200
+EMPTY = "the journal is empty: no agent has written to it yet"
 HERE = Path("homeostat.yaml")
 SQLITE = "sqlite:///"
 JOURNAL_VARIABLE = "HOMEOSTAT_JOURNAL"
@@ -63,6 +67,14 @@ JournalOption = Annotated[
         help="Database URL or SQLite file; else HOMEOSTAT_JOURNAL, else the one that homeostat.yaml here names.",
     ),
 ]
+JournalFile = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[FILE]",
+        help="The journal: SQLite file, database URL, or a .jsonl that `homeostat journal export` wrote; else --journal.",
+    ),
+]
+"""On every command that reads a journal, beside `JournalOption`; see `record_at`."""
 SinceOption = Annotated[
     str, typer.Option("--since", help="So long ago (30min, 2h, 3d), or a date in UTC (2026-02-12, 2026-02-12T08:33).")
 ]
@@ -98,29 +110,45 @@ def whole() -> typer.Typer:
     return app
 
 
-def journal_at(place: str | None) -> "SqlJournal":
-    """The journal at a URL or in an SQLite file that is there already; exits with 2 where it is not."""
+def record_at(file: str | None, journal: str | None) -> "SqlJournal | ExportedJournal":
+    """The journal that a command reads, named as FILE or by --journal, in which nothing is changed; exits with 2 where there is none."""
+    from agent.journal.export import SUFFIX, ExportedJournal  # noqa: PLC0415
+    from agent.journal.schema import NoJournal  # noqa: PLC0415
+
+    if file and journal and file != journal:
+        _away(f"two journals are named, {redacted_url(file)} and {redacted_url(journal)}; expected one")
+    place = file or journal
+    if place is None or not place.endswith(SUFFIX):
+        return journal_at(place, "read")
+    try:
+        return ExportedJournal(Path(place))
+    except NoJournal as error:
+        _away(str(error))
+
+
+def journal_at(place: str | None, use: "Use" = "write") -> "SqlJournal":
+    """The journal at a URL or in an SQLite file that is there already; exits with 2 where there is none, and changes nothing there."""
+    from agent.journal.schema import NoJournal  # noqa: PLC0415
     from agent.journal.store import SqlJournal  # noqa: PLC0415 - databases take long to import, and not every command reads one
 
-    place = place or os.environ.get(JOURNAL_VARIABLE) or _named_here()
-    if place.startswith(SQLITE):
-        place = place.removeprefix(SQLITE)
-    if "://" not in place:
-        if not Path(place).exists():
-            errors.print(
-                f"{redacted_url(place)}: there is no such journal; give --journal or set {JOURNAL_VARIABLE}",
-                style="red",
-            )
-            raise typer.Exit(2)
-        place = f"{SQLITE}{Path(place).absolute()}"
-    return SqlJournal(place)
+    named = place or os.environ.get(JOURNAL_VARIABLE) or _named_here()
+    path = named.removeprefix(SQLITE)
+    try:
+        return SqlJournal(named if "://" in path else f"{SQLITE}{Path(path).absolute()}", use)
+    except NoJournal as error:
+        _away(f"{redacted_url(path)}: {error.reason}; give --journal or set {JOURNAL_VARIABLE}")
 
 
-def journal_of(settings: Settings, folder: str | Path) -> "SqlJournal":
+def _away(told: str) -> NoReturn:
+    errors.print(told, style="red", soft_wrap=True)
+    raise typer.Exit(2)
+
+
+def journal_of(settings: Settings, folder: str | Path, use: "Use" = "make") -> "SqlJournal":
     """The journal as the agent sees it: relative paths begin in `folder`, that of the configuration. Raises JournalUnavailable."""
     from agent.journal.store import SqlJournal  # noqa: PLC0415
 
-    return SqlJournal(absolute(settings.journal.url, folder))
+    return SqlJournal(absolute(settings.journal.url, folder), use)
 
 
 def absolute(url: str, folder: str | Path) -> str:
@@ -182,12 +210,12 @@ def config_schema() -> None:
 
 
 @journal_app.command("verify")
-def journal_verify(journal: JournalOption = None, as_json: JsonOption = False) -> None:
-    """Check that no entry was changed, dropped, added or moved."""
+def journal_verify(file: JournalFile = None, journal: JournalOption = None, as_json: JsonOption = False) -> None:
+    """Check that no entry was changed, dropped, added or moved. An empty journal has none, and exits with 0, too."""
     from agent.journal.schema import NewerTables  # noqa: PLC0415
 
     try:
-        result = verify(journal_at(journal).entries())
+        result = verify(record_at(file, journal).entries())
     except NewerTables as error:
         errors.print(f"the journal can not be checked: {error}", style="red", soft_wrap=True)
         raise typer.Exit(1) from error
@@ -195,6 +223,8 @@ def journal_verify(journal: JournalOption = None, as_json: JsonOption = False) -
         typer.echo(
             json.dumps({"entries": result.entries, "ok": result.ok, "head": result.head, "reason": result.reason})
         )
+    elif result.ok and not result.entries:
+        console.print(f"0 entries: {EMPTY}")
     elif result.ok:
         console.print(f"{result.entries} entries, unbroken; head {result.head}")
     else:
@@ -205,10 +235,10 @@ def journal_verify(journal: JournalOption = None, as_json: JsonOption = False) -
 
 
 @journal_app.command("export")
-def journal_export(target: Path, journal: JournalOption = None) -> None:
+def journal_export(target: Path, file: JournalFile = None, journal: JournalOption = None) -> None:
     """Write every entry to TARGET as JSON lines, which can be verified without a database."""
     try:
-        count = export(journal_at(journal).entries(), target)
+        count = export(record_at(file, journal).entries(), target)
     except OSError as error:
         errors.print(f"{target}: can not be written: {error.strerror}", style="red", soft_wrap=True)
         raise typer.Exit(2) from error
@@ -217,32 +247,46 @@ def journal_export(target: Path, journal: JournalOption = None) -> None:
 
 @app.command()
 def replay(
-    journal: Annotated[str, typer.Argument(help="Journal to replay.")],
+    file: JournalFile = None,
+    journal: JournalOption = None,
     allow_imports: AllowImports = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Feed a journal's observations to a fresh agent and check that it decides the same, byte for byte."""
+    """Feed a journal's observations to a fresh agent and check that it decides the same, byte for byte, and that the chain is unbroken."""
+    record, chain = record_at(file, journal), Chain()
     try:
-        result = replay_entries(journal_at(journal).entries(), packages_allowed(allow_imports))
+        result = replay_entries(chain.through(record.entries()), packages_allowed(allow_imports))
     except (AssemblyError, BeginsTooLate) as error:
-        errors.print(f"{journal} can not be replayed: {error}", style="red", soft_wrap=True)
+        errors.print(f"{file or record.name} can not be replayed: {error}", style="red", soft_wrap=True)
         raise typer.Exit(2) from error
     if as_json:
-        typer.echo(json.dumps({"ticks": result.ticks, "identical": result.identical, "seq": result.seq}))
-    elif result.identical:
-        console.print(f"{result.ticks} ticks, decided identically")
+        typer.echo(json.dumps({
+            "ticks": result.ticks, "identical": result.identical, "seq": result.seq, "chain": chain.reason or "unbroken"
+        }))  # fmt: skip
+    else:
+        _tell_replay(result, chain)
+    raise typer.Exit(0 if result.identical and not chain.reason else 1)
+
+
+def _tell_replay(result: Replay, chain: Chain) -> None:
+    if result.identical:
+        ticks = "nothing was observed yet" if chain.entries else EMPTY
+        console.print(f"{result.ticks} ticks, decided identically" if result.ticks else f"0 ticks: {ticks}")
     else:
         errors.print(f"entry {result.seq} was decided differently", style="red")
         for title, lines in (("recorded", result.recorded), ("replayed", result.replayed)):
             errors.print(f"{title}:", *lines, sep="\n  ", soft_wrap=True)
-    raise typer.Exit(0 if result.identical else 1)
+    if chain.reason:
+        errors.print(f"the chain is broken, so this is not what was written: {chain.reason}", style="red")
 
 
 @app.command()
-def orders(since: SinceOption = "1d", journal: JournalOption = None, as_json: JsonOption = False) -> None:
+def orders(
+    file: JournalFile = None, since: SinceOption = "1d", journal: JournalOption = None, as_json: JsonOption = False
+) -> None:
     """List the orders of the last day, or since when you say: what, why, and what became of each."""
     since_s = _since(since)
-    found = history.orders(journal_at(journal).entries(since_s=since_s, kinds=history.ORDER_KINDS))
+    found = history.orders(record_at(file, journal).entries(since_s=since_s, kinds=history.ORDER_KINDS))
     if as_json:
         typer.echo(json.dumps([each.plain() for each in found], indent=2))
     elif found:
@@ -253,10 +297,12 @@ def orders(since: SinceOption = "1d", journal: JournalOption = None, as_json: Js
 
 
 @app.command()
-def alerts(since: SinceOption = "1d", journal: JournalOption = None, as_json: JsonOption = False) -> None:
+def alerts(
+    file: JournalFile = None, since: SinceOption = "1d", journal: JournalOption = None, as_json: JsonOption = False
+) -> None:
     """List the alerts of the last day, or since when you say."""
     since_s = _since(since)
-    found = history.alerts(journal_at(journal).entries(since_s=since_s, kinds=history.ALERT_KINDS))
+    found = history.alerts(record_at(file, journal).entries(since_s=since_s, kinds=history.ALERT_KINDS))
     if as_json:
         typer.echo(json.dumps(found, indent=2))
     elif found:
@@ -268,11 +314,12 @@ def alerts(since: SinceOption = "1d", journal: JournalOption = None, as_json: Js
 @app.command()
 def why(
     order: Annotated[int, typer.Argument(help="Number of the order.")],
+    file: JournalFile = None,
     journal: JournalOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Tell why ORDER was given or is waiting, what it wants, and what became of it."""
-    record = journal_at(journal)
+    record = record_at(file, journal)
     story = history.story(record, order)
     if story is None:
         last = record.last(Kind.INTENT)
@@ -317,9 +364,9 @@ def wide() -> Terminal:
 
 
 @app.command()
-def plan(journal: JournalOption = None, as_json: JsonOption = False) -> None:
+def plan(file: JournalFile = None, journal: JournalOption = None, as_json: JsonOption = False) -> None:
     """What the agent would do if it were allowed to, what it waits for, and what keeps it back, as last written down."""
-    entry = journal_at(journal).last(Kind.DECIDED)
+    entry = record_at(file, journal).last(Kind.DECIDED)
     payload: dict[str, Any] = dict(entry.payload) if entry else {}
     if as_json:
         typer.echo(json.dumps(payload, indent=2))

@@ -24,11 +24,11 @@ from agent.cli import (
     JsonOption,
     absolute,
     advise,
-    journal_at,
     journal_of,
     loaded,
     packages_allowed,
     person,
+    record_at,
     wide,
 )
 from agent.journal.controls import said as control
@@ -236,7 +236,7 @@ def _by_agent(settings: Settings) -> tuple[dict[str, Any] | None, str]:
 
 
 def _by_journal(place: str, note: str) -> dict[str, Any]:
-    found = from_journal(journal_at(place), time.time())
+    found = from_journal(record_at(None, place), time.time())
     head = {"running": False, "waiting_for": "", "waiting_since_s": None, "ticks": None}
     if found is None:
         return {"source": "journal", **head, "note": "no agent has begun with this journal yet", "name": "homeostat"}
@@ -313,7 +313,7 @@ def _checks(settings: Settings, folder: str) -> Iterator[Check]:
     yield "disk", free_gb > 1.0, f"{free_gb:.0f} GB free for journal and data log"
     if settings.notify:
         yield _checked("notify", lambda: notifier.build(settings.notify) and "every variable holds a URL")
-    yield _checked("journal", lambda: journal_of(settings, folder).name)
+    yield _checked("journal", lambda: _journal_words(settings, folder))
     try:
         _connect(settings)
     except typer.Exit:
@@ -323,6 +323,16 @@ def _checks(settings: Settings, folder: str) -> Iterator[Check]:
     yield from _serve_checks(settings)
     for name in settings.models:
         yield _checked(f"registry: {name}", lambda name=name: _champion_words(settings, name))
+
+
+def _journal_words(settings: Settings, folder: str) -> str:
+    """Which journal it is. Raises JournalUnavailable."""
+    from agent.journal.schema import NothingThere  # noqa: PLC0415
+
+    try:
+        return journal_of(settings, folder, "read").name
+    except NothingThere as error:
+        return f"{error}; `homeostat run` makes it"
 
 
 def _serve_checks(settings: Settings) -> Iterator[Check]:

@@ -3,26 +3,27 @@
 The agent's own `replay`, which checks a journal and needs no world, stays as it is where no `--policy` is given.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from agent.cli import AllowImports, packages_allowed
+from agent.cli import AllowImports, JournalFile, JournalOption, packages_allowed, record_at
 
 if TYPE_CHECKING:
-    from agent.journal.record import Entry
+    from agent.journal.export import ExportedJournal
+    from agent.journal.store import SqlJournal
     from agent.settings import PolicySettings
     from policies.imports import Packages
     from simulators.recorded.recording import Recording
     from simulators.recorded.scenario import Recorded
 
-EXPORTED = ".jsonl"
 MOMENTS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"]
-JournalArgument = Annotated[
-    str, typer.Argument(help="SQLite file, database URL, or a .jsonl that `homeostat journal export` wrote.")
+BrokenOption = Annotated[
+    bool, typer.Option("--broken", help="Also from a journal whose chain is broken; that is said in a note.")
 ]
 FromOption = Annotated[datetime | None, typer.Option("--from", formats=MOMENTS, help="Begin here (UTC).")]
 UntilOption = Annotated[datetime | None, typer.Option("--until", formats=MOMENTS, help="End here (UTC).")]
@@ -38,7 +39,8 @@ def register(app: typer.Typer, sim_app: typer.Typer) -> None:
 
 
 def sim_record(
-    journal: JournalArgument,
+    file: JournalFile = None,
+    journal: JournalOption = None,
     *,
     out: Annotated[
         Path, typer.Option(metavar="FILE.scenario.yaml", help="Write the scenario here, and its trace beside it.")
@@ -49,18 +51,22 @@ def sim_record(
         float | None, typer.Option(min=1.0, help="Width of the trace's bins; else what the telemetry can tell apart.")
     ] = None,
     force: Annotated[bool, typer.Option(help="Write over files that are there.")] = False,
+    broken: BrokenOption = False,
     allow_imports: AllowImports = None,
 ) -> None:
     """Turn the journal of a real run into a scenario: its traffic, its replicas, its faults, and the agent's settings.
 
-    What is estimated, and what is not known, is said in comments of the file. Exit 2 where the journal holds too little.
+    What is estimated, and what is not known, is said in comments of the file. Exit 2 where the journal holds too little, 1 where its
+    chain is broken.
     """
     trace = f"{out.name.removesuffix('.yaml').removesuffix('.scenario')}.csv.gz"
     allowed = packages_allowed(allow_imports)
     there = [str(file) for file in (out, out.parent / trace) if file.exists()]
     if there and not force:
         _refuse(f"{' and '.join(there)}: there already; expected another --out, or --force")
-    found = _recorded(journal, _recording(journal, begin, end), trace, bin_s)
+    record = record_at(file, journal)
+    name = _shown(file or record.name)
+    found = _recorded(name, _recording(record, name, begin, end, broken=broken), trace, bin_s)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         found.write(out)
@@ -77,7 +83,8 @@ def sim_record(
 
 
 def replay(
-    journal: JournalArgument,
+    file: JournalFile = None,
+    journal: JournalOption = None,
     *,
     policy: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Tell what would have happened under the policies in FILE.")
@@ -88,6 +95,7 @@ def replay(
     ] = False,
     begin: FromOption = None,
     end: UntilOption = None,
+    broken: BrokenOption = False,
     allow_imports: AllowImports = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")] = False,
 ) -> None:
@@ -98,12 +106,14 @@ def replay(
     if policy is None:
         from agent import cli  # noqa: PLC0415
 
-        cli.replay(journal, allow_imports=allow_imports, as_json=as_json)
+        cli.replay(file, journal, allow_imports=allow_imports, as_json=as_json)
         return
     allowed = packages_allowed(allow_imports)
     numbers = list(_numbers(seeds))
     policies = _policies(policy, allowed)
-    recording = _recording(journal, begin, end)
+    record = record_at(file, journal)
+    name = _shown(file or record.name)
+    recording = _recording(record, name, begin, end, broken=broken)
     from agent.assembly import AssemblyError  # noqa: PLC0415
     from agent.journal.warm_start import BeginsTooLate  # noqa: PLC0415
     from simulators.quiet import silenced  # noqa: PLC0415
@@ -111,12 +121,12 @@ def replay(
     from simulators.recorded.divergence import divergence  # noqa: PLC0415
     from simulators.recorded.told import told_counterfactual  # noqa: PLC0415
 
-    found = _recorded(journal, recording, "recorded.csv.gz", None)
+    found = _recorded(name, recording, "recorded.csv.gz", None)
     with silenced():
         try:
-            apart = divergence(_entries(journal), policies, act=act, until_seq=recording.until_seq, allowed=allowed)
+            apart = divergence(record.entries(), policies, act=act, until_seq=recording.until_seq, allowed=allowed)
         except (AssemblyError, BeginsTooLate) as error:
-            _refuse(f"{_shown(journal)}: {error}")
+            _refuse(f"{name}: {error}")
         both = play_both(found, policies, numbers, act=act, allowed=allowed)
     told_counterfactual(found, apart, both, policy, as_json=as_json)
     raise typer.Exit(1 if both.own.broken or both.other.broken else 0)
@@ -139,30 +149,32 @@ def _policies(file: Path, allowed: "Packages") -> "tuple[PolicySettings, ...]":
         _refuse(str(error))
 
 
-def _entries(journal: str) -> "Iterable[Entry]":
-    from agent.cli import journal_at  # noqa: PLC0415
-    from agent.journal.export import exported  # noqa: PLC0415
+def _recording(
+    record: "SqlJournal | ExportedJournal", name: str, begin: datetime | None, end: datetime | None, *, broken: bool
+) -> "Recording":
+    from agent.journal.record import Chain  # noqa: PLC0415
+    from agent.ports import JournalUnavailable  # noqa: PLC0415
+    from simulators.recorded.recording import RecordingError, read  # noqa: PLC0415
 
-    if not journal.endswith(EXPORTED):
-        return journal_at(journal).entries()
-    if not Path(journal).is_file():
-        _refuse(f"{journal}: there is no such file")
-    return exported(Path(journal))
-
-
-def _recording(journal: str, begin: datetime | None, end: datetime | None) -> "Recording":
-    from simulators.recorded.recording import read  # noqa: PLC0415
-
+    chain = Chain()
     try:
-        return read(_entries(journal), from_s=_seconds(begin), until_s=_seconds(end))
-    except ValueError as error:  # of the recording, or of a line that is no entry
-        _refuse(f"{_shown(journal)}: {error}")
+        found = read(chain.through(record.entries()), from_s=_seconds(begin), until_s=_seconds(end))
+    except RecordingError as error:
+        _refuse(f"{name}: {error}")
+    except JournalUnavailable as error:  # it names the place
+        _refuse(str(error))
+    if not chain.reason:
+        return found
+    told = f"the chain of the journal is broken, so this is not what was written: {chain.reason}"
+    if not broken:
+        _refuse(f"{name}: {told}; `homeostat journal verify` tells more, and --broken takes it as it is", 1)
+    return replace(found, notes=[told, *found.notes])
 
 
-def _recorded(journal: str, recording: "Recording", trace: str, bin_s: float | None) -> "Recorded":
+def _recorded(name: str, recording: "Recording", trace: str, bin_s: float | None) -> "Recorded":
     from simulators.recorded.scenario import recorded  # noqa: PLC0415
 
-    return recorded(recording, source=_shown(journal), trace_name=trace, bin_s=bin_s)
+    return recorded(recording, source=name, trace_name=trace, bin_s=bin_s)
 
 
 def _shown(journal: str) -> str:
@@ -176,8 +188,8 @@ def _seconds(moment: datetime | None) -> float | None:
     return None if moment is None else moment.replace(tzinfo=UTC).timestamp()
 
 
-def _refuse(told: str) -> NoReturn:
+def _refuse(told: str, code: int = 2) -> NoReturn:
     from agent.terminal import Terminal  # noqa: PLC0415
 
     Terminal(stderr=True).print(told, style="red", markup=False, highlight=False, soft_wrap=True)
-    raise typer.Exit(2)
+    raise typer.Exit(code)

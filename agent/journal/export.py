@@ -2,13 +2,17 @@
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from agent.codec import canonical
-from agent.journal.record import Entry
+from agent.journal.controls import KINDS, ControlFold
+from agent.journal.record import Entry, Kind, UnreadableEntry
+from agent.journal.schema import NoJournal, NothingThere
+from policies.observation import Controls
 
+SUFFIX = ".jsonl"
 TIME_MAX_S = 253_402_300_800.0
 """The end of the year 9999."""
 
@@ -36,6 +40,49 @@ def exported(source: Path) -> Iterator[Entry]:
             except (ValueError, TypeError, RecursionError) as error:
                 raise ValueError(f"{source}:{number}: no journal entry: {error}") from error
             yield entry
+
+
+class ExportedJournal:
+    """What was exported to `file`, to be read like the journal itself. Raises NoJournal where there is no such file."""
+
+    def __init__(self, file: Path) -> None:
+        self.name = str(file)
+        self._file = file
+        if not file.exists():
+            raise NothingThere("there is no such file", self.name)
+        if not file.is_file():
+            raise NoJournal("it is no file; expected what `homeostat journal export` wrote", self.name)
+
+    def entries(
+        self, *, since_seq: int = 0, since_s: float | None = None, kinds: Sequence[Kind] | None = None
+    ) -> Iterator[Entry]:
+        """See `agent.journal.store.SqlJournal.entries`. Raises NoJournal for a file whose first line is no entry, UnreadableEntry later."""
+        before = None
+        try:
+            for entry in exported(self._file):
+                before = entry.seq
+                late = since_s is None or entry.at_s >= since_s
+                if entry.seq > since_seq and late and (kinds is None or entry.kind in kinds):
+                    yield entry
+        except OSError as error:
+            raise NoJournal(f"it can not be read: {error.strerror}", self.name) from None
+        except ValueError as error:
+            if before is None:
+                raise NoJournal(f"expected what `homeostat journal export` wrote: {error}", self.name) from None
+            raise UnreadableEntry(before + 1, str(error)) from None
+
+    def last(self, kind: Kind) -> Entry | None:
+        """The last entry of `kind`."""
+        last = None
+        for entry in self.entries(kinds=(kind,)):
+            last = entry
+        return last
+
+    def controls(self, at_s: float) -> Controls:
+        """How the controls stand at `at_s`."""
+        fold = ControlFold()
+        fold.follow(self.entries(kinds=KINDS), at_s)
+        return fold.controls(at_s)
 
 
 def _check(entry: Entry) -> None:

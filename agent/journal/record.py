@@ -7,7 +7,7 @@ reorders an entry has to change every hash after it; whoever cuts the end off is
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -89,18 +89,53 @@ def chained(previous_hash: str, hashed: bytes) -> str:
     return hashlib.sha256(previous_hash.encode() + hashed).hexdigest()
 
 
+@dataclass
+class Chain:
+    """Watches the entries that somebody reads, from the first one on and in order; after the first that does not fit it counts no more."""
+
+    entries: int = 0
+    """So many are good."""
+    head: str = GENESIS
+    bad_seq: int | None = None
+    fault: str = ""
+
+    @property
+    def reason(self) -> str:
+        """Where it is broken, and how; empty while it is not."""
+        return f"entry {self.bad_seq}: {self.fault}" if self.fault else ""
+
+    def through(self, entries: Iterable[Entry]) -> Iterator[Entry]:
+        """`entries`, as they are. Raises what they raise."""
+        try:
+            for entry in entries:
+                self._take(entry)
+                yield entry
+        except UnreadableEntry as error:
+            self._break(error.seq, error.reason)
+            raise
+
+    def _take(self, entry: Entry) -> None:
+        reason = "" if self.fault else _fault(entry, self.entries + 1, self.head)
+        if reason:
+            self._break(entry.seq, reason)
+        elif not self.fault:
+            self.entries, self.head = self.entries + 1, entry.hash
+
+    def _break(self, seq: int, reason: str) -> None:
+        if not self.fault:
+            self.bad_seq, self.fault = seq, reason
+
+
 def verify(entries: Iterable[Entry]) -> Verification:
     """Whether `entries`, from the first one on and in order, form an unbroken chain."""
-    count, previous = 0, GENESIS
-    try:
-        for entry in entries:
-            reason = _fault(entry, count + 1, previous)
-            if reason:
-                return Verification(entries=count, ok=False, head=previous, bad_seq=entry.seq, reason=reason)
-            count, previous = count + 1, entry.hash
-    except UnreadableEntry as error:
-        return Verification(entries=count, ok=False, head=previous, bad_seq=error.seq, reason=error.reason)
-    return Verification(entries=count, ok=True, head=previous)
+    chain = Chain()
+    with suppress(UnreadableEntry):
+        for _ in chain.through(entries):
+            if chain.fault:
+                break
+    return Verification(
+        entries=chain.entries, ok=not chain.fault, head=chain.head, bad_seq=chain.bad_seq, reason=chain.fault
+    )
 
 
 def _fault(entry: Entry, expected_seq: int, previous: str) -> str:

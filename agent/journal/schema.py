@@ -1,5 +1,6 @@
 """The journal's tables, and bringing a database to them."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -30,24 +31,35 @@ REVISIONS = ("0001",)
 """The migrations, oldest first."""
 REVISION = REVISIONS[-1]
 """A database at it needs none."""
+NAMED = 5
+"""So many tables of somebody else's database are named."""
 
 
-class NewerTables(JournalUnavailable):
+class _NotForUs(JournalUnavailable):
+    """`reason` says why; `name` is the place, where it is known."""
+
+    def __init__(self, reason: str, name: str = "") -> None:
+        super().__init__(f"{name}: {reason}" if name else reason)
+        self.reason = reason
+
+
+class NewerTables(_NotForUs):
     """A database that a later version of the agent has changed."""
+
+
+class NoJournal(_NotForUs):
+    """What is at a place is no journal, and was left as it is."""
+
+
+class NothingThere(NoJournal):
+    """Nothing at all is at a place, where a journal may be made."""
 
 
 def upgrade(engine: sa.Engine) -> None:
     """Bring the database to the newest schema. Does nothing, quickly, where it is there already. Raises NewerTables."""
-    with engine.connect() as connection:
-        if sa.inspect(connection).has_table("alembic_version"):
-            found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
-            if found == REVISION:
-                return
-            if found not in REVISIONS:
-                raise NewerTables(
-                    f"its tables are of version {found!r}, and this homeostat knows none after {REVISION!r}; "
-                    "use the homeostat that wrote it"
-                )
+    with engine.connect() as connection, suppress(NoJournal):
+        if revision(connection) == REVISION:
+            return
     # Alembic is slow to import and is needed once in a database's life.
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
@@ -57,3 +69,21 @@ def upgrade(engine: sa.Engine) -> None:
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+
+def revision(connection: sa.Connection) -> str:
+    """The revision of the journal's tables in a database, which is not changed. Raises NothingThere, NoJournal, NewerTables."""
+    tables = set(sa.inspect(connection).get_table_names())
+    if not tables:
+        raise NothingThere("it is empty: no agent has made a journal of it yet")
+    lacking = metadata.tables.keys() - tables
+    if lacking or "alembic_version" not in tables:
+        named = ", ".join(sorted(tables)[:NAMED])
+        raise NoJournal(f"it is a database of something else, with the tables {named}; expected a journal of homeostat")
+    found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+    if found not in REVISIONS:
+        raise NewerTables(
+            f"its tables are of version {found!r}, and this homeostat knows none after {REVISION!r}; "
+            "use the homeostat that wrote it"
+        )
+    return str(found)

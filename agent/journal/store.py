@@ -15,16 +15,17 @@ import threading
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from agent.codec import canonical
+from agent.journal import sqlite_file
 from agent.journal.controls import KINDS, ControlFold
 from agent.journal.record import GENESIS, Entry, Kind, UnreadableEntry, body, chained
-from agent.journal.schema import entries, epochs, upgrade
+from agent.journal.schema import NewerTables, NoJournal, NothingThere, entries, epochs, revision, upgrade
+from agent.journal.sqlite_file import Use
 from agent.ports import JournalUnavailable
 from agent.redaction import redacted, redacted_url
 from policies.observation import Controls
@@ -46,9 +47,13 @@ Line = tuple[str, float, Mapping[str, Any]]
 
 
 class SqlJournal:
-    """The journal behind `url`. Opening it creates or migrates the tables; raises JournalUnavailable."""
+    """The journal behind `url`. Raises JournalUnavailable.
 
-    def __init__(self, url: str) -> None:
+    To "make" it is to create it, or to bring its tables to this version, where that is needed. To "write" or to "read" is to expect one
+    that is there: nothing is created, and what is no journal is NoJournal and stays as it is, byte for byte.
+    """
+
+    def __init__(self, url: str, use: Use = "make") -> None:
         self._given = url
         self._url = _with_password(url)
         self.name = journal_name(url)
@@ -57,11 +62,25 @@ class SqlJournal:
         self._sent: list[dict[str, Any]] = []
         """Rows whose commit was not answered, as they would be in the database."""
         with self._faults():
-            self._engine = _engine(self._url)
-            upgrade(self._engine)
+            self._look(use)
+            self._engine = _engine(self._url, use)
+            if use == "make":
+                upgrade(self._engine)
 
     def close(self) -> None:
         self._engine.dispose()
+
+    def _look(self, use: Use) -> None:
+        """Raises NoJournal for what can not be used so; changes nothing. A server's database may hold tables of others, too."""
+        sqlite = self._url.get_backend_name() == "sqlite"
+        try:
+            engine = sqlite_file.looking(self._url, LOCK_TIMEOUT_S) if sqlite else _engine(self._url, use)
+            with engine.connect() as connection:
+                revision(connection)
+            engine.dispose()
+        except NoJournal as error:
+            if use != "make" or (sqlite and not isinstance(error, NothingThere)):
+                raise
 
     def begin(self, at_s: float, *, above: int = 0) -> int:
         """A new epoch, higher than any before and than `above`; from now on this journal writes in it and no earlier one can."""
@@ -171,6 +190,8 @@ class SqlJournal:
     def _faults(self) -> Iterator[None]:
         try:
             yield
+        except (NoJournal, NewerTables) as error:
+            raise type(error)(error.reason, self.name) from None
         except (
             SQLAlchemyError,
             OSError,
@@ -203,27 +224,14 @@ def _with_password(url: str) -> sa.URL:
     return parsed.set(password=password) if password and parsed.drivername.startswith("postgresql") else parsed
 
 
-def _engine(url: sa.URL) -> sa.Engine:
-    if url.get_backend_name() != "sqlite":
-        # A connection for each use: one that is kept can fall silent between two, and to ask whether it has takes as long.
-        engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args={"connect_timeout": CONNECT_TIMEOUT_S})
-        sa.event.listen(engine, "connect", _prepare_postgres, insert=True)
-        sa.event.listen(engine, "close", _unwatch)
-        return engine
-    if url.database and url.database != ":memory:" and not url.database.startswith("file:"):
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-        _private(Path(url.database))
-    engine = sa.create_engine(url, connect_args={"timeout": LOCK_TIMEOUT_S})
-    sa.event.listen(engine, "connect", _prepare_sqlite)
-    sa.event.listen(engine, "begin", _begin_sqlite)
+def _engine(url: sa.URL, use: Use) -> sa.Engine:
+    if url.get_backend_name() == "sqlite":
+        return sqlite_file.engine(url, use, lock_timeout_s=LOCK_TIMEOUT_S)
+    # A connection for each use: one that is kept can fall silent between two, and to ask whether it has takes as long.
+    engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args={"connect_timeout": CONNECT_TIMEOUT_S})
+    sa.event.listen(engine, "connect", _prepare_postgres, insert=True)
+    sa.event.listen(engine, "close", _unwatch)
     return engine
-
-
-def _private(file: Path) -> None:
-    """Make `file` where there is none, for its owner only. SQLite gives its write-ahead log the same rights."""
-    if not file.exists():
-        with suppress(FileExistsError):
-            os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def _prepare_postgres(connection: Any, record: Any) -> None:
@@ -255,17 +263,6 @@ def _unwatch(_: Any, record: Any) -> None:
     watch = record.info.pop("watch", None)
     if watch is not None:
         watch.cancel()
-
-
-def _prepare_sqlite(connection: Any, _: Any) -> None:
-    connection.isolation_level = None  # we say BEGIN ourselves; the driver would say it too late
-    connection.execute("PRAGMA journal_mode=WAL")
-
-
-def _begin_sqlite(connection: sa.Connection) -> None:
-    """Take the write lock at once: a lock taken later can fail after the head of the chain was read."""
-    if not connection.get_execution_options().get("read_only"):
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _chain(lines: Iterable[Line], seq: int, previous_hash: str) -> list[dict[str, Any]]:

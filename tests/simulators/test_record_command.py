@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -145,3 +146,33 @@ def test_replay_without_a_policy_is_the_check_of_the_agent(life: Any) -> None:
     """Byte for byte, as where no simulator is installed; one command of that name remains."""
     result = said("replay", str(life.journal))
     assert (result.exit_code, result.stdout) == (0, "180 ticks, decided identically\n")
+
+
+@pytest.fixture
+def changed(life: Any, folder: Path) -> int:
+    """The number of the entry, an observation, that was changed in the journal afterwards."""
+    lines = [json.dumps(asdict(each)) for each in life.entries]
+    place = next(n for n, each in enumerate(life.entries) if each.kind == "observed" and n > 50)
+    lines[place] = json.dumps(asdict(life.entries[place]) | {"at_s": life.entries[place].at_s + 1})
+    (folder / "changed.jsonl").write_text("\n".join(lines))
+    return life.entries[place].seq
+
+
+@pytest.mark.parametrize("words", [("sim", "record"), ("replay", "--policy", "other.yaml", "--seeds", "1")])
+def test_a_broken_chain_is_refused_unless_it_is_asked_for(folder: Path, changed: int, words: tuple[str, ...]) -> None:
+    """Nobody knows what happened then: exit 1, the entry, and nothing is written; with --broken it is a note."""
+    result = said(*words, "changed.jsonl")
+    told = f"the chain of the journal is broken, so this is not what was written: entry {changed}: "
+    assert (result.exit_code, told in result.stderr, list(folder.glob("*.scenario.yaml"))) == (1, True, [])
+    asked = said(*words, "changed.jsonl", "--broken")
+    assert (asked.exit_code, f"note: {told}" in asked.stdout.replace("\n", " ")) == (0, True)
+
+
+@pytest.mark.parametrize("text", ["", "dear diary\n"], ids=["empty", "text"])
+@pytest.mark.parametrize("words", [("sim", "record"), ("replay", "--policy", "other.yaml")])
+def test_what_is_no_journal_is_named_and_stays_as_it_is(folder: Path, words: tuple[str, ...], text: str) -> None:
+    """Exit 2, and nothing is written."""
+    (folder / "odd.db").write_text(text)
+    result = said(*words, "--journal", "odd.db")
+    assert (result.exit_code, "odd.db: " in result.stderr, (folder / "odd.db").read_text()) == (2, True, text)
+    assert sorted(each.name for each in folder.iterdir()) == ["odd.db", "other.yaml"]
