@@ -20,7 +20,7 @@ from agent.history import Story
 from agent.journal.controls import Word
 from agent.journal.controls import said as control
 from agent.journal.export import export
-from agent.journal.record import Chain, Kind, verify
+from agent.journal.record import Chain, Kind, UnreadableEntry, verify
 from agent.journal.replay import Replay
 from agent.journal.replay import replay as replay_entries
 from agent.journal.warm_start import BeginsTooLate
@@ -256,8 +256,8 @@ def replay(
     record, chain = record_at(file, journal), Chain()
     try:
         result = replay_entries(chain.through(record.entries()), packages_allowed(allow_imports))
-    except (AssemblyError, BeginsTooLate) as error:
-        errors.print(f"{file or record.name} can not be replayed: {error}", style="red", soft_wrap=True)
+    except (AssemblyError, BeginsTooLate, UnreadableEntry) as error:
+        errors.print(f"{redacted_url(file or record.name)} can not be replayed: {error}", style="red", soft_wrap=True)
         raise typer.Exit(2) from error
     if as_json:
         typer.echo(json.dumps({

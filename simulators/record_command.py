@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
@@ -67,18 +68,18 @@ def sim_record(
     record = record_at(file, journal)
     name = _shown(file or record.name)
     found = _recorded(name, _recording(record, name, begin, end, broken=broken), trace, bin_s)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        found.write(out)
-    except OSError as error:
-        _refuse(f"{out}: can not be written: {error.strerror}")
     from simulators.recorded.told import told_recorded  # noqa: PLC0415
-    from simulators.scenario import ScenarioError, load  # noqa: PLC0415
+    from simulators.scenario import ScenarioError  # noqa: PLC0415
 
     try:
-        load(out, allowed)
+        with TemporaryDirectory(prefix="homeostat-") as folder:
+            found.loaded(Path(folder), allowed)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        found.write(out)
     except ScenarioError as error:
-        _refuse(f"written, but it can not be played as it is: {error}")
+        _refuse(f"{name}: nothing is written, since it could not be played: {error}")
+    except OSError as error:
+        _refuse(f"{out}: can not be written: {error.strerror}")
     told_recorded(found, out)
 
 
@@ -115,19 +116,22 @@ def replay(
     name = _shown(file or record.name)
     recording = _recording(record, name, begin, end, broken=broken)
     from agent.assembly import AssemblyError  # noqa: PLC0415
+    from agent.journal.record import UnreadableEntry  # noqa: PLC0415
     from agent.journal.warm_start import BeginsTooLate  # noqa: PLC0415
     from simulators.quiet import silenced  # noqa: PLC0415
     from simulators.recorded.counterfactual import play_both  # noqa: PLC0415
     from simulators.recorded.divergence import divergence  # noqa: PLC0415
+    from simulators.recorded.recording import RecordingError  # noqa: PLC0415
     from simulators.recorded.told import told_counterfactual  # noqa: PLC0415
+    from simulators.scenario import ScenarioError  # noqa: PLC0415
 
     found = _recorded(name, recording, "recorded.csv.gz", None)
     with silenced():
         try:
             apart = divergence(record.entries(), policies, act=act, until_seq=recording.until_seq, allowed=allowed)
-        except (AssemblyError, BeginsTooLate) as error:
+            both = play_both(found, policies, numbers, act=act, allowed=allowed)
+        except (AssemblyError, BeginsTooLate, RecordingError, ScenarioError, UnreadableEntry) as error:
             _refuse(f"{name}: {error}")
-        both = play_both(found, policies, numbers, act=act, allowed=allowed)
     told_counterfactual(found, apart, both, policy, as_json=as_json)
     raise typer.Exit(1 if both.own.broken or both.other.broken else 0)
 
@@ -152,14 +156,14 @@ def _policies(file: Path, allowed: "Packages") -> "tuple[PolicySettings, ...]":
 def _recording(
     record: "SqlJournal | ExportedJournal", name: str, begin: datetime | None, end: datetime | None, *, broken: bool
 ) -> "Recording":
-    from agent.journal.record import Chain  # noqa: PLC0415
+    from agent.journal.record import Chain, UnreadableEntry  # noqa: PLC0415
     from agent.ports import JournalUnavailable  # noqa: PLC0415
     from simulators.recorded.recording import RecordingError, read  # noqa: PLC0415
 
     chain = Chain()
     try:
         found = read(chain.through(record.entries()), from_s=_seconds(begin), until_s=_seconds(end))
-    except RecordingError as error:
+    except (RecordingError, UnreadableEntry) as error:
         _refuse(f"{name}: {error}")
     except JournalUnavailable as error:  # it names the place
         _refuse(str(error))

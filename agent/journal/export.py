@@ -8,13 +8,11 @@ from pathlib import Path
 
 from agent.codec import canonical
 from agent.journal.controls import KINDS, ControlFold
-from agent.journal.record import Entry, Kind, UnreadableEntry
+from agent.journal.record import Entry, Kind, UnreadableEntry, check
 from agent.journal.schema import NoJournal, NothingThere
 from policies.observation import Controls
 
 SUFFIX = ".jsonl"
-TIME_MAX_S = 253_402_300_800.0
-"""The end of the year 9999."""
 
 
 def export(entries: Iterable[Entry], target: Path) -> int:
@@ -36,7 +34,7 @@ def exported(source: Path) -> Iterator[Entry]:
         for number, line in enumerate(file, 1):
             try:
                 entry = Entry(**json.loads(line))
-                _check(entry)
+                check(entry)
             except (ValueError, TypeError, RecursionError) as error:
                 raise ValueError(f"{source}:{number}: no journal entry: {error}") from error
             yield entry
@@ -83,13 +81,3 @@ class ExportedJournal:
         fold = ControlFold()
         fold.follow(self.entries(kinds=KINDS), at_s)
         return fold.controls(at_s)
-
-
-def _check(entry: Entry) -> None:
-    """Raises ValueError where a field is of another type than was written; what is in the payload is not looked at."""
-    for name, kind in (("seq", int), ("kind", str), ("payload", dict), ("previous_hash", str), ("hash", str)):
-        found = getattr(entry, name)
-        if not isinstance(found, kind) or isinstance(found, bool):
-            raise ValueError(f"{name}: found {found!r:.60}; expected {kind.__name__}")
-    if isinstance(entry.at_s, bool) or not isinstance(entry.at_s, int | float) or not abs(entry.at_s) < TIME_MAX_S:
-        raise ValueError(f"at_s: found {entry.at_s!r:.60}; expected POSIX seconds")

@@ -12,10 +12,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from agent.codec import canonical
+from pydantic import ValidationError
+
+from agent.codec import canonical, from_json
 from agent.ports import JournalUnavailable
+from policies.observation import Observation
 
 GENESIS = "0" * 64
+TIME_MAX_S = 253_402_300_800.0
+"""The end of the year 9999."""
 
 
 class Kind(StrEnum):
@@ -74,10 +79,50 @@ def reading(entry: Entry) -> Iterator[None]:
     try:
         yield
     except BROKEN as error:
-        told = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise UnreadableEntry(
-            entry.seq, f"it does not hold what a {entry.kind!s:.40} entry holds ({told:.200})"
-        ) from error
+        raise _of_another_form(entry, _first(error)) from error
+
+
+def _of_another_form(entry: Entry, told: str) -> UnreadableEntry:
+    return UnreadableEntry(entry.seq, f"it does not hold what a {entry.kind!s:.40} entry holds ({told:.200})")
+
+
+def _first(error: Exception) -> str:
+    """The first thing that `error` tells, with the key that it is about where it tells of keys."""
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False)[0]
+        key = ".".join(map(str, first["loc"]))
+        return f"{key}: found {first['input']!r:.60}; {first['msg'][:1].lower()}{first['msg'][1:]}"
+    return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+def observation(observed: Entry) -> Observation:
+    """What was seen. Raises UnreadableEntry, naming the key, where `observed` tells something else, or of no moment that there is."""
+    at_s = observed.payload.get("at_s")
+    if not is_moment(at_s) or at_s < 0:  # type: ignore[operator]
+        raise _of_another_form(observed, _no_moment(at_s))
+    with reading(observed):
+        return from_json(Observation, observed.payload)
+
+
+def is_moment(value: Any) -> bool:
+    """Whether `value` can be a moment in seconds: a number, before the end of the year 9999."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < TIME_MAX_S
+
+
+def check(entry: Entry) -> None:
+    """Raises ValueError where a field is of another type than was written; what is in the payload is not looked at."""
+    for name, kind in (("seq", int), ("kind", str), ("payload", dict), ("previous_hash", str), ("hash", str)):
+        found = getattr(entry, name)
+        if not isinstance(found, kind) or isinstance(found, bool):
+            raise ValueError(f"{name}: found {found!r:.60}; expected {kind.__name__}")
+    if not is_moment(entry.at_s):
+        raise ValueError(_no_moment(entry.at_s))
+
+
+def _no_moment(at_s: Any) -> str:
+    number_ = isinstance(at_s, int | float) and not isinstance(at_s, bool)
+    hint = ", not milliseconds" if number_ and TIME_MAX_S <= at_s < 1000 * TIME_MAX_S else ""
+    return f"at_s: found {at_s!r:.60}; expected POSIX seconds{hint}"
 
 
 def body(seq: int, at_s: float, kind: str, payload: bytes) -> bytes:

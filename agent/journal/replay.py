@@ -8,12 +8,11 @@ from agent.assembly import AssemblyError, build_core
 from agent.codec import canonical, from_json
 from agent.core import Core
 from agent.journal.life import Beginning
-from agent.journal.record import BROKEN, Entry, Kind, reading
+from agent.journal.record import BROKEN, Entry, Kind, observation, reading
 from agent.journal.warm_start import BeginsTooLate, Lately
 from agent.loop import Line, lines_of
 from agent.settings import Settings
 from policies.imports import Packages
-from policies.observation import Observation
 
 DECIDED_KINDS = {Kind.OUTCOME, Kind.DECIDED, Kind.INTENT}
 
@@ -59,8 +58,8 @@ def replay(entries: Iterable[Entry], allowed: Packages = ()) -> Replay:
         if core is None:
             raise BeginsTooLate(f"entry {item.observed.seq} is an observation before any agent has started")
         ticks += 1
+        seen = observation(item.observed)
         with reading(item.observed):
-            seen = from_json(Observation, item.observed.payload)
             lines = lines_of(core.step(seen), seen)
         replayed = [_bytes(kind, payload) for kind, _, payload in lines if kind in DECIDED_KINDS]
         if replayed != item.decided:

@@ -23,7 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from agent.codec import canonical
 from agent.journal import sqlite_file
 from agent.journal.controls import KINDS, ControlFold
-from agent.journal.record import GENESIS, Entry, Kind, UnreadableEntry, body, chained
+from agent.journal.record import GENESIS, Entry, Kind, UnreadableEntry, body, chained, check
 from agent.journal.schema import NewerTables, NoJournal, NothingThere, entries, epochs, revision, upgrade
 from agent.journal.sqlite_file import Use
 from agent.ports import JournalUnavailable
@@ -291,7 +291,7 @@ def _entry(row: sa.Row[Any]) -> Entry:
         payload = _payload(row.payload)
     except (TypeError, ValueError, RecursionError, zlib.error) as error:
         raise UnreadableEntry(row.seq, f"its content can not be read: {error}") from None
-    return Entry(
+    entry = Entry(
         seq=row.seq,
         at_s=row.at_s,
         kind=row.kind,
@@ -299,6 +299,11 @@ def _entry(row: sa.Row[Any]) -> Entry:
         previous_hash=row.previous_hash,
         hash=row.hash,
     )
+    try:
+        check(entry)
+    except ValueError as error:
+        raise UnreadableEntry(row.seq, str(error)) from None
+    return entry
 
 
 def _payload(stored: bytes) -> dict[str, Any]:

@@ -10,13 +10,12 @@ from typing import Any
 
 from agent.codec import from_json, to_json
 from agent.core import Core
-from agent.journal.record import Entry, Kind
+from agent.journal.record import Entry, Kind, observation, reading
 from agent.journal.replay import begun_again
 from agent.journal.warm_start import Lately
 from agent.settings import AutonomySettings, PolicySettings
 from policies.action import Action, Target, target
 from policies.imports import Packages
-from policies.observation import Observation
 
 Plain = Mapping[str, Any]
 FREE = AutonomySettings.model_validate({"default": "act"})
@@ -101,14 +100,16 @@ class _Compared:
                 if self.core is not None:
                     self._decide(entry, self.core)
             case Kind.INTENT:
-                self._ours[_target(entry.payload["action"])] = entry.payload
+                with reading(entry):
+                    self._ours[_target(entry.payload["action"])] = entry.payload
             case Kind.REFUSED if self.core is not None:
-                self._refuse(entry.payload)
+                with reading(entry):
+                    self._refuse(entry.payload)
 
     def _decide(self, observed: Entry, core: Core) -> None:
         self._close()
         self._open, self._seq, self._at_s = True, observed.seq, observed.at_s
-        orders = core.step(from_json(Observation, observed.payload)).orders
+        orders = core.step(observation(observed)).orders
         self._theirs = {_target(plain["action"]): plain for plain in map(to_json, orders)}
 
     def _refuse(self, refusal: Plain) -> None:

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from agent.codec import from_json
-from agent.journal.record import Entry, Kind, reading
+from agent.journal.record import Entry, Kind, observation, reading
 from agent.settings import Settings
 from policies.action import Action
 from policies.observation import Deployment, Observation
@@ -18,6 +18,10 @@ GAP_TICKS = 4
 GAP_LEAST_S = 60.0
 GAP_FILLED_S = 900.0
 """Longer gaps part a recording: what traffic did in them is anybody's guess."""
+LEAST_S, ALMOST = 1.0, 0.9
+"""Less than that, or than about a tick, is no stretch of time that could be played."""
+NAMED = 5
+"""So many stretches that were left out are named."""
 CHALLENGER = "challenger"
 Seen = tuple[int, Observation]
 """The number of an entry, and what was seen then."""
@@ -125,7 +129,7 @@ class _Pile:
             return
         match entry.kind:
             case Kind.OBSERVED:
-                self.seen.append((entry.seq, from_json(Observation, entry.payload)))
+                self.seen.append((entry.seq, observation(entry)))
             case Kind.INTENT:
                 from_json(Action, entry.payload["action"])
                 self.intents.append(entry)
@@ -142,10 +146,11 @@ class _Pile:
         begin, end = chosen[0][0], chosen[-1][0]
         after = stretches[place + 1][0][0] if place + 1 < len(stretches) else math.inf
         begin_s = chosen[0][1].at_s
+        seen, undated = _dated([each for _, each in chosen])
+        _check_traffic(seen, chosen, len(stretches), max(LEAST_S, ALMOST * tick_s))
         lives = [each for each in self.settings if each[0] <= end] or self.settings[:1]
         before = stretches[place - 1][-1][0] if place else 0
         within = [each for each in lives if each[0] > before and each[1] >= begin_s - tick_s] or lives[-1:]
-        seen = [each for _, each in chosen]
         intents = [each for each in self.intents if begin <= each.seq < after]
         recording = Recording(
             settings=lives[-1][2],
@@ -157,6 +162,8 @@ class _Pile:
             gaps=list(_gaps(seen, tick_s)),
         )
         notes = [*_notes_on_stretches(stretches, place, tick_s), *_notes_on_lives([each for _, _, each in within])]
+        if undated:
+            notes.append(f"{undated} measurements of traffic were left out, since they are dated to times outside")
         return replace(recording, notes=notes)
 
     def _check(self) -> None:
@@ -174,6 +181,34 @@ class _Pile:
                 f"{len(with_traffic)} of {len(self.seen)} observations hold traffic; expected at least two. "
                 "Did the agent watch deployments, and could it read Serve's metrics? `homeostat doctor` tells"
             )
+
+
+def _dated(seen: Sequence[Observation]) -> tuple[list[Observation], int]:
+    """`seen` without traffic that was measured long before or after all of it, by what its clock showed; how much was left out."""
+    begin_s, end_s = seen[0].at_s - GAP_FILLED_S, seen[-1].at_s + GAP_FILLED_S
+    left_out = 0
+    kept = []
+    for each in seen:
+        odd = {
+            name: replace(row, traffic=None)
+            for name, row in each.deployments.items()
+            if row.traffic is not None and not begin_s <= row.traffic.measured_at_s <= end_s
+        }
+        left_out += len(odd)
+        kept.append(replace(each, deployments={**each.deployments, **odd}) if odd else each)
+    return kept, left_out
+
+
+def _check_traffic(seen: Sequence[Observation], chosen: Sequence[Seen], stretches: int, least_s: float) -> None:
+    """Raises RecordingError where the clock did not go on between the first and the last traffic of a stretch."""
+    moments = sorted({each.at_s for each in seen if any(d.traffic is not None for d in each.deployments.values())})
+    if len(moments) < 2 or moments[-1] - moments[0] < least_s:
+        entries = f"entries {chosen[0][0]} to {chosen[-1][0]}"
+        raise RecordingError(
+            f"at_s: the longest of {stretches} stretches without a gap, {entries}, holds traffic of {len(moments)} moments, "
+            f"{moments[-1] - moments[0] if moments else 0.0:g} s apart; expected at least two moments {least_s:g} s apart or more, "
+            "and traffic measured near them. Did the clock of the agent's machine go on?"
+        )
 
 
 def _stretches(seen: Sequence[Seen], tick_s: float) -> Iterator[list[Seen]]:
@@ -196,11 +231,12 @@ def _gaps(seen: Sequence[Observation], tick_s: float) -> Iterator[Gap]:
 
 
 def _notes_on_stretches(stretches: Sequence[Sequence[Seen]], chosen: int, tick_s: float) -> Iterator[str]:
-    others = "; ".join(
+    others = [
         f"{moment(each[0][1].at_s)} to {moment(each[-1][1].at_s)}"
         for place, each in enumerate(stretches)
         if place != chosen
-    )
+    ]
+    told = "; ".join(others[:NAMED]) + (f"; and {len(others) - NAMED} more" if len(others) > NAMED else "")
     parts = [(before[-1][1], after[0][1]) for before, after in pairwise(stretches)]
     back = sum(_goes_back(before, after) for before, after in parts)
     reasons = []
@@ -210,7 +246,7 @@ def _notes_on_stretches(stretches: Sequence[Sequence[Seen]], chosen: int, tick_s
         limit_min = max(GAP_FILLED_S, GAP_TICKS * tick_s) / 60
         reasons.append(f"the agent was away for more than {limit_min:g} minutes, {len(parts) - back} times")
     if parts:
-        yield f"{' and '.join(reasons)}; the longest stretch without that was taken, and left out: {others}"
+        yield f"{' and '.join(reasons)}; the longest stretch without that was taken, and left out: {told}"
 
 
 def _notes_on_lives(lives: Sequence[Settings]) -> Iterator[str]:

@@ -11,12 +11,14 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from agent.cli import app
+from agent.codec import to_json
 from agent.journal.export import export
 from agent.journal.life import Beginning, started
 from agent.journal.record import Kind
 from agent.journal.schema import NoJournal
 from agent.journal.store import SqlJournal
 from agent.settings import Settings
+from policies.testing import observation
 
 READING = {
     "verify": ("journal", "verify"),
@@ -214,3 +216,45 @@ def test_an_export_that_is_none_is_bad_input(folder: Path, command: str) -> None
     result = said(*READING[command], "odd.jsonl")
     assert isinstance(result.exception, NoJournal)
     assert "odd.jsonl:1: no journal entry" in str(result.exception)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("at_s = 'noon'", "entry 1: at_s: found 'noon'; expected POSIX seconds"),
+        ("at_s = 1.79e12", "entry 1: at_s: found 1790000000000.0; expected POSIX seconds, not milliseconds"),
+        ("kind = x'00'", "entry 1: kind: found b'\\x00'; expected str"),
+        ("hash = 7.5", "entry 1: "),
+    ],
+)
+def test_an_entry_of_another_form_is_named(kept: Path, change: str, told: str) -> None:
+    """Whoever wrote it, it was no agent: by number and key, without a traceback."""
+    with sqlite3.connect(kept / "kept.db") as database:
+        database.execute(f"update entries set {change}")  # noqa: S608 - ours
+    verified = said("journal", "verify", "kept.db")
+    assert (verified.exit_code, told in verified.stderr) == (1, True)
+    replayed = said("replay", "kept.db")
+    assert type(replayed.exception) is SystemExit
+
+
+HOLDS = "entry 2: it does not hold what a observed entry holds"
+
+
+def test_an_observation_of_no_moment_is_named(kept: Path) -> None:
+    """A replay says which entry and which key, instead of reading a text as a number."""
+    journal = SqlJournal(f"sqlite:///{kept}/kept.db")
+    journal.append([(Kind.OBSERVED, 5.0, {**to_json(observation(5.0)), "at_s": "5.0"})])
+    journal.close()
+    result = said("replay", "kept.db")
+    told = f"kept.db can not be replayed: {HOLDS} (at_s: found '5.0'; expected POSIX seconds)\n"
+    assert (result.exit_code, result.stderr) == (2, told)
+
+
+def test_an_observation_of_another_form_names_the_key(kept: Path) -> None:
+    """And what was found there."""
+    journal = SqlJournal(f"sqlite:///{kept}/kept.db")
+    journal.append([(Kind.OBSERVED, 5.0, {**to_json(observation(5.0)), "problems": 7})])
+    journal.close()
+    result = said("replay", "kept.db")
+    told = f"{HOLDS} (problems: found 7; input should be a valid tuple)"
+    assert (result.exit_code, told in result.stderr) == (2, True)

@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,8 @@ from agent import cli
 from agent.journal.export import export
 from agent.journal.store import SqlJournal
 from simulators import record_command
-from simulators.scenario import load
+from simulators.recorded.scenario import Recorded
+from simulators.scenario import ScenarioError, load
 
 OTHER = "policies: [{use: static, replicas: {shop/ModelServer: 10}}]\n"
 
@@ -176,3 +179,83 @@ def test_what_is_no_journal_is_named_and_stays_as_it_is(folder: Path, words: tup
     result = said(*words, "--journal", "odd.db")
     assert (result.exit_code, "odd.db: " in result.stderr, (folder / "odd.db").read_text()) == (2, True, text)
     assert sorted(each.name for each in folder.iterdir()) == ["odd.db", "other.yaml"]
+
+
+def clocked(life: Any, folder: Path, clock: Callable[[int, float], Any], measured: bool) -> None:
+    """The same life in odd.db under another clock, which its traffic was dated by as well where it is `measured` so."""
+    lines, looks = [], 0
+    for each in life.entries:
+        payload = deepcopy(dict(each.payload))
+        at_s = each.at_s
+        if each.kind == "observed":
+            looks += 1
+            payload["at_s"] = clock(looks, at_s)
+            traffics = [row["traffic"] for row in payload["deployments"].values() if row["traffic"] and measured]
+            for row in traffics:
+                row["measured_at_s"] = clock(looks, row["measured_at_s"])
+            at_s = payload["at_s"] if isinstance(payload["at_s"], float) else at_s
+        lines.append((each.kind, at_s, payload))
+    kept = SqlJournal(f"sqlite:///{folder}/odd.db")
+    kept.append(lines)
+    kept.close()
+
+
+NOW_S = 1.79e9
+HOLDS = "entry {}: it does not hold what a observed entry holds (at_s: found {}; expected POSIX seconds)"
+STANDS = "at_s: the longest of {} stretches without a gap, entries "
+Clock = tuple[Callable[[int, float], Any], bool, str]
+"""By tick and moment, whether the metrics go by it, and what is told."""
+CLOCKS: dict[str, Clock] = {
+    "stands": (lambda _, at_s: NOW_S, True, STANDS.format(1)),
+    "stands at zero": (lambda _, at_s: 0.0, True, STANDS.format(1)),
+    "hardly goes": (lambda n, at_s: NOW_S + 1e-6 * n, True, STANDS.format(1)),
+    "goes too slowly": (lambda _, at_s: at_s / 1000, True, STANDS.format(1)),
+    "runs back": (lambda _, at_s: 1e4 - at_s, True, STANDS.format(180)),
+    "leaps at every tick": (lambda _, at_s: at_s * 1000, True, STANDS.format(180)),
+    "is not the one of the metrics": (lambda _, at_s: at_s + NOW_S, False, "traffic of 0 moments, 0 s apart"),
+    "shows milliseconds": (lambda _, at_s: (at_s + NOW_S) * 1000, True, "at_s: found 1790000010000.0; expected POSIX seconds, not"),
+    "shows texts": (lambda _, at_s: str(at_s), False, HOLDS.format(2, "'10.0'")),
+    "shows the times of day": (lambda _, at_s: "00:00:10", False, HOLDS.format(2, "'00:00:10'")),
+    "shows nothing": (lambda _, at_s: None, False, HOLDS.format(2, None)),
+    "shows truth": (lambda _, at_s: True, False, HOLDS.format(2, True)),
+    "is before its time": (lambda n, at_s: -5.0 if n == 50 else at_s, False, HOLDS.format(53, -5.0)),
+    "is out of this world": (lambda _, at_s: 1e300, False, "at_s: found 1e+300; expected POSIX seconds"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("odd", CLOCKS.values(), ids=CLOCKS.keys())
+@pytest.mark.parametrize("words", [("sim", "record"), ("replay", "--policy", "other.yaml", "--seeds", "1")])
+def test_a_clock_that_makes_no_sense_is_told_by_entry_and_key(
+    life: Any, folder: Path, words: tuple[str, ...], odd: Clock
+) -> None:
+    """Exit 2 with the journal's name; nothing is written that could not be played."""
+    clock, measured, told = odd
+    clocked(life, folder, clock, measured)
+    result = said(*words, "odd.db")
+    assert (result.exit_code, type(result.exception)) == (2, SystemExit)
+    assert result.stderr.startswith("odd.db: ")
+    assert told in result.stderr
+    assert list(folder.glob("*.scenario.yaml")) == []
+
+
+def test_a_clock_that_was_wrong_at_first_leaves_what_came_after(life: Any, folder: Path) -> None:
+    """From 1970 until somebody set it: the longer stretch is played, and the other named."""
+    clocked(life, folder, lambda _, at_s: at_s if at_s < 700 else at_s + NOW_S, measured=True)
+    result = said("sim", "record", "odd.db", "--out", "odd.scenario.yaml")
+    assert (result.exit_code, load("odd.scenario.yaml").settings.duration_s) == (0, 1110.0)
+    assert "left out: 1970-01-01 00:00:10 to 1970-01-01 00:11:30" in result.stdout.replace("\n", " ")
+
+
+def test_what_is_written_can_be_played(life: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is tried before: a scenario that fails to load is a word to whoever asks, and no file."""
+
+    def unplayable(self: Recorded, *_: Any) -> None:
+        raise ScenarioError("line 12 is odd")
+
+    monkeypatch.setattr(Recorded, "loaded", unplayable)
+    result = said("sim", "record", str(life.journal), "--out", "night.scenario.yaml")
+    assert (result.exit_code, "nothing is written, since it could not be played: line 12 is odd" in result.stderr) == (
+        2,
+        True,
+    )
+    assert list(folder.glob("night.*")) == []
