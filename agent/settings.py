@@ -3,6 +3,7 @@
 Reading a file, its error messages and its JSON Schema are in `agent.settings_file`.
 """
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -49,6 +50,16 @@ def _at_a_time(value: float) -> float:
 
 Tick = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False), AfterValidator(_at_a_time)]
 Slo = Annotated[Seconds, AfterValidator(_latency)]
+
+
+def _variable(value: str) -> str:
+    if not VARIABLE.fullmatch(value):
+        raise ValueError("expected the name of an environment variable, such as ALERT_URL")
+    return value
+
+
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+Variable = Annotated[str, AfterValidator(_variable), Field(json_schema_extra={"pattern": f"^{VARIABLE.pattern}$"})]
 
 
 class Strict(BaseModel):
@@ -342,5 +353,5 @@ class Settings(Strict):
     """Name -> cron expression (UTC). A policy such as `scheduled` names the one it follows; "report" writes the daily report."""
     policies: tuple[PolicySettings, ...] = ()
     """Who proposes; earlier in the list means first choice."""
-    notify: tuple[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], ...] = ()
+    notify: tuple[Variable, ...] = ()
     """Names of environment variables that hold notification URLs."""

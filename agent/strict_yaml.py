@@ -1,8 +1,7 @@
 """Strict YAML: plain values with the line of each key, and a pydantic model of them or every fault, named by file, line and key."""
 
-import difflib
 import reprlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, Literal, TypeVar, get_args, get_origin
@@ -10,6 +9,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from agent.refusals import KINDS, alternatives, expected, meant, one_of, words_in
 from agent.yaml_nodes import Fault, FileFault, Keys, Listing, NotPlain, compose
 from agent.yaml_nodes import Mapping as MappingNode
 from agent.yaml_values import Builder
@@ -45,11 +45,14 @@ class Located:
             keys = keys[:-1]
         return self.lines.get(keys, 1)
 
-    def written(self, keys: Keys) -> Keys:
-        """`keys` without those that stand in no file: the tags of a union that pydantic puts between."""
+    def written(self, keys: Keys, *, missing: bool = False) -> Keys:
+        """`keys` without those that stand in no file: what pydantic calls the members of a union, between them or in the end.
+
+        The last key of what is `missing` stands in no file either.
+        """
         kept: Keys = ()
         for place, key in enumerate(keys):
-            if self._stands((*kept, key)) or place == len(keys) - 1:
+            if self._stands((*kept, key)) or (missing and place == len(keys) - 1):
                 kept = (*kept, key)
         return kept
 
@@ -81,16 +84,26 @@ def validated(
     try:
         value = model.model_validate(located.values)
     except ValidationError as error:
-        _refuse(_faulty(name, located, model, each) for each in error.errors())
+        _refuse(said(_faults(located, model, error.errors())))
         raise
     _refuse(said(_nulls(located.values)))
     _refuse(said(impossible(value)))
     return value
 
 
-def _faulty(name: str, located: Located, model: type[BaseModel], error: ErrorDetails) -> str:
-    keys = located.written(_keys(error))
-    return f"{located.place(name, keys)}: {_told(error, keys, model)}"
+def _faults(located: Located, model: type[BaseModel], errors: Sequence[ErrorDetails]) -> Iterator[Fault]:
+    """One fault for each place; where a value may be of several kinds, pydantic has an error for each of them."""
+    places: dict[Keys, list[ErrorDetails]] = {}
+    for error in (each for each in errors if not _of_what_is_wrong_inside(each)):
+        keys = located.written(_keys(error), missing=error["type"] == "missing")
+        places.setdefault(keys, []).append(error)
+    for keys, found in places.items():
+        kinds = list(dict.fromkeys(KINDS.get(each["type"], "") for each in found))
+        if len(found) > 1 and all(kinds):
+            yield keys, f"found {_short(found[0].get('input'))}; expected {alternatives(kinds).removeprefix('one of ')}"
+            continue
+        for error in found:
+            yield _fault(error, keys, model)
 
 
 def read(text: str, name: str) -> Located:
@@ -154,18 +167,29 @@ def _keys(error: ErrorDetails) -> Keys:
     return tuple(key for key in error["loc"] if key != "[key]")
 
 
-def _told(error: ErrorDetails, keys: Keys, model: type[BaseModel]) -> str:
-    found = error.get("input")
+def _of_what_is_wrong_inside(error: ErrorDetails) -> bool:
+    """Whether a list is called too short only because some of its values are wrong, which is said of these."""
+    return error["type"] == "too_short" and len(error["input"]) >= error["ctx"]["min_length"]
+
+
+def _fault(error: ErrorDetails, keys: Keys, model: type[BaseModel]) -> Fault:
     match error["type"]:
         case "extra_forbidden":
-            return f"{dotted(keys)}: unknown key{_nearest(_keys(error), model)}"
+            return keys, f"{expected(error, keys[-1])}{_nearest(_keys(error), model)}"
         case "missing":
-            return f"{dotted(keys)}: missing; expected a value"
-        case "float_parsing" | "float_type" | "int_parsing" | "int_type" if str(keys[-1]).endswith("_s"):
-            return f"{dotted(keys)}: found {_short(found)}; expected seconds as a number, such as 30"
+            return keys, expected(error, keys[-1])
+        case "union_tag_invalid":
+            context = error["ctx"]
+            tag = str(context["tag"])
+            return (
+                *keys,
+                *words_in(context["discriminator"]),
+            ), f"found {tag!r}; {one_of(tag, words_in(context['expected_tags']))}"
+        case "union_tag_not_found":
+            (tag_key,) = words_in(error["ctx"]["discriminator"])
+            return (*keys, tag_key), f"missing; {one_of(None, _members(_keys(error), model))}"
         case _:
-            message = error["msg"].removeprefix("Value error, ")
-            return f"{dotted(keys)}: found {_short(found)}; {message[:1].lower()}{message[1:]}"
+            return keys, f"found {_short(error.get('input'))}; {expected(error, keys[-1] if keys else '')}"
 
 
 def _short(found: Any) -> str:
@@ -175,25 +199,37 @@ def _short(found: Any) -> str:
 
 def _nearest(keys: Keys, model: type[BaseModel]) -> str:
     known = _fields(keys[:-1], model)
-    near = difflib.get_close_matches(str(keys[-1]), known, n=1, cutoff=0.5)
-    return f"; did you mean {near[0]!r}?" if near else f"; expected one of {', '.join(sorted(known))}" if known else ""
+    near = meant(keys[-1], known)
+    return f"; did you mean {near!r}?" if near else f"; expected one of {', '.join(sorted(known))}" if known else ""
+
+
+def _members(keys: Keys, model: type[BaseModel]) -> list[str]:
+    """The tags of the union that stands at `keys`."""
+    _, among = _model_at(keys, model)
+    return [tag for each in among for tag in sorted(_tags(each))]
 
 
 def _fields(keys: Keys, root: type[BaseModel]) -> list[str]:
     """Names of the keys that may stand under `keys`."""
+    model, _ = _model_at(keys, root)
+    return list(model.model_fields) if model is not None else []
+
+
+def _model_at(keys: Keys, root: type[BaseModel]) -> tuple[type[BaseModel] | None, list[type[BaseModel]]]:
+    """The settings that stand at `keys`, and those among which they are chosen; None where none of ours do."""
     model: Any = root
-    alternatives: list[type[BaseModel]] = []
+    among: list[type[BaseModel]] = []
     for key in keys:
         if not (isinstance(model, type) and issubclass(model, BaseModel)):
-            return []
+            return None, []
         field = model.model_fields.get(str(key))
         if field is None:
             # A name of the user's own, such as a model's, whose settings are those of the mapping's values; or the tag of a union.
-            model = next((each for each in alternatives if str(key) in _tags(each)), model)
+            model = next((each for each in among if str(key) in _tags(each)), model)
             continue
-        alternatives = list(_models_in(field.annotation))
-        model = next(iter(alternatives), None)
-    return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
+        among = list(_models_in(field.annotation))
+        model = next(iter(among), None)
+    return (model if isinstance(model, type) and issubclass(model, BaseModel) else None), among
 
 
 def _tags(model: type[BaseModel]) -> set[str]:

@@ -66,7 +66,7 @@ def before(text: str, now_s: float) -> float:
 
     Raises ValueError that says what was expected.
     """
-    span = re.fullmatch(r"(\d+(?:\.\d+)?) ?(s|min|h|d)", text.strip())
+    span = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?(s|min|h|d)", text.strip())
     if span:
         return now_s - float(span[1]) * UNITS_S[span[2]]
     try:

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, field_validator
 
+from agent.refusals import expected
 from agent.settings import PolicySettings, Seconds, Strict
 from policies import registry
 from policies.imports import packages
@@ -43,7 +44,9 @@ def options(policy_kwargs: Mapping[str, Any]) -> Options:
     try:
         return Options.model_validate(dict(policy_kwargs))
     except ValidationError as error:
-        reasons = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}, got {e['input']!r}" for e in error.errors())
+        reasons = "; ".join(
+            f"{'.'.join(map(str, e['loc']))}: {expected(e, e['loc'][-1])}, got {e['input']!r}" for e in error.errors()
+        )
         raise ValueError(f"policy_kwargs: {reasons}") from error
 
 

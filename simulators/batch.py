@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from simulators import mishaps
 from simulators.expectations import Held
 from simulators.plan import Task, importable
 
@@ -199,8 +200,8 @@ def play(task: Task, tell: Callable[[float], None], drawn: bool) -> Outcome:
             result = simulation.so_far(time.perf_counter() - began)
             broken = Broken(rule=error.rule, told=error.told, at_s=error.at_s, seed=error.seed, events=error.trail)
         return _told(task, result, broken, drawn)
-    except Exception:  # noqa: BLE001, RUF100 - one run that falls over must not take the others with it
-        return crashed(task, traceback.format_exc())
+    except Exception as error:  # noqa: BLE001, RUF100 - one run that falls over must not take the others with it
+        return crashed(task, f"{mishaps.told(error, task.scenario.file)}\n{traceback.format_exc()}")
 
 
 def _told(task: Task, result: Any, broken: Broken | None, drawn: bool) -> Outcome:

@@ -20,7 +20,7 @@ COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
 }
 LONGEST = 500
 _COMPARED = re.compile(r"(<=|>=|==|!=|<|>)([^<>=!]*)$")
-_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d{1,3})?")
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d{1,3})?", re.ASCII)
 
 
 class ExpectationError(ValueError):

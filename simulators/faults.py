@@ -7,6 +7,7 @@ import numpy as np
 
 from simulators.deployment import SimDeployment, SimReplica
 from simulators.engine import Act, Engine, Priority
+from simulators.mishaps import about, acting
 from simulators.served import Served
 from simulators.settings import FaultSettings
 from simulators.world import SimulatedWorld
@@ -28,11 +29,14 @@ class Stage:
 
 def schedule(faults: Sequence[FaultSettings], stage: Stage) -> None:
     """Put every fault, and its end, into the engine's queue."""
-    for fault in faults:
-        begin, end = BEGINNINGS[fault.kind](fault, stage)
-        stage.engine.at(fault.at_s, f"fault: {fault.kind}", begin, Priority.FAULT)
+    for index, fault in enumerate(faults):
+        keys = ("faults", index)
+        with about(*keys):
+            begin, end = BEGINNINGS[fault.kind](fault, stage)
+        stage.engine.at(fault.at_s, f"fault: {fault.kind}", acting(begin, *keys), Priority.FAULT)
         if end is not None and fault.for_s is not None:
-            stage.engine.at(fault.at_s + fault.for_s, f"{fault.kind} is over", end, Priority.FAULT)
+            over_s, name = fault.at_s + fault.for_s, f"{fault.kind} is over"
+            stage.engine.at(over_s, name, acting(end, *keys), Priority.FAULT)
 
 
 Ends = tuple[Act, Act | None]

@@ -133,12 +133,13 @@ class PlayedSettings(AnyLearningSettings):
 
 
 def _fidelity(value: Any) -> Any:
-    return value.get("fidelity", "modelled") if isinstance(value, dict) else getattr(value, "fidelity", None)
+    """Which settings `value` is for; what is no mapping at all is refused as such by either."""
+    return value.get("fidelity", "modelled") if isinstance(value, dict) else getattr(value, "fidelity", "modelled")
 
 
 LearningSettings = Annotated[
     Annotated[ModelledSettings, Tag("modelled")] | Annotated[PlayedSettings, Tag("played")],
     Discriminator(
-        _fidelity, custom_error_type="fidelity", custom_error_message="fidelity must be either modelled or played"
+        _fidelity, custom_error_type="fidelity", custom_error_message="expected fidelity: modelled or played"
     ),
 ]

@@ -12,7 +12,9 @@ from agent.journal.controls import Word, said
 from agent.journal.memory import MemoryJournal
 from agent.journal.record import Kind
 from agent.ports import JournalUnavailable
+from agent.yaml_nodes import Keys
 from simulators.engine import Engine, Priority
+from simulators.mishaps import acting
 from simulators.settings import ANSWERS, PersonSettings
 
 AGAIN_S = 30.0
@@ -41,26 +43,26 @@ class Listener:
 
 def schedule(people: Iterable[PersonSettings], listener: Listener) -> None:
     """Let everybody say what they have to say, at their moments."""
-    for person in people:
-        _at(person.at_s, person, listener)
+    for index, person in enumerate(people):
+        _at(person.at_s, person, listener, ("people", index))
 
 
-def _at(at_s: float, person: PersonSettings, listener: Listener) -> None:
+def _at(at_s: float, person: PersonSettings, listener: Listener, keys: Keys) -> None:
     name = f"{NAME} says {person.says}"
-    listener.engine.at(at_s, name, lambda: _speak(person, listener), Priority.WORLD)
+    listener.engine.at(at_s, name, acting(lambda: _speak(person, listener, keys), *keys), Priority.WORLD)
 
 
-def _speak(person: PersonSettings, listener: Listener) -> None:
+def _speak(person: PersonSettings, listener: Listener, keys: Keys) -> None:
     now_s = listener.engine.now_s
     try:
         words = list(_words(person, listener.journal))
         listener.journal.append([(Kind.CONTROL, listener.clock_s(), each) for each in words], durable=True)
     except JournalUnavailable:
-        _at(now_s + AGAIN_S, person, listener)
+        _at(now_s + AGAIN_S, person, listener, keys)
         return
     again_s = None if person.every_s is None else now_s + person.every_s
     if again_s is not None and (person.for_s is None or again_s <= person.at_s + person.for_s):
-        _at(again_s, person, listener)
+        _at(again_s, person, listener, keys)
 
 
 def _words(person: PersonSettings, journal: MemoryJournal) -> Iterator[dict[str, Any]]:

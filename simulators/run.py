@@ -22,6 +22,7 @@ from simulators.engine import Engine, Event, Priority
 from simulators.expectations import Held, check, parse
 from simulators.faults import Stage, schedule
 from simulators.measures import Ledger, Minute, recovery_s, served_well, totals, until_the_last
+from simulators.mishaps import acting
 from simulators.room import cluster_of
 from simulators.scenario import Scenario
 from simulators.schedules import due_s
@@ -207,7 +208,7 @@ class Simulation:
         settings = self.scenario.settings
         first_s = settings.first_tick_s if settings.first_tick_s is not None else settings.tick_s
         if settings.policies:
-            self.engine.every(settings.tick_s, "tick", self._tick, Priority.TICK, first_s=first_s)
+            self.engine.every(settings.tick_s, "tick", acting(self._tick, "policies"), Priority.TICK, first_s=first_s)
         self.engine.every(MINUTE_S, "a minute is over", self._minute, Priority.END, first_s=MINUTE_S)
         look_s = min(MINUTE_S, max(CLOSEST_S, settings.duration_s / POINTS))
         self.engine.every(look_s, LOOK, self._look, Priority.END, first_s=look_s)

@@ -14,13 +14,13 @@ from agent.settings import PolicySettings, Settings
 from agent.strict_yaml import validated
 from agent.yaml_nodes import Fault, FileFault, Keys, text_of
 from policies.imports import Packages
-from simulators import room
+from simulators import room, shapes
 from simulators.arrival_traces import CountTrace, StampTrace, TraceError, load_trace
 from simulators.data_files import DataMissing, ScenarioError, data_path
 from simulators.expectations import ExpectationError, lookup, parse
 from simulators.learning_settings import PlayedSettings
 from simulators.scenario_size import faults as size_faults
-from simulators.settings import ANSWERS, ScenarioSettings, TokensSettings, TraceSettings
+from simulators.settings import ANSWERS, OF_LEARNING, TOKENS, ScenarioSettings, TokensSettings, TraceSettings
 from simulators.trace_spans import span
 
 SCHEMA_KEY = "$schema"
@@ -131,15 +131,13 @@ def _impossible(settings: ScenarioSettings, folder: Path, allowed: Packages) -> 
     for name, model in settings.models.items():
         for index, traffic in enumerate(model.traffic):
             if isinstance(traffic, TraceSettings):
-                yield from _trace_faults(traffic, ("models", name, "traffic", index), folder, settings.duration_s)
+                keys = ("models", name, "traffic", index)
+                yield from _trace_faults(traffic, keys, folder, settings.duration_s)
+                if isinstance(model.service, TokensSettings):
+                    yield from _token_faults(traffic, keys, folder)
         if isinstance(model.learning, PlayedSettings):
             yield from _played_faults(model.learning, ("models", name, "learning"), folder, allowed)
-        tokens = isinstance(model.service, TokensSettings)
-        if tokens and not all(isinstance(each, TraceSettings) for each in model.traffic):
-            yield (
-                ("models", name, "service"),
-                "tokens come with a trace; expected all traffic of this model to be traces",
-            )
+    yield from shapes.faults(settings)
     yield from size_faults(settings)
     yield from room.faults(settings)
     yield from cron_faults(settings.schedules, settings.guards.freeze_windows)
@@ -173,6 +171,19 @@ def _trace_faults(traffic: TraceSettings, keys: Keys, folder: Path, duration_s: 
         )
 
 
+def _token_faults(traffic: TraceSettings, keys: Keys, folder: Path) -> Iterator[Fault]:
+    """Where service is by tokens, each request of the trace says how many it reads and writes."""
+    try:
+        trace = load_trace(trace_path(traffic.path, folder))
+    except (DataMissing, TraceError, OSError):
+        return  # said of the trace itself
+    if isinstance(trace, CountTrace) or not set(TOKENS) <= set(trace.names):
+        told = f"a trace of {', '.join(trace.names) or 'times alone'}; expected the columns {' and '.join(TOKENS)} of each request"
+        yield (*keys, "path"), f"found {told}, since service is by tokens"
+    elif (trace.columns[:, [trace.names.index(name) for name in TOKENS]] < 0).any():
+        yield (*keys, "path"), f"found fewer than 0 tokens; expected 0 or more in {' and '.join(TOKENS)}"
+
+
 def _column_fault(trace: CountTrace | StampTrace, traffic: TraceSettings) -> str | None:
     column = traffic.column
     if isinstance(trace, StampTrace):
@@ -202,8 +213,16 @@ def _fault_faults(settings: ScenarioSettings) -> Iterator[Fault]:
     for index, fault in enumerate(settings.faults):
         if fault.model is not None and fault.model not in settings.models:
             yield ("faults", index, "model"), f"found {fault.model!r}; expected one of {', '.join(settings.models)}"
+        if fault.kind in OF_LEARNING and not _learns(settings, fault.model):
+            told = f"found {fault.kind!r}, which is about models with `learning`; {fault.model or 'every model'} is without"
+            yield ("faults", index, "kind"), told
         if fault.node is not None and fault.node not in nodes:
             yield ("faults", index, "node"), f"found {fault.node!r}; expected one of {_few(sorted(nodes))}"
+
+
+def _learns(settings: ScenarioSettings, model: str | None) -> bool:
+    """Whether the model has something to learn, or any has where none is named."""
+    return any(each.learning is not None for name, each in settings.models.items() if model in (None, name))
 
 
 def _name_faults(settings: ScenarioSettings) -> Iterator[Fault]:

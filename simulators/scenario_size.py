@@ -3,13 +3,16 @@
 from collections.abc import Iterator
 
 from agent.yaml_nodes import Fault
-from simulators.settings import DiurnalSettings, ScenarioSettings, Traffic
+from simulators.settings import DiurnalSettings, NodesSettings, ScenarioSettings, Traffic
+
+HOUR_S = 3600.0
 
 TICKS_MAX = 10_000_000
 """Three years of a tick every ten seconds."""
 REQUESTS_MAX = 5e9
 """Hours of a kernel that plays a million in a second."""
 NODES_MAX = 20_000
+PREEMPTIONS_MAX = 1_000_000
 REPLICAS_MAX = 20_000
 """That a scenario begins with, over all its models."""
 
@@ -22,6 +25,10 @@ def faults(settings: ScenarioSettings) -> Iterator[Fault]:
     nodes = sum(kind.count for kind in settings.cluster.nodes)
     if nodes > NODES_MAX:
         yield ("cluster", "nodes"), f"found {nodes:,} nodes; expected at most {NODES_MAX:,}"
+    preemptions = settings.duration_s * sum(kind.count * _preemptions_per_s(kind) for kind in settings.cluster.nodes)
+    if preemptions > PREEMPTIONS_MAX:
+        told = f"found about {preemptions:,.0f} preemptions in the run; expected at most {PREEMPTIONS_MAX:,}"
+        yield ("cluster", "nodes"), told
     replicas = sum(max(model.replicas, model.min_replicas) for model in settings.models.values())
     if replicas > REPLICAS_MAX:
         yield ("models",), f"found {replicas:,} replicas to begin with; expected at most {REPLICAS_MAX:,}"
@@ -30,6 +37,13 @@ def faults(settings: ScenarioSettings) -> Iterator[Fault]:
     )
     if requests > REQUESTS_MAX:
         yield ("duration_s",), f"found up to {requests:.2g} requests; expected at most {REQUESTS_MAX:.2g}"
+
+
+def _preemptions_per_s(kind: NodesSettings) -> float:
+    """How often one node of that kind is taken away, when each time it is told before and comes back after."""
+    if not kind.spot or kind.preemptions_per_hour == 0:
+        return 0.0
+    return 1.0 / (HOUR_S / kind.preemptions_per_hour + kind.preemption_notice_s + kind.back_after_s)
 
 
 def _rate_rps(traffic: Traffic) -> float:

@@ -11,6 +11,7 @@ from simulators.cluster import Cluster
 from simulators.deployment import SimDeployment, slowed
 from simulators.engine import Engine, Priority
 from simulators.learning import LOOK_S
+from simulators.mishaps import about
 from simulators.request_counters import Bin
 from simulators.served import ModelSpec, Served, live_bins, sums
 
@@ -139,8 +140,11 @@ class Serving:
 
     def _advance(self, served: Served) -> None:
         now_s = self.engine.now_s
-        if served.champion.kernel.now_s >= now_s:
-            return
+        if served.champion.kernel.now_s < now_s:
+            with about("models", served.spec.name):
+                self._play(served, now_s)
+
+    def _play(self, served: Served, now_s: float) -> None:
         arrivals = served.spec.source.until(now_s)
         served.offered += len(arrivals)
         marks = served.spec.marks(arrivals) if served.spec.marks is not None else None

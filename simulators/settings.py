@@ -1,5 +1,6 @@
 """A scenario as it is written: strict YAML, units in the names. Reading it is in `simulators.scenario`."""
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -44,8 +45,12 @@ class LognormalSettings(Strict):
 
     kind: Literal["lognormal"]
     scale_s: Positive
-    shape: NotNegative
+    shape: Annotated[NotNegative, Field(le=10)]
     shift_s: NotNegative = 0.0
+
+    @property
+    def mean_s(self) -> float:
+        return self.shift_s + self.scale_s * math.exp(self.shape**2 / 2)
 
 
 class EmpiricalSettings(Strict):
@@ -54,6 +59,10 @@ class EmpiricalSettings(Strict):
     kind: Literal["empirical"]
     seconds: Annotated[tuple[NotNegative, ...], Field(min_length=2)]
     probabilities: tuple[Share, ...] = ()
+
+
+TOKENS = ("prompt_tokens", "output_tokens")
+"""Columns of a trace that say how many tokens each request reads and writes."""
 
 
 class TokensSettings(Strict):
@@ -253,8 +262,8 @@ class SimModelSettings(Strict):
     """How long Serve's router waits to hear from full replicas how much they hold."""
     refusal_s: NotNegative | None = None
     """How long a request is away that a full replica refuses, one after the other; without it as long as `probe_s`."""
-    router: ServiceTime | None = None
-    overhead: ServiceTime | None = None
+    router: Duration | None = None
+    overhead: Duration | None = None
     batch_max: Annotated[int, Field(ge=1, le=100_000)] = 1
     batch_wait_s: NotNegative = 0.0
     batch_growth: NotNegative = 0.0
@@ -268,6 +277,8 @@ class SimModelSettings(Strict):
 
 # -- faults ------------------------------------------------------------------------------------------------------
 
+OF_LEARNING = frozenset({"labels_away", "labels_late", "labels_lost", "labels_wild", "registry_away"})
+"""Faults that nothing but a model with `learning` can have."""
 FaultKind = Literal[
     "replica_crash",
     "crash_loop",

@@ -18,11 +18,13 @@ from simulators.arrival_traces import StampTrace, load_trace
 from simulators.arrivals import Bursts, CountReplay, Poisson, Source, StampReplay, Superposed
 from simulators.deployment import Lifecycle
 from simulators.learned import learning_of
+from simulators.mishaps import about
 from simulators.requests import RequestKernel
 from simulators.scenario import Scenario, trace_path
 from simulators.served import ModelSpec
 from simulators.service import Constant, Empirical, Exponential, Lognormal, Service, Tokens
 from simulators.settings import (
+    TOKENS,
     BurstsSettings,
     ConstantSettings,
     DiurnalSettings,
@@ -94,10 +96,11 @@ def preemptions(settings: ScenarioSettings, seeds: Seeds) -> Iterator[FaultSetti
 def specs_of(scenario: Scenario, seeds: Seeds) -> list[ModelSpec]:
     """The models of a scenario. Raises DataMissing or TraceError for a trace that can not be played."""
     settings = scenario.settings
-    return [
-        _spec(name, model, model.lifecycle or settings.lifecycle, scenario, seeds)
-        for name, model in settings.models.items()
-    ]
+    specs = []
+    for name, model in settings.models.items():
+        with about("models", name):
+            specs.append(_spec(name, model, model.lifecycle or settings.lifecycle, scenario, seeds))
+    return specs
 
 
 def _spec(
@@ -187,7 +190,10 @@ Marks = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 def _source(name: str, model: SimModelSettings, folder: Path, seeds: Seeds) -> tuple[Source, Marks | None]:
     if isinstance(model.service, TokensSettings):
         return _with_tokens(name, model, model.service, folder, seeds)
-    sources = [_one(each, folder, seeds.of("traffic", name, str(n))) for n, each in enumerate(model.traffic)]
+    sources = []
+    for n, each in enumerate(model.traffic):
+        with about("models", name, "traffic", n):
+            sources.append(_one(each, folder, seeds.of("traffic", name, str(n))))
     return (sources[0] if len(sources) == 1 else Superposed(*sources)), None
 
 
@@ -197,14 +203,15 @@ def _with_tokens(
     """A trace whose rows say how long each request takes."""
     traffic = model.traffic[0]
     assert isinstance(traffic, TraceSettings)  # noqa: S101 - the scenario was checked
-    replay = _stamps(traffic, folder, seeds.of("traffic", name, "0"))
+    trace, replay = _stamps(traffic, folder, seeds.of("traffic", name, "0"))
+    prompt, output = (trace.names.index(each) for each in TOKENS)
     timed = Tokens(tokens.prompt_token_s, tokens.output_token_s, tokens.constant_s)
     taken: list[NDArray[np.float64]] = []
 
     class Timed:
         def until(self, until_s: float) -> NDArray[np.float64]:
             times, columns = replay.rows_until(until_s)
-            taken.append(timed.seconds(columns[:, 0], columns[:, 1]))
+            taken.append(timed.seconds(columns[:, prompt], columns[:, output]))
             return times
 
     return Timed(), lambda arrivals: taken.pop()
@@ -245,7 +252,7 @@ def _rate(traffic: TrafficSettings) -> rates.Rate:
 def _replay(traffic: TraceSettings, folder: Path, seed: np.random.SeedSequence) -> Source:
     trace = load_trace(trace_path(traffic.path, folder))
     if isinstance(trace, StampTrace):
-        return _stamps(traffic, folder, seed)
+        return _stamps(traffic, folder, seed)[1]
     counts = trace.series(traffic.column if traffic.column is not None else trace.names[0])
     first, last = bins(trace, traffic)
     return CountReplay(
@@ -258,15 +265,16 @@ def _replay(traffic: TraceSettings, folder: Path, seed: np.random.SeedSequence) 
     )
 
 
-def _stamps(traffic: TraceSettings, folder: Path, seed: np.random.SeedSequence) -> StampReplay:
+def _stamps(traffic: TraceSettings, folder: Path, seed: np.random.SeedSequence) -> tuple[StampTrace, StampReplay]:
     trace = load_trace(trace_path(traffic.path, folder))
     assert isinstance(trace, StampTrace)  # noqa: S101 - the callers have looked
     until_s = math.inf if traffic.until_s is None else traffic.until_s
     kept = (trace.times_s >= traffic.from_s) & (trace.times_s < until_s)
-    return StampReplay(
+    replay = StampReplay(
         trace.times_s[kept] - traffic.from_s,
         columns=trace.columns[kept],
         scale=traffic.scale,
         stretch=traffic.stretch,
         seed=seed,
     )
+    return trace, replay

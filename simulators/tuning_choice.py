@@ -13,7 +13,7 @@ from simulators.expectations import COMPARISONS, ExpectationError, number_of, sp
 from simulators.tuning_space import ChooseSettings, ObjectiveSettings
 
 Losses = tuple[float, ...]
-BEFORE = re.compile(r"(?:(\d+(?:\.\d*)?)\s*\*\s*)?before")
+BEFORE = re.compile(r"(?:(\d+(?:\.\d*)?)\s*\*\s*)?before", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,8 +22,8 @@ from simulators.tuning_choice import Condition
 from simulators.tuning_space import ParameterSettings, SpaceSettings
 
 SCHEMA_KEY = "$schema"
-PATH = re.compile(r"^([A-Za-z_][\w:]*(?:\.[\w]+:[\w]+)?)((?:\[\d+\])?)((?:\.\w+|\[\d+\])+)$")
-STEP = re.compile(r"\.(\w+)|\[(\d+)\]")
+PATH = re.compile(r"^([A-Za-z_][\w:]*(?:\.[\w]+:[\w]+)?)((?:\[[0-9]+\])?)((?:\.\w+|\[[0-9]+\])+)$")
+STEP = re.compile(r"\.(\w+)|\[([0-9]+)\]")
 SCHEMES = ("sqlite", "journal")
 UNTUNED = "untuned"
 

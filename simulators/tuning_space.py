@@ -1,8 +1,9 @@
 """What is tuned, over what, and for what: a SPACE.yaml as it is written. Reading it is in `simulators.tuning_problem`."""
 
+import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_validator
 
 from agent.settings import Count, PolicySettings, Seconds, Share, Strict
 from simulators.quantities import Seed
@@ -134,10 +135,22 @@ class ChooseSettings(Strict):
         return self
 
 
+def _named(value: str) -> str:
+    """Files are called by it."""
+    if not NAME.fullmatch(value):
+        raise ValueError(
+            "expected letters, digits, '_', '-', '.' and spaces, beginning with a letter or a digit, at most 100 of them"
+        )
+    return value
+
+
+NAME = re.compile(r"[A-Za-z0-9][\w\-. ]{0,99}")
+
+
 class SpaceSettings(Strict):
     """A SPACE.yaml."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w\-. ]*$")]
+    name: Annotated[str, AfterValidator(_named), Field(json_schema_extra={"pattern": f"^{NAME.pattern}$"})]
     """Of the study."""
     why: str = ""
     policy_file: str | None = None

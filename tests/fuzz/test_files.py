@@ -19,6 +19,7 @@ from simulators.scenario import load_policies, parse_scenario
 from simulators.tuning_problem import load as load_space
 from tests.fuzz.fuzzing import fuzzed, in_words
 from tests.fuzz.inputs import as_yaml, odd_leaves, odd_words, spoilt_texts, spoilt_values
+from tests.fuzz.shapes import shaped_scenarios
 from tests.simulators.tuned import SCENARIO, SPACE
 
 ROOT = Path(__file__).parents[2]
@@ -57,6 +58,12 @@ SHIPPED = [file.read_text() for file in sorted(ROOT.glob("scenarios/*.yaml"))]
 SCENARIOS = [text for text in SHIPPED if "path:" not in text and "stream:" not in text]
 NAME = "file.yaml"
 TOLD = re.compile(rf"({re.escape(NAME)}:\d+: .+|and more of them|[A-Z_]+__[^:]*: .+)", re.DOTALL)
+JARGON = re.compile(
+    r"\b(tuple|dictionary|boolean|instance of|union|discriminator|pydantic|(input|list|tuple|string|value) should|extra inputs|"
+    r"[A-Z][a-z]+(Type|Value|Attribute|Key|Index|Lookup|Validation)?Error)\b",
+    re.IGNORECASE,
+)
+"""Words of Python and of the library that reads the settings."""
 
 
 def trees(texts: list[str]) -> list[dict[str, Any]]:
@@ -64,9 +71,10 @@ def trees(texts: list[str]) -> list[dict[str, Any]]:
 
 
 def told(error: Exception) -> None:
-    """Every fault says where it is: the first line of each names the file and a line in it."""
+    """Every fault says where it is, the first line of each naming the file and a line in it, and says it in a person's words."""
     first = str(error).splitlines()[0]
     assert TOLD.fullmatch(first), first
+    assert not JARGON.search(str(error)), str(error)
 
 
 @fuzzed(20_000)
@@ -180,6 +188,24 @@ def test_a_scenario_that_is_valid_can_be_begun(tree: dict[str, Any]) -> None:
         told(error)
         return
     Simulation(scenario, scenario.settings.seed)
+
+
+@pytest.fixture(scope="module")
+def compiled() -> None:
+    """What is compiled on the first run is no part of any input's time."""
+    Simulation(parse_scenario(SMALL[0], NAME, ROOT), 1).run()
+
+
+@fuzzed(3_000)
+@given(tree=shaped_scenarios)
+def test_a_scenario_that_is_valid_can_be_played(compiled: None, tree: dict[str, Any]) -> None:
+    """Every pattern of traffic, duration, fault, person and policy there is, to the end and by all the rules."""
+    try:
+        scenario = parse_scenario(as_yaml(tree), NAME, ROOT)
+    except ScenarioError as error:
+        told(error)
+        return
+    Simulation(scenario, scenario.settings.seed).run()
 
 
 @pytest.fixture(scope="module")

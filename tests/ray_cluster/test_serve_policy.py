@@ -169,12 +169,12 @@ def test_a_context_that_can_not_be_read_holds() -> None:
 @pytest.mark.parametrize(
     ("kwargs", "reason"),
     [
-        ({}, "policy: Field required"),
+        ({}, "policy: missing; expected a value"),
         ({"policy": "jont"}, "unknown policy 'jont'"),
         ({"policy": f"{__name__}:Current"}, "is an import path; expected a registered name"),
         ({"policy": {"use": "joint", "budgt": 3}}, "has no parameter 'budgt'"),
-        ({"policy": "idle", "every_s": 3}, "every_s: Extra inputs are not permitted, got 3"),
-        ({"policy": "idle", "decide_every_s": 0}, "decide_every_s: Input should be greater than 0, got 0"),
+        ({"policy": "idle", "every_s": 3}, "every_s: unknown key, got 3"),
+        ({"policy": "idle", "decide_every_s": 0}, "decide_every_s: expected more than 0, got 0"),
     ],
 )
 def test_keywords_that_are_wrong_are_told_by_check_and_hold_in_the_controller(kwargs, reason, caplog) -> None:

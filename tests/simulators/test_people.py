@@ -108,12 +108,15 @@ def test_a_word_that_the_journal_does_not_take_is_said_again():
 @pytest.mark.parametrize(
     ("person", "told"),
     [
-        ("{at_s: 5, says: shout}", "people[0].says: found 'shout'; input should be"),
+        (
+            "{at_s: 5, says: shout}",
+            "people[0].says: found 'shout'; expected one of freeze, unfreeze, kill, resume, approve, deny or rollback",
+        ),
         ("{at_s: 5, says: rollback, model: fraud}", "people[0].model: found 'fraud'; expected a model with `learning`"),
         ("{at_s: 5, says: rollback}", "people[0].model: found None; expected a model with `learning`"),
         ("{at_s: 5, says: approve, model: frad}", "people[0].model: found 'frad'; expected one of fraud, spam"),
         ("{at_s: 5, says: freeze, every_s: 9}", "people[0].every_s: found with `says: freeze`; expected with approve"),
-        ("{at_s: -5, says: freeze}", "people[0].at_s: found -5; input should be greater than or equal to 0"),
+        ("{at_s: -5, says: freeze}", "people[0].at_s: found -5; expected at least 0"),
     ],
 )
 def test_what_nobody_can_say_is_an_error_with_its_place(person, told):

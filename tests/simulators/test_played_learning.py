@@ -286,11 +286,15 @@ def test_broken_rows_are_set_aside_all_of_them_and_nothing_is_learned_from_them(
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("generate: {features: 4}", "generate: {features: 2}", r"played.yaml:14: .*features: found 2; input should be"),
+        (
+            "generate: {features: 4}",
+            "generate: {features: 2}",
+            r"played.yaml:14: .*features: found 2; expected at least 3",
+        ),
         ("generate: {features: 4}", "generat: 4", r"played.yaml:14: .*generat: unknown key; did you mean 'generate'"),
         ("generate: {features: 4}", "target: y", r"played.yaml:12: .*expected either a stream or generate"),
         ("generate: {features: 4}", "stream: rows.csv", "a stream needs a target"),
-        ("fidelity: played", "fidelity: real", "played.yaml:12: .*fidelity must be either modelled or"),
+        ("fidelity: played", "fidelity: real", "played.yaml:12: .*expected fidelity: modelled or"),
         (
             "trials: 2",
             "recipes: [logistik]",

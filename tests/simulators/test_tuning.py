@@ -330,7 +330,7 @@ def test_kill_loses_no_finished_trial(command: Any, tmp_path: Path) -> None:
 
 BAD = [
     ("trials: 12", "trails: 12", 13, "trails: unknown key; did you mean 'trials'?"),
-    ("trials: 12", "trials: 0", 13, "trials: found 0; input should be greater than or equal to 1"),
+    ("trials: 12", "trials: 0", 13, "trials: found 0; expected at least 1"),
     ("low: 0.2, high: 0.95", "low: 0.95, high: 0.2", 5, "expected low below high, got low 0.95 and high 0.2"),
     ("low: 0.2, high: 0.95", "low: 0, high: 0.95", 5, "parameters.policies[0].target: found 0.0; "),
     ("low: 0.2, high: 0.95", "low: 0, high: 0.95, log: true", 5, "expected low above 0 and no step where log is true"),
