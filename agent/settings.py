@@ -229,7 +229,8 @@ class MonitorSettings(Strict):
 class DriftSettings(Strict):
     loss: Literal["auto", "brier", "log_loss", "zero_one", "absolute", "squared"] = "auto"
     """What is lost between a prediction and its label. auto: brier of probabilities and labels of 0 and 1, absolute of other numbers, and
-    none where only one of the two is a probability; a training scores with brier then."""
+    none where only one of the two is a probability. A training scores with absolute where labels are more than two numbers, not all within
+    [0, 1], and else with brier."""
     window_rows: Annotated[int, Field(ge=10, le=10_000_000)] = 2000
     """Rows of the reference and of the window that is held against it."""
     label_wait_s: Seconds = 86400.0

@@ -21,6 +21,7 @@ from ray.tune.search import ConcurrencyLimiter
 from ray.tune.search.optuna import OptunaSearch
 
 from agent.recipes import registry
+from agent.recipes.readiness import NotReady, check
 from agent.recipes.recipe import Fitted, Recipe
 from agent.recipes.scoring import evaluate, fit, split
 from agent.recipes.search import chosen, middle, suggest
@@ -99,9 +100,13 @@ def search(
     stopped: Callable[[], bool],
     progress: Callable[[int], None],
 ) -> Found:
-    """Search, then fit the best on all rows. Raises SearchFailed where no trial succeeded."""
+    """Search, then fit the best on all rows. Raises SearchFailed where no trial could succeed, or none did."""
     settings = spec.settings
     asked = spec.recipes()
+    try:
+        check(rows, labels, asked, loss=spec.loss, validation_share=settings.validation_share)
+    except NotReady as error:
+        raise SearchFailed(f"no search was begun: {error}") from error
     watcher = Watcher(stopped, progress, time.monotonic() + settings.time_budget_s)
     finished = _finished(_run(spec, rows, labels, watcher), stopped)
     best = min(finished, key=lambda result: result.metrics["loss"])

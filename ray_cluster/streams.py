@@ -40,13 +40,13 @@ def _read(name: str) -> pd.DataFrame:
 
 
 def _stationed(table: pd.DataFrame, target: str, *, positive: object) -> pd.DataFrame:
-    """One row a minute; the label comes LABEL_DELAY_ROWS rows later."""
+    """One row a minute; the label comes LABEL_DELAY_ROWS rows later, NaN where there is none."""
     at_s = pd.Series(range(len(table)), dtype=float) * 60.0
     return pd.DataFrame(
         {
             "key": "row-" + pd.Series(range(len(table))).astype(str),
             "at_s": at_s,
-            "label": (table[target] == positive).astype(float),
+            "label": (table[target] == positive).astype(float).where(table[target].notna()),
             "label_at_s": at_s + LABEL_DELAY_ROWS * 60.0,
             **{name: table[name] for name in table.columns if name != target},
         }

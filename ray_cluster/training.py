@@ -260,6 +260,7 @@ class TrainingRunner:
         ray.kill(ray.get_runtime_context().current_actor)  # the record is written, and the name is free again
 
     def _search_and_register(self, began: float) -> None:
+        from agent.recipes.scoring import loss_for  # noqa: PLC0415 - with the recipes come scikit-learn and River
         from ray_cluster import datalog  # noqa: PLC0415 - keeps pyarrow out of the trainer's own process
         from ray_cluster.registry import MlflowRegistry  # noqa: PLC0415 - MLflow takes a second to import
 
@@ -269,12 +270,13 @@ class TrainingRunner:
         training = spec.settings.training
         assert training is not None  # noqa: S101 - checked by the trainer
         features, labels = datalog.features(rows), rows["label"]
+        loss = loss_for(spec.settings.drift.loss, labels)
         found = search(
             SearchSpec(
                 name=spec.id,
                 study=spec.model,
                 settings=training,
-                loss=spec.settings.drift.training_loss,
+                loss=loss,
                 concurrent_trials=spec.concurrent_trials,
                 trials=max(1, training.trials - self._done_before),
                 allowed=spec.allowed,
@@ -288,7 +290,7 @@ class TrainingRunner:
             self._end(JobState.STOPPED, self._why_stopped, began)
             return
         registry = MlflowRegistry(spec.registry_uri, spec.artifact_location)
-        champion_score = _champion_score(registry, spec, found.validation)
+        champion_score = _champion_score(registry, spec, found.validation, loss)
         version = registry.register(
             spec.model,
             found.fitted,
@@ -347,7 +349,9 @@ def _training_rows(spec: JobSpec) -> pd.DataFrame:
     return rows
 
 
-def _champion_score(registry: Any, spec: JobSpec, validation: tuple[pd.DataFrame, pd.Series]) -> float | None:
+def _champion_score(
+    registry: Any, spec: JobSpec, validation: tuple[pd.DataFrame, pd.Series], loss: str
+) -> float | None:
     """The champion's loss on the rows that validated the trials; None where it can not be had."""
     from agent.recipes.scoring import score  # noqa: PLC0415 - with the recipes come scikit-learn and River
 
@@ -356,7 +360,7 @@ def _champion_score(registry: Any, spec: JobSpec, validation: tuple[pd.DataFrame
         return None
     try:
         fitted = registry.load(spec.model, champion.number, champion.digest)
-        return score(fitted, *validation, spec.settings.drift.training_loss)
+        return score(fitted, *validation, loss)
     except Exception as error:  # a comparison for the record; the rollout judges on live rows
         log.warning("champion_not_scored", model=spec.model, reason=str(error))
         return None

@@ -23,6 +23,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from simulators.data_files import doubled
+
 _WIDTH_S = {"minute": 60.0, "second": 1.0}
 TEXT_MAX = 128 * 2**20
 COUNT_MAX = 10_000_000
@@ -108,6 +110,8 @@ def _loaded(file: Path, mtime_ns: int, size: int) -> CountTrace | StampTrace:
     if header is None:
         raise TraceError(f"{file}:1: expected a line with the names of the columns, and the file is empty")
     names = [cell.strip() for cell in header.cells]
+    if (twice := doubled(names)) is not None:
+        raise TraceError(f"{file}:{header.number}: {twice}")
     if names[0] in _WIDTH_S and len(names) > 1:
         return _counts(lines, names, keys=1, bin_s=_WIDTH_S[names[0]])
     if names[:2] == ["day", "slot"] and len(names) > 2:

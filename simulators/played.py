@@ -94,7 +94,9 @@ def _label_faults(settings: PlayedSettings, labels: NDArray[np.float64]) -> Iter
     """Of a binary task: labels are 0 and 1, and both are among the first rows, since the first version is fitted on those."""
     if settings.task != "binary":
         return
-    values = np.unique(labels)
+    places = np.flatnonzero(np.isfinite(labels))
+    first = labels[places[places < settings.first_rows]]
+    values = np.unique(labels[places])
     if not set(values.tolist()) <= {0.0, 1.0}:
         some = ", ".join(f"{value:g}" for value in values[:VALUES_SHOWN]) + (
             " ..." if len(values) > VALUES_SHOWN else ""
@@ -105,7 +107,12 @@ def _label_faults(settings: PlayedSettings, labels: NDArray[np.float64]) -> Iter
         )
     elif len(values) == 1:
         yield ("target",), f"column {settings.target!r} holds {values[0]:g} only; two classes are needed"
-    elif (labels[: settings.first_rows] == labels[0]).all():
-        other = int(np.argmax(labels != labels[0]))
-        told = f"the first {settings.first_rows} rows hold one class only, {labels[0]:g}; the first {1 - labels[0]:g} is row {other + 1}"
+    elif not len(first):
+        yield (
+            ("first_rows",),
+            f"none of the first {settings.first_rows} rows has a label; the first that has is row {places[0] + 1}",
+        )
+    elif (first == first[0]).all():
+        other = int(places[np.argmax(labels[places] != first[0])])
+        told = f"the first {settings.first_rows} rows hold one class only, {first[0]:g}; the first {1 - first[0]:g} is row {other + 1}"
         yield ("first_rows",), told

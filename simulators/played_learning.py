@@ -175,6 +175,8 @@ class PlayedModel(SimModel):
             served.append(Served(key, came_s, features, answer, 0.0, version, ""))
             if copied[n]:
                 served.append(Served(key, came_s, features, beside[n], 0.0, str(challenger), "", shadow=True))
+            if label is None:
+                continue
             self._lose(answer, features, label, frozen=version == FIRST)
             if fates[n, 2] < self.learning.label_share:
                 self._waiting.append(_Row(key, came_s, features, label))
@@ -241,10 +243,12 @@ class PlayedModel(SimModel):
         self._fresh, made = self._found([row.features for row in rows], [row.label for row in rows])
         return made
 
-    def _found(self, features: list[dict[str, Any]], labels: list[float]) -> tuple[Fitted, Made]:
-        if not labels:
+    def _found(self, features: list[dict[str, Any]], labels: Sequence[float | None]) -> tuple[Fitted, Made]:
+        """Of the rows whose label is known. Raises NothingLearned."""
+        known = [(row, label) for row, label in zip(features, labels, strict=True) if label is not None]
+        if not known:
             raise NothingLearned("the stream has no rows to fit a first version on")
-        found = self._search.find(features, labels)
+        found = self._search.find([row for row, _ in known], [label for _, label in known])
         return found.fitted, Made(recipe=found.recipe, score=found.score)
 
     def _registered(self, number: str) -> None:

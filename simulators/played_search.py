@@ -15,6 +15,7 @@ from optuna.trial import TrialState
 from threadpoolctl import threadpool_limits
 
 from agent.recipes import registry
+from agent.recipes.readiness import NotReady, check
 from agent.recipes.recipe import Fitted
 from agent.recipes.scoring import RecipeFailed, evaluate, fit
 from agent.recipes.search import chosen, suggest
@@ -47,9 +48,13 @@ class PlayedSearch:
     _study: optuna.Study | None = field(default=None, init=False)
 
     def find(self, rows: Sequence[dict[str, Any]], labels: Sequence[float]) -> Found:
-        """The best of `trials` trials on rows in time order. Raises NothingLearned where none succeeded."""
+        """The best of `trials` trials on rows in time order. Raises NothingLearned where none could succeed, or none did."""
         table, truth = pd.DataFrame(list(rows)), pd.Series(list(labels), dtype=float)
         asked = [registry.build(use, self.allowed) for use in self.recipes]
+        try:
+            check(table, truth, asked, loss=self.loss, validation_share=self.validation_share)
+        except NotReady as error:
+            raise NothingLearned(str(error)) from error
         with threadpool_limits(limits=1), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a trial that does not converge scores badly; that is what trials are for
             trial = self._best(asked, table, truth)

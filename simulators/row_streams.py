@@ -3,6 +3,8 @@
 A row is known by its number: the same number gives the same row, however many are asked for at a time.
 """
 
+import math
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from simulators.changes import Change
-from simulators.data_files import ScenarioError
+from simulators.data_files import ScenarioError, doubled
 from simulators.learning import seed_of
 
 Floats = NDArray[np.float64]
@@ -23,6 +25,8 @@ BLOCK = 1024
 """So many rows are made at a time."""
 UNITS = 1000.0
 """What numbers are multiplied with where their units are others."""
+AGAIN = re.compile(r"\.\d+")
+"""What pandas appends to the name of a column that it meets again."""
 SHIFT = 3.0
 """By so many standard deviations a harmless change moves the feature that no label follows."""
 
@@ -33,10 +37,10 @@ class StreamError(ScenarioError):
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Feature name -> number, text or None, for each row; and its label as a number."""
+    """Feature name -> number, text or None, for each row; and its label as a number, None where nobody knows it."""
 
     features: list[dict[str, Any]]
-    labels: list[float]
+    labels: Sequence[float | None]
 
 
 class RowStream(ABC):
@@ -56,6 +60,7 @@ class FileStream(RowStream):
 
     features: pd.DataFrame
     labels: Floats
+    """NaN where there is none."""
     changes: tuple[Change, ...] = ()
 
     def rows(self, first: int, at_s: Floats) -> Rows:
@@ -63,7 +68,7 @@ class FileStream(RowStream):
         part = self.features.iloc[first:until]
         found: list[dict[str, Any]] = part.astype(object).where(part.notna(), None).to_dict(orient="records")
         _break(found, self.changes, at_s)
-        return Rows(found, self.labels[first:until].tolist())
+        return Rows(found, [None if math.isnan(label) else label for label in self.labels[first:until].tolist()])
 
 
 def read_stream(
@@ -76,7 +81,7 @@ def read_stream(
 ) -> FileStream:
     """The rows in `path`. The label is the column `target` as a number or, where `positive` is given, 1 for its values and 0 else.
 
-    Raises StreamError.
+    A label that is missing among values is unknown: its row is answered, and nobody is told the truth about it. Raises StreamError.
     """
     table = _table(path, path.stat().st_mtime_ns)
     lacking = [name for name in (target, *drop) if name not in table.columns]
@@ -84,8 +89,8 @@ def read_stream(
         raise StreamError(f"{path}: there is no column {lacking[0]!r}; expected one of {', '.join(table.columns)}")
     truth = table[target]
     if positive:
-        labels = truth.isin(list(positive)).to_numpy(dtype=float)
-        if not labels.any():
+        labels = truth.isin(list(positive)).where(truth.notna()).to_numpy(dtype=float)
+        if not (labels == 1.0).any():
             some = ", ".join(map(repr, truth.dropna().unique()[:8].tolist()))
             raise StreamError(f"{path}: column {target!r} never holds one of {list(positive)}; it holds {some}")
     else:
@@ -94,15 +99,28 @@ def read_stream(
             row = int(np.flatnonzero(~np.isfinite(labels))[0])
             (found,) = truth.iloc[row : row + 1].tolist()
             raise StreamError(f"{path}:{row + 2}: {target}: found {found!r}; expected a number, or give `positive`")
-    return FileStream(features=table.drop(columns=[target, *drop]), labels=labels, changes=changes)
+    features = table.drop(columns=[target, *drop])
+    if not len(features.columns):
+        raise StreamError(f"{path}: there is no column but the target {target!r}; expected features beside it")
+    for name in features.columns:
+        if AGAIN.fullmatch(name.removeprefix(target)) and features[name].equals(truth):
+            raise StreamError(
+                f"{path}:1: column {name!r} is the target {target!r} again in every row; take it out, or name it under `drop`"
+            )
+    return FileStream(features=features, labels=labels, changes=changes)
 
 
 @lru_cache(maxsize=4)
 def _table(path: Path, changed_ns: int) -> pd.DataFrame:
     """The whole file, read once for all seeds. Raises StreamError."""
     try:
+        header = pd.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False).iloc[0].tolist()
+        if (twice := doubled(header)) is not None:
+            raise StreamError(f"{path}:1: {twice}")
         table = pd.read_csv(path)
-    except (ValueError, OSError, UnicodeDecodeError) as error:
+    except StreamError:
+        raise
+    except (ValueError, IndexError, OSError, UnicodeDecodeError) as error:
         raise StreamError(f"{path}: can not be read as a table: {error}") from error
     if table.empty:
         raise StreamError(f"{path}: there are no rows in it")

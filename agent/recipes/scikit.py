@@ -77,7 +77,13 @@ class Logistic:
         prepare = ColumnTransformer(
             [
                 ("numbers", make_pipeline(SimpleImputer(keep_empty_features=True), StandardScaler()), numbers),
-                ("texts", make_pipeline(SimpleImputer(strategy="constant", fill_value=-1.0), one_hot), texts),
+                (
+                    "texts",
+                    make_pipeline(
+                        SimpleImputer(strategy="constant", fill_value=-1.0, keep_empty_features=True), one_hot
+                    ),
+                    texts,
+                ),
             ]
         )
         regression = LogisticRegression(max_iter=300, random_state=seed, **parameters)

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from agent.monitoring.losses import LOSSES, OF_NUMBERS
+from agent.recipes.columns import records
 from agent.recipes.recipe import Fitted, Recipe
 
 
@@ -22,6 +23,18 @@ def split(
     return rows.iloc[:cut], labels.iloc[:cut], rows.iloc[cut:], labels.iloc[cut:]
 
 
+def loss_for(chosen: str, labels: pd.Series) -> str:
+    """The loss that a training scores with where `drift.loss` says `chosen`.
+
+    With `auto` that is `absolute` of numbers, which have more than two values and are no parts of 1, and `brier` of all else: two values
+    that are not 0 and 1 are classes that somebody writes in another way.
+    """
+    if chosen != "auto":
+        return chosen
+    numbers = labels.nunique() > 2 and not labels.dropna().between(0.0, 1.0).all()
+    return "absolute" if numbers else "brier"
+
+
 def check_labels(labels: pd.Series, loss: str) -> None:
     """Raises ValueError where `labels` are none that `loss` means anything for."""
     if loss in OF_NUMBERS:
@@ -34,8 +47,7 @@ def check_labels(labels: pd.Series, loss: str) -> None:
 def score(fitted: Fitted, rows: pd.DataFrame, labels: pd.Series, loss: str) -> float:
     """Mean loss over `rows`. Raises ValueError where a prediction is not finite, or the loss means nothing for the labels."""
     check_labels(labels, loss)
-    records = [{str(name): value for name, value in row.items()} for row in rows.to_dict(orient="records")]
-    predictions = fitted.predict(records)
+    predictions = fitted.predict(records(rows))
     if len(predictions) != len(labels) or not all(map(math.isfinite, predictions)):
         raise ValueError("a prediction is missing or not a finite number")
     each = LOSSES[loss]

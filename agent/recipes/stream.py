@@ -9,7 +9,7 @@ import pandas as pd
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from river import compose, linear_model, optim, preprocessing, tree
 
-from agent.recipes.columns import Columns
+from agent.recipes.columns import Columns, records
 from agent.recipes.scikit import both_classes
 
 ROWS_LEARNED_MAX = 20_000
@@ -39,8 +39,8 @@ def learn(model: Any, rows: pd.DataFrame, labels: pd.Series) -> FittedStream:
     classes = both_classes(labels)[-ROWS_LEARNED_MAX:]
     newest = rows.iloc[-ROWS_LEARNED_MAX:]
     encoding = Columns.learn(newest)
-    for row, label in zip(newest.to_dict(orient="records"), classes, strict=True):
-        model.learn_one(encoding.clean({str(name): value for name, value in row.items()}), int(label))
+    for row, label in zip(records(newest), classes, strict=True):
+        model.learn_one(encoding.clean(row), int(label))
     return FittedStream(encoding, model, float(classes.mean()))
 
 

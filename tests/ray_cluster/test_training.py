@@ -1,8 +1,10 @@
 """A training on Ray Tune with Optuna: what it registers, and how it ends."""
 
+import math
 import os
 import signal
 import time
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -29,9 +31,16 @@ NUMBERS = count()
 
 
 def prepared(
-    folder: Path, recipes: list[str], *, rows: int = 400, trials: int = 4, gpus: float = 0.0, **more: Any
+    folder: Path,
+    recipes: list[str],
+    *,
+    rows: int = 400,
+    trials: int = 4,
+    gpus: float = 0.0,
+    labelled: Callable[[float], float] | None = None,
+    **more: Any,
 ) -> Settings:
-    """Settings of a model of its own, and `rows` labelled rows in its data log."""
+    """Settings of a model of its own, and `rows` labelled rows in its data log; `labelled` makes the label of `x`."""
     model = f"t{next(NUMBERS)}"
     training = {
         "recipes": recipes, "trials": trials, "time_budget_s": 60, "trial_cpus": 0.5, "trial_gpus": gpus,
@@ -42,7 +51,7 @@ def prepared(
     features, labels = rows_of(rows)
     for n, (x, label) in enumerate(zip(features["x"], labels, strict=True)):
         log.rows([Served(str(n), float(n), {"x": x}, 0.5, 0.0, "1", "r1")])
-        log.labels([Labelled(str(n), float(n), label)])
+        log.labels([Labelled(str(n), float(n), label if labelled is None else labelled(x))])
     log.flush()
     return settings
 
@@ -170,6 +179,36 @@ def test_a_recipe_that_raises_fails_the_training_with_its_words(cluster, tmp_pat
     assert job.state is JobState.FAILED
     assert "the rows have no column 'amount'" in job.message
     assert MlflowRegistry(settings.registry.tracking_uri).view(model).candidates == ()
+
+
+def test_a_regression_of_a_users_own_is_trained_and_scored_in_its_units_where_nobody_names_a_loss(
+    cluster, tmp_path: Path
+) -> None:
+    """`loss: auto` scores prices absolutely, the champion too; the recipe of the base rate beside it is the worse one."""
+    settings = prepared(
+        tmp_path,
+        ["tests.ray_cluster.odd_recipes:Slope", "prior"],
+        labelled=lambda x: 0.0 if math.isnan(x) else 900.0 * x,
+    )
+    model, trainer = model_of(settings), TuneTrainer(settings, allowed=("tests",))
+    trainer.start(order(settings, Retrain(model=model)))
+    job = ended(trainer, model)
+    assert (job.state, job.message, read_record(model).best_recipe) == (JobState.SUCCEEDED, "", "slope")
+    assert job.best_score == pytest.approx(0.0, abs=1e-6)
+    registry = MlflowRegistry(settings.registry.tracking_uri)
+    (candidate,) = registry.view(model).candidates
+    assert registry.load(model, candidate.number, candidate.digest).predict([{"x": 0.5}]) == [pytest.approx(450.0)]
+
+
+def test_what_no_trial_can_learn_ends_the_training_before_its_search(cluster, tmp_path: Path) -> None:
+    """With counts and what to do; no trial is begun."""
+    settings = prepared(tmp_path, ["logistic"], labelled=lambda x: 2.0 if x > 0.5 else 1.0)
+    model, trainer = model_of(settings), TuneTrainer(settings)
+    trainer.start(order(settings, Retrain(model=model)))
+    job = ended(trainer, model)
+    assert (job.state, job.trials_done) == (JobState.FAILED, 0)
+    assert "no search was begun: the labels hold " in job.message
+    assert "loss brier is for classes 0 and 1: send 1 for the positive class" in job.message
 
 
 def test_too_few_rows_fail_the_training_and_quarantined_ones_do_not_count(cluster, tmp_path: Path) -> None:

@@ -123,6 +123,8 @@ BROKEN = [
     ("minute,a\n0,1e9\n", "2: expected at most 10,000,000 requests in column 'a', not '1e9'"),
     ("\n\nminute,a\n\n0,x\n", "5: expected a whole number >= 0 in column 'a', not 'x'"),
     ("", "1: expected a line with the names of the columns"),
+    ("minute,a,a\n0,1,2\n", "1: columns 2 and 3 are both called 'a'; expected a name of its own for each"),
+    ("t_s,size, size\n0,1,2\n", "1: columns 2 and 3 are both called 'size'; expected a name of its own for each"),
 ]
 
 

@@ -375,3 +375,18 @@ def test_first_rows_of_one_class_are_told_with_the_row_of_the_other(tmp_path: Pa
     told = "learning.first_rows: the first 400 rows hold one class only, 0; the first 1 is row 501"
     with pytest.raises(ScenarioError, match=told):
         parse_scenario(given, "p.yaml", tmp_path)
+
+
+def test_rows_whose_label_nobody_knows_are_answered_and_neither_judged_nor_learned_from() -> None:
+    """Every second label is missing: half of the rows are lost or learned, all of them are watched."""
+    numbers = pd.DataFrame({"number": np.arange(2000.0)})
+    labels = np.where(np.arange(2000) % 2 == 0, np.nan, 1.0)
+    course = Course(stream=lambda seed: FileStream(features=numbers, labels=labels), first_rows=200)
+    assert [len(each) for each in Mean.fitted[-1:]] == [100]
+    course.until(500.0)
+    report = course.model._report(500.0)
+    assert (course.model.loss_rows, report.rows) == (report.rows // 2, report.rows)
+    assert 0 < report.labelled_rows <= report.rows // 2
+    assert report.unknown_labels == 0
+    course.train()
+    assert Mean.fitted[-1]["number"].mod(2).eq(1).all()

@@ -1,5 +1,7 @@
 """Rows of streams: the same whatever the pieces, from files with their faults named, and broken by incidents."""
 
+import gzip
+import re
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +83,49 @@ def test_a_file_is_played_row_by_row_with_what_is_missing_as_none(tmp_path: Path
     assert rows.labels == [0.0, 1.0, 0.0]
     assert rows.features == [{"a": None, "word": "y"}, {"a": 3.0, "word": None}, {"a": 4.0, "word": "x"}]
     assert read.rows(4, np.zeros(3)).labels == []
+
+
+def test_a_label_that_is_missing_among_values_is_unknown_and_no_zero(tmp_path: Path) -> None:
+    """Whatever way it is missing; also where somebody calls what is missing positive."""
+    file = tmp_path / "rows.csv"
+    file.write_text("a,truth\n1,yes\n2,\n3,NaN\n4,None\n5,no\n")
+    for positive in (["yes"], ["yes", float("nan")]):
+        assert read_stream(file, target="truth", positive=positive).rows(0, np.zeros(5)).labels == [
+            1.0,
+            None,
+            None,
+            None,
+            0.0,
+        ]
+    with pytest.raises(StreamError, match="never holds one of"):
+        read_stream(file, target="truth", positive=[float("nan")])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("y,a,y\n1,2,1\n", "rows.csv:1: columns 1 and 3 are both called 'y'; expected a name of its own for each"),
+        ("y,a, a\n1,2,1\n", "rows.csv:1: columns 2 and 3 are both called 'a'"),
+        ("\ufeff\"y\",a,y\n1,2,1\n", "rows.csv:1: columns 1 and 3 are both called 'y'"),
+        ("y,a,y.1\n1,2,1\n0,2,0\n", "rows.csv:1: column 'y.1' is the target 'y' again in every row"),
+        ("y\n1\n0\n", "rows.csv: there is no column but the target 'y'; expected features beside it"),
+    ],
+)  # fmt: skip
+def test_a_table_that_would_tell_the_label_or_nothing_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    """With file, line and columns, plain or compressed."""
+    (tmp_path / "rows.csv").write_text(text, encoding="utf-8")
+    with gzip.open(tmp_path / "rows.csv.gz", "wt", encoding="utf-8") as file:
+        file.write(text)
+    for name in ("rows.csv", "rows.csv.gz"):
+        with pytest.raises(StreamError, match=re.escape(message.replace("rows.csv", name))):
+            read_stream(tmp_path / name, target="y")
+
+
+def test_a_feature_that_only_looks_like_the_target_again_is_kept(tmp_path: Path) -> None:
+    """Other values, or another name."""
+    file = tmp_path / "rows.csv"
+    file.write_text("y,y.1,copy\n1,0,1\n0,0,0\n")
+    assert read_stream(file, target="y").rows(0, np.zeros(1)).features == [{"y.1": 0, "copy": 1}]
 
 
 @pytest.mark.parametrize(
