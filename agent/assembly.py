@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from agent.calendar import FreezeCalendar
 from agent.core import Core, Rules
 from agent.journal.life import Beginning, Lived
+from agent.journal.told import told_before
 from agent.journal.warm_start import seen_again
 from agent.ledger import TrainingCost
 from agent.loop import Agent
@@ -99,8 +100,11 @@ def assemble(
     beginning: Beginning = FIRST_LIFE,
     allowed: Packages = (),
 ) -> Agent:
-    """An agent over the world behind the ports, which remembers what earlier lives saw last. Raises AssemblyError, JournalUnavailable."""
-    return Agent(
+    """An agent over the world behind the ports, which remembers what earlier lives saw and told last.
+
+    Raises AssemblyError, JournalUnavailable.
+    """
+    agent = Agent(
         build_core(settings, beginning, seen_again(journal, beginning.seen_again_from), allowed),
         sensor=sensor,
         actuator=actuator,
@@ -109,3 +113,7 @@ def assemble(
         journal=journal,
         notices=Notices(settings.autonomy.approval_expires_s),
     )
+    told = told_before(journal)
+    if told is not None:
+        agent.resume(told)
+    return agent

@@ -4,7 +4,7 @@ Feeding the same observations (and the same refusals between them) to a fresh co
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from agent.approvals import LEVELS, Approvals, pauses_s
@@ -15,6 +15,7 @@ from agent.inverse import inverse
 from agent.ledger import TrainingCost
 from agent.order import Autonomy, Order, Outcome, Status
 from agent.proposals import Asked, ask
+from agent.repeats import Repeats, again
 from agent.settings import AutonomySettings, BudgetSettings, DeadlineSettings, GuardSettings
 from agent.verification import outcome, under_way
 from agent.versions import Versions
@@ -22,8 +23,7 @@ from policies.action import Action, Alert, Hold, Proposal, Restart, Retrain, Sca
 from policies.observation import Observation
 from policies.policy import Policy
 
-ALERT_REPEAT_S = 3600.0
-"""The same alert is not sent again for so long."""
+NO_MARKS: Mapping[Alert, Hashable] = {}
 REPLACED = "another order took its place"
 
 
@@ -108,17 +108,23 @@ class Core:
         for order in awaiting:
             self._approvals.waiting[target(order.action)] = replace(order, epoch=epoch)
         self._refused: dict[int, str] = {}
-        self._alerted_s: dict[tuple[str, str], float] = {}
+        self._repeats = Repeats()
         self._said: frozenset[tuple[str, ...]] = frozenset()
 
     @property
     def open_orders(self) -> tuple[Order, ...]:
         return tuple(self._open.values())
 
+    @property
+    def awaiting(self) -> tuple[Order, ...]:
+        """Orders that wait for a person's approval."""
+        return tuple(self._approvals.waiting.values())
+
     def relive(self, seen: Observation) -> None:
         """Show the policies what an earlier life saw, so that they remember it. They are not heard, and no alert is sent again."""
         if not seen.controls.killed:
-            self._unsaid(self._ask(seen).alerts, seen.at_s)
+            asked = self._ask(seen)
+            self._unsaid(asked.alerts, seen.at_s, asked.marks)
 
     def refused(self, number: int, reason: str) -> None:
         """The world did not start order `number`. Its outcome comes with the next decision."""
@@ -145,7 +151,7 @@ class Core:
             vetoes=(*waits, *choice.passed_over),
             suggestions=suggestions,
             holds=tuple(p for p in asked.proposals if isinstance(p.action, Hold)),
-            alerts=self._unsaid((*told, *asked.alerts), seen.at_s),
+            alerts=self._unsaid((*told, *asked.alerts), seen.at_s, asked.marks),
         )
 
     def _ask(self, seen: Observation) -> Asked:
@@ -307,14 +313,15 @@ class Core:
             calendar=self._calendar,
         )
 
-    def _unsaid(self, alerts: Iterable[Alert], at_s: float) -> tuple[Alert, ...]:
+    def _unsaid(
+        self, alerts: Iterable[Alert], at_s: float, marks: Mapping[Alert, Hashable] = NO_MARKS
+    ) -> tuple[Alert, ...]:
+        """Those of `alerts` that were not sent within the hour. One about a fault, which has a mark, tells how often it was meanwhile."""
         fresh: list[Alert] = []
         for alert in alerts:
-            key = (alert.subject, alert.text)
-            if at_s - self._alerted_s.get(key, -ALERT_REPEAT_S) >= ALERT_REPEAT_S:
-                self._alerted_s[key] = at_s
-                fresh.append(alert)
-        self._alerted_s = {key: said_s for key, said_s in self._alerted_s.items() if at_s - said_s < ALERT_REPEAT_S}
+            untold = self._repeats.hear(marks.get(alert, (alert.subject, alert.text)), at_s)
+            if untold is not None:
+                fresh.append(replace(alert, text=again(alert.text, untold)) if alert in marks else alert)
         return tuple(fresh)
 
     def _decision(

@@ -4,6 +4,7 @@ A part of a world that is away for one look is nobody's business. One that stays
 written wrong stays wrong for ever.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from policies.action import Alert
@@ -22,6 +23,15 @@ class LastingProblems:
     told_s: dict[str, float] = field(default_factory=dict)
     open: set[str] = field(default_factory=set)
     """Those whose end is still to be told."""
+
+    def resume(self, told: Iterable[tuple[float, Alert]]) -> None:
+        """What an earlier life told of problems, oldest first: one that lasts is not told again for it, and its end is."""
+        for at_s, alert in told:
+            if alert.severity == "info":
+                self.open.discard(alert.subject)
+            else:
+                self.open.add(alert.subject)
+                self.told_s[alert.subject] = at_s
 
     def see(self, seen: Observation) -> tuple[Alert, ...]:
         """Alerts about problems that have now lasted for LASTS_S, and about the end of such."""

@@ -14,7 +14,9 @@ import structlog
 
 from agent import schedules
 from agent.codec import to_json, writable_text
+from agent.containment import contained
 from agent.core import Core, Decision
+from agent.journal.told import PROBLEM, ToldBefore
 from agent.lasting import LastingProblems
 from agent.notices import Notices
 from agent.order import JOURNAL_WAS_AWAY, UNWRITABLE, Order
@@ -84,12 +86,18 @@ class Agent:
         """Why nothing is done: the journal is away. None while the record can be kept."""
         self.last_seen: Observation | None = None
 
+    def resume(self, told: ToldBefore) -> None:
+        """Take what people were told in an earlier life for told."""
+        self._notices.resume(self.core.awaiting, told.suggested, told.until_s)
+        self._problems.resume(told.problems)
+
     def tick(self, at_s: float) -> Decision:
         """Once around, at `at_s`. Returns what was decided; an empty decision where the journal is away."""
         if not self._catch_up(at_s):
             return Decision(at_s=at_s)
         try:
-            seen = redacted_seen(self._sensor.observe(at_s))
+            with contained():
+                seen = redacted_seen(self._sensor.observe(at_s))
         except JournalUnavailable as error:  # what people want stands there, too
             self._halt(error)
             return Decision(at_s=at_s)
@@ -99,15 +107,14 @@ class Agent:
         lines = lines_of(decision, seen, plain)
         if not self._write(lines, at_s, durable=bool(decision.orders)):
             self._unstarted = decision.orders
-            for (
-                alert
-            ) in decision.alerts:  # to tell people needs no record, and the core says nothing twice within the hour
-                self._notifier.notify(alert)
+            # To tell people needs no record, and the core says nothing twice within the hour.
+            for alert in decision.alerts:
+                self._tell(alert)
             return Decision(at_s=at_s)
         for alert in (*decision.alerts, *self._notices.of(decision, seen.controls.denied, seen.clock_ahead_s)):
-            self._notifier.notify(alert)
+            self._tell(alert)
         for alert in self._problems.see(seen):
-            self.remark(alert, {"note": "problem"}, at_s)
+            self.remark(alert, {"note": PROBLEM}, at_s)
         intended = {payload["number"] for kind, _, payload in lines if kind == "intent"}
         for order in decision.orders:
             if order.number in intended:
@@ -119,7 +126,7 @@ class Agent:
     def remark(self, alert: Alert, note: Mapping[str, Any], at_s: float) -> None:
         """Tell people of something that no observation shows, and write it down, as soon as that can be."""
         log.warning("remark", subject=alert.subject, text=alert.text)
-        self._notifier.notify(alert)
+        self._tell(alert)
         self._add(("note", at_s, {**note, "alert": to_json(alert)}))
 
     def note(self, note: Mapping[str, Any], at_s: float) -> bool:
@@ -146,9 +153,7 @@ class Agent:
             self._halt(error)
             return False
         if self.halted is not None:
-            self._notifier.notify(
-                Alert(subject="journal", text="the journal is back, and decisions go on", severity="info")
-            )
+            self._tell(Alert(subject="journal", text="the journal is back, and decisions go on", severity="info"))
             self.halted = None
         return True
 
@@ -156,13 +161,14 @@ class Agent:
         log.error("journal_away", reason=str(error), effect="nothing is done until it is back")
         if self.halted is None:
             text = f"the journal can not be used, so nothing is done: {error}"
-            self._notifier.notify(Alert(subject="journal", text=text, severity="critical"))
+            self._tell(Alert(subject="journal", text=text, severity="critical"))
         self.halted = str(error)
 
     def _start(self, order: Order, at_s: float) -> None:
         port = self._trainer if isinstance(order.action, Retrain | StopTraining) else self._actuator
         try:
-            port.start(order)
+            with contained():
+                port.start(order)
         except Refused as refusal:
             self._refuse(order, str(refusal), at_s)
         except (
@@ -172,6 +178,14 @@ class Agent:
             self._refuse(order, f"{type(error).__name__}: {error}", at_s)
         else:
             log.info("order_started", order=order.number, action=order.action.kind, policy=order.policy)
+
+    def _tell(self, alert: Alert) -> None:
+        """Best effort: a notifier that fails has told nobody, and costs the loop nothing else."""
+        try:
+            with contained():
+                self._notifier.notify(alert)
+        except Exception as error:
+            log.exception("alert_not_sent", subject=alert.subject, reason=type(error).__name__)
 
     def _refuse(self, order: Order, reason: str, at_s: float) -> None:
         """Tell the core, and the journal so that a replay tells it too."""

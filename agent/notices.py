@@ -1,7 +1,7 @@
 """Notices: what of a decision people are told at once, beside the alerts of policies. Each thing once, and again when it changes. Pure.
 
 1. A suggestion (autonomy `suggest`): what would be done, and why. One that is only observed is written down and told nobody.
-2. An order that waits for approval, with the words that answer it.
+2. An order that waits for approval, with the words that answer it; and once more when half of its time is over.
 3. An order that failed or expired, and one that nobody answered in time, or that is not wanted any more.
 
 Several of one kind in a tick are one notice. Orders that are given, and those that succeed, tell nobody: `homeostat orders` lists them.
@@ -11,8 +11,9 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from agent.core import ALERT_REPEAT_S, Decision, Suggestion
+from agent.core import Decision, Suggestion
 from agent.order import Autonomy, Order, Outcome, Status
+from agent.repeats import REPEAT_S
 from agent.units import day
 from agent.words import action_words, one_line, order_words, reasons
 from agent.writable import plain_or_none
@@ -35,12 +36,21 @@ class Notices:
     _suggested: dict[Target, tuple[Action, float]] = field(default_factory=dict)
     """What was last told of each target, and when it was last suggested."""
     _asked: set[int] = field(default_factory=set)
+    _reminded: set[int] = field(default_factory=set)
     _orders: dict[int, Order] = field(default_factory=dict)
     """Orders whose end is still to come, by number."""
 
     def know(self, orders: Iterable[Order]) -> None:
         """Orders that are under way, so that their end can be told in words."""
         self._orders |= {order.number: order for order in orders}
+
+    def resume(self, awaiting: Iterable[Order], suggested: Iterable[Action], until_s: float) -> None:
+        """What an earlier life told, which was heard until `until_s`: what it tells again would be no news."""
+        waiting = list(awaiting)
+        self.know(waiting)
+        self._asked = {order.number for order in waiting}
+        self._reminded = {order.number for order in waiting if self._half_over(order, until_s)}
+        self._suggested |= {target(action): (action, until_s) for action in suggested}
 
     def of(self, decision: Decision, denied: Collection[int] = (), clock_ahead_s: float = 0.0) -> tuple[Alert, ...]:
         """What is to be told of `decision`, each of which is seen once.
@@ -52,18 +62,28 @@ class Notices:
         notices = [
             *_one([self._failure(outcome) for outcome in ended], "orders did not succeed"),
             *_one(
-                [self._request(order, clock_ahead_s) for order in self._unasked(decision.awaiting)],
-                "orders wait for approval",
+                [self._request(order, clock_ahead_s) for order in self._unasked(decision)], "orders wait for approval"
             ),
             *_one([_wish(each) for each in self._fresh(decision)], "suggestions"),
         ]
         for outcome in decision.outcomes:
             self._orders.pop(outcome.number, None)
-        self._asked = {order.number for order in decision.awaiting}
         return tuple(notices)
 
-    def _unasked(self, awaiting: Sequence[Order]) -> list[Order]:
-        return [order for order in awaiting if order.number not in self._asked]
+    def _unasked(self, decision: Decision) -> list[Order]:
+        """Orders that people were not asked about, and those of which half the time is over and nobody was reminded."""
+        half_over = {order.number for order in decision.awaiting if self._half_over(order, decision.at_s)}
+        fresh = [
+            order
+            for order in decision.awaiting
+            if order.number not in self._asked or order.number in half_over - self._reminded
+        ]
+        self._asked = {order.number for order in decision.awaiting}
+        self._reminded = half_over
+        return fresh
+
+    def _half_over(self, order: Order, at_s: float) -> bool:
+        return at_s - order.issued_at_s >= self.approval_expires_s / 2
 
     def _fresh(self, decision: Decision) -> list[Suggestion]:
         """Suggestions that differ from what was last told of their target. One that stayed away for an hour is told again."""
@@ -74,16 +94,15 @@ class Notices:
             if self._suggested.get(target(action), (None, 0.0))[0] != action:
                 fresh.append(each)
             self._suggested[target(action)] = (action, decision.at_s)
-        self._suggested = {
-            key: told for key, told in self._suggested.items() if decision.at_s - told[1] < ALERT_REPEAT_S
-        }
+        self._suggested = {key: told for key, told in self._suggested.items() if decision.at_s - told[1] < REPEAT_S}
         return fresh
 
     def _request(self, order: Order, clock_ahead_s: float) -> Alert:
         answer = f"`homeostat approve {order.number}` or `homeostat deny {order.number}`"
         until = day(order.issued_at_s + self.approval_expires_s - clock_ahead_s)
         text = f"it wants to {_order(order)}. Answer with {answer} until {until}; no answer means no"
-        return Alert(subject=f"order {order.number} waits for approval", text=text, severity="warning")
+        still = "still " if order.number in self._reminded else ""
+        return Alert(subject=f"order {order.number} {still}waits for approval", text=text, severity="warning")
 
     def _failure(self, outcome: Outcome) -> Alert:
         order = self._orders.get(outcome.number)

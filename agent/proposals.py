@@ -5,8 +5,9 @@ Numbers of other libraries (numpy's, Decimal) become Python's own. What is no fi
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import Field, dataclass, fields, replace
+import re
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import Field, dataclass, field, fields, replace
 from decimal import Decimal
 from itertools import islice
 from numbers import Real
@@ -14,6 +15,7 @@ from typing import Any, TypeVar, get_args
 
 from agent.codec import writable_text
 from agent.redaction import redacted
+from agent.repeats import mark_of
 from policies.action import Action, Alert, Evidence, Proposal
 from policies.observation import Observation
 from policies.policy import Policy
@@ -24,7 +26,11 @@ COUNT_MAX = 1_000_000_000
 ACTIONS: tuple[type, ...] = get_args(Action)
 SEVERITIES = ("info", "warning", "critical")
 
+ADDRESS = re.compile(r"\b0x[0-9A-Fa-f]{6,}\b")
+
 T = TypeVar("T")
+Fault = tuple[tuple[str, ...], str]
+"""What stays the same of it, and what is told."""
 Check = Callable[[Any], Any]
 """Gives the value as it shall be, raises ValueError or TypeError where it can not be."""
 
@@ -42,6 +48,8 @@ class Asked:
 
     proposals: tuple[Proposal, ...] = ()
     alerts: tuple[Alert, ...] = ()
+    marks: Mapping[Alert, Hashable] = field(default_factory=dict)
+    """What stays the same of an alert about a policy, although its words may change at every look."""
     unsure: frozenset[str] = frozenset()
     """Policies of whose wishes not all are known, as they raised or proposed something amiss."""
 
@@ -50,41 +58,44 @@ def ask(policies: Iterable[tuple[str, Policy]], seen: Observation) -> Asked:
     """Every policy's proposals. One that raises loses all of its own, one that proposes something amiss loses that."""
     proposals: list[Proposal] = []
     alerts: list[Alert] = []
+    marks: dict[Alert, Hashable] = {}
     unsure: set[str] = set()
     for name, policy in policies:
         said, faults = _said(name, policy, seen)
         proposals += (each for each in said if not isinstance(each.action, Alert))
         alerts += (each.action for each in said if isinstance(each.action, Alert))
-        alerts += (Alert(subject=name, text=writable_text(redacted(fault)), severity="critical") for fault in faults)
-        if faults:
+        for mark, fault in faults:
+            alerts.append(Alert(subject=name, text=writable_text(redacted(fault)), severity="critical"))
+            marks[alerts[-1]] = (name, *mark)
             unsure.add(name)
-    return Asked(proposals=tuple(proposals), alerts=tuple(alerts), unsure=frozenset(unsure))
+    return Asked(proposals=tuple(proposals), alerts=tuple(alerts), marks=marks, unsure=frozenset(unsure))
 
 
-def _said(name: str, policy: Policy, seen: Observation) -> tuple[list[Proposal], list[str]]:
-    """What `policy` proposes, and in words what was wrong with the rest."""
+def _said(name: str, policy: Policy, seen: Observation) -> tuple[list[Proposal], list[Fault]]:
+    """What `policy` proposes, and what was wrong with the rest."""
     try:
         wanted = list(islice(policy.propose(seen), PROPOSALS_MAX + 1))
     except Exception as error:  # whatever a policy raises must not stop the others
-        return [], [f"policy {name} raised {_words(error)}"]
+        return [], [(mark_of(error), f"policy {name} raised {_words(error)}")]
     good: list[Proposal] = []
-    faults: list[str] = []
+    faults: list[Fault] = []
     if len(wanted) > PROPOSALS_MAX:
-        faults.append(f"policy {name} proposed more than {PROPOSALS_MAX} things at once; the rest was not heard")
+        told = f"policy {name} proposed more than {PROPOSALS_MAX} things at once; the rest was not heard"
+        faults.append(((told,), told))
     for each in wanted[:PROPOSALS_MAX]:
         try:
             good.append(checked(each, name))
         except BadProposal as error:
-            faults.append(f"policy {name} made a proposal that was left out: {error}")
+            faults.append(((str(error),), f"policy {name} made a proposal that was left out: {error}"))
         except Exception as error:  # what a user's own kind of tuple or text raises when it is looked at
-            faults.append(f"policy {name} made a proposal that was left out: {_words(error)}")
+            faults.append((mark_of(error), f"policy {name} made a proposal that was left out: {_words(error)}"))
     return good, faults
 
 
 def _words(error: Exception) -> str:
-    """What was raised, also where it can not say so itself."""
+    """What was raised, also where it can not say so itself; without addresses, which are others whenever it is replayed."""
     try:
-        return f"{type(error).__name__}: {error}"
+        return ADDRESS.sub("0x...", f"{type(error).__name__}: {error}")
     except Exception:
         return type(error).__name__
 

@@ -7,6 +7,7 @@ does nothing, and says so.
 import asyncio
 import os
 import time
+from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
 import ray
@@ -15,6 +16,7 @@ import structlog
 from agent.calendar import FreezeCalendar
 from agent.clock import told
 from agent.codec import to_json
+from agent.containment import contained
 from agent.core import Decision
 from agent.journal.record import Kind
 from agent.journal.store import SqlJournal, journal_name
@@ -22,6 +24,7 @@ from agent.logs import configure
 from agent.loop import Agent, said
 from agent.ports import JournalUnavailable, Notifier
 from agent.redaction import redacted
+from agent.repeats import Repeats, again, mark_of
 from agent.settings import Settings
 from agent.standing import standing
 from policies.action import Alert
@@ -55,6 +58,8 @@ class AgentHost:
         self._notifier = _notifier(self._settings.notify)
         self._figures = Figures()
         self._waiting = "starting"
+        self._waiting_mark: Hashable = self._waiting
+        self._repeats = Repeats()
         self._waiting_since_s = time.time()
         self._ticks = 0
         self._last: Decision | None = None
@@ -103,32 +108,36 @@ class AgentHost:
 
     async def _tick(self, lag_s: float) -> None:
         try:
-            seen = await asyncio.to_thread(self._tick_once, lag_s)
+            seen = await asyncio.to_thread(self._tick_contained, lag_s)
             if seen is not None and REPORT_SCHEDULE in seen.due and self._life is not None:
                 # Beside the ticks: a long journal takes a while to read.
                 reporting = asyncio.to_thread(self._report, self._life.journal, seen.civil_s)
                 self._reporting = asyncio.get_running_loop().create_task(reporting)
         except JournalUnavailable as error:
-            self._wait_for(f"the journal: {error}")
+            self._wait_for(f"the journal: {error}", mark_of(error))
             log.error("journal_away", reason=str(error), effect="nothing is done until it is back")
         except Exception as error:  # one bad tick must not end the loop
-            self._wait_for(f"a tick that does not fail: {type(error).__name__}: {error}")
+            self._wait_for(f"a tick that does not fail: {type(error).__name__}: {error}", mark_of(error))
             log.exception("tick_failed")
 
-    def _wait_for(self, what: str) -> None:
-        """Nothing is done meanwhile; people are told once of each reason."""
+    def _wait_for(self, what: str, mark: Hashable) -> None:
+        """Nothing is done meanwhile; people are told once an hour of each reason, however its words change, and how often it was so."""
         what = redacted(what)
-        if what != self._waiting:
-            self._notifier.notify(
-                Alert(subject=self._settings.name, text=f"the agent waits for {what}", severity="critical")
-            )
-        self._is_waiting(what)
+        untold = self._repeats.hear(mark, time.monotonic())
+        if untold is not None:
+            text = again(f"the agent waits for {what}", untold)
+            self._notifier.notify(Alert(subject=self._settings.name, text=text, severity="critical"))
+        self._is_waiting(what, mark)
 
-    def _is_waiting(self, what: str) -> None:
-        """What it waits for from now on; empty where it goes on."""
-        if what != self._waiting:
+    def _is_waiting(self, what: str, mark: Hashable = None) -> None:
+        """What it waits for from now on; empty where it goes on. `mark` is what stays the same of a reason."""
+        if (mark or what) != self._waiting_mark:
             self._waiting_since_s = time.time()
-        self._waiting = what
+        self._waiting, self._waiting_mark = what, mark or what
+
+    def _tick_contained(self, lag_s: float) -> Observation | None:
+        with contained():
+            return self._tick_once(lag_s)
 
     def _tick_once(self, lag_s: float) -> Observation | None:
         """What was seen at this tick, if anything."""
@@ -160,9 +169,10 @@ class AgentHost:
 
     def _report(self, journal: SqlJournal, at_s: float) -> None:
         try:
-            write_daily_report(journal, at_s)
-        except (JournalUnavailable, OSError) as error:
-            log.error("report_not_written", reason=str(error))
+            with contained():
+                write_daily_report(journal, at_s)
+        except Exception as error:  # a report is worth no tick
+            log.error("report_not_written", reason=redacted(f"{type(error).__name__}: {error}"))
 
     def _begin(self) -> None:
         """Open the journal, take an epoch, and put the agent together. Raises JournalUnavailable; the next tick tries again."""

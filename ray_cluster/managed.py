@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +15,8 @@ from ray.serve.schema import ApplicationStatus
 
 from agent.application_names import application_name
 from agent.ports import Notifier
+from agent.redaction import redacted
+from agent.repeats import Repeats, again, mark_of
 from agent.settings import DriftSettings, ServerSettings, Settings
 from agent.traffic import TrafficTable
 from policies.action import Alert
@@ -254,7 +256,7 @@ class Upkeep:
         self._makes: dict[str, Future[None]] = {}
         self._served: set[str] = set()
         self._again_s: dict[str, float] = {}
-        self._told: dict[str, str] = {}
+        self._repeats = Repeats()
 
     def look(self, now_s: float, frozen: str | None = None) -> None:
         """One step for every model that is not served yet. Returns at once; called at every tick. `frozen` says why nothing may change.
@@ -286,7 +288,6 @@ class Upkeep:
     def _found(self, name: str, what: Missing, now_s: float, frozen: str | None) -> None:
         if not what.parts:
             self._served.add(name)
-            self._tell(name, "")
         elif frozen is not None:
             self._look_again(name, now_s, Unserved(f"{', '.join(what.parts)} would be made, but {frozen}"))
         elif self._write(
@@ -306,12 +307,15 @@ class Upkeep:
         self._makes.pop(name, None)
         if error is not None:
             self._again_s[name] = now_s + RETRY_S
-            self._tell(name, str(error) if isinstance(error, Unserved) else f"{type(error).__name__}: {error}")
+            if isinstance(error, Unserved):
+                self._tell(name, str(error), str(error), now_s)
+            else:
+                self._tell(name, f"{type(error).__name__}: {error}", mark_of(error), now_s)
 
-    def _tell(self, name: str, reason: str) -> None:
-        """Tell people once of each reason."""
-        if reason and reason != self._told.get(name):
+    def _tell(self, name: str, reason: str, mark: Hashable, now_s: float) -> None:
+        """Tell people once an hour of each reason, however its words change."""
+        untold = self._repeats.hear((name, mark), now_s)
+        if untold is not None:
             is_not = f"model {name} is not served" if name in self._models else f"probe {name} is not watched"
-            text = f"{is_not} yet, and it is tried again: {reason}"
+            text = again(f"{is_not} yet, and it is tried again: {redacted(reason)}", untold)
             self._notifier.notify(Alert(subject=name, text=text, severity="critical"))
-        self._told[name] = reason

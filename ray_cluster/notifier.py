@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 
+from agent.containment import contained
 from agent.ports import Notifier
 from agent.redaction import redacted
 from policies.action import Alert
@@ -45,9 +46,10 @@ class AppriseNotifier:
 
     def _send(self, alert: Alert) -> None:
         try:
-            sent = self._services.notify(
-                body=alert.text, title=f"homeostat: {alert.subject}", notify_type=TYPES[alert.severity]
-            )
+            with contained():
+                sent = self._services.notify(
+                    body=alert.text, title=f"homeostat: {alert.subject}", notify_type=TYPES[alert.severity]
+                )
         except Exception as error:  # whatever a service does, the loop goes on
             log.error("alert_not_sent", subject=alert.subject, reason=type(error).__name__)
         else:

@@ -11,6 +11,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any, TypeVar
 
+from agent.containment import contained
+
 T = TypeVar("T")
 THREADS_MAX = 128
 
@@ -56,7 +58,7 @@ class Reads:
     def begin(self, part: str, read: Callable[[], Any]) -> None:
         """Start reading `part`, unless its last read still hangs."""
         if part not in self._hanging:
-            self._under_way[part] = self._pool.submit(read)
+            self._under_way[part] = self._pool.submit(_contained, read)
 
     def result(self, part: str, problems: list[str], instead: Any = None, away: list[str] | None = None) -> Any:
         """What was read of `part`; `instead` where it is away, which is then named in `problems`, and its name alone in `away`."""
@@ -75,3 +77,8 @@ class Reads:
         if away is not None:
             away.append(part)
         return instead
+
+
+def _contained(read: Callable[[], Any]) -> Any:
+    with contained():
+        return read()

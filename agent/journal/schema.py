@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 
 import sqlalchemy as sa
 
@@ -33,6 +34,8 @@ REVISION = REVISIONS[-1]
 """A database at it needs none."""
 NAMED = 5
 """So many tables of somebody else's database are named."""
+_alembic = Lock()
+"""Alembic keeps what it works on in globals."""
 
 
 class _NotForUs(JournalUnavailable):
@@ -66,7 +69,7 @@ def upgrade(engine: sa.Engine) -> None:
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    with engine.begin() as connection:
+    with _alembic, engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 

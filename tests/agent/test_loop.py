@@ -1,5 +1,6 @@
 """The loop: written first, then done; nothing done that could not be written."""
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -7,8 +8,9 @@ import pytest
 
 from agent.assembly import assemble, rules
 from agent.calendar import FreezeCalendar
+from agent.containment import PartEnded
 from agent.core import Core
-from agent.journal.life import Beginning, started
+from agent.journal.life import Beginning, begin, started
 from agent.journal.record import verify
 from agent.journal.replay import replay
 from agent.loop import Agent
@@ -228,3 +230,99 @@ def test_what_is_done_beside_the_orders_is_written_down_first_or_not_done() -> N
     journal.away = True
     assert not agent.note({"note": "upkeep", "model": "n"}, 2.0)
     assert journal.of_kind("note") == [{"note": "upkeep", "model": "m"}]
+
+
+@pytest.mark.parametrize("autonomy", ["suggest", "approve"])
+def test_a_new_life_tells_nobody_again_what_still_stands(autonomy: str) -> None:
+    """A suggestion, a question and a problem that lasts are told once, over a restart; the end of the problem is told as well."""
+    settings = SETTINGS.model_copy(update={"autonomy": AutonomySettings.model_validate({"default": autonomy})})
+    world, journal, notifier = busy_world(), MemoryJournal(), RecordingNotifier()
+    observe, away = world.observe, ["metrics: away"]
+    world.observe = lambda at_s: replace(observe(at_s), problems=tuple(away))  # type: ignore[method-assign]
+
+    def live(moments: range) -> None:
+        agent = assemble(
+            settings, sensor=world, actuator=world, trainer=world, notifier=notifier, journal=journal,
+            beginning=begin(journal, settings, float(moments[0])),
+        )  # fmt: skip
+        for at_s in moments:
+            world.give_traffic("app/model", ongoing=2.0, latency_mean_s=0.2, measured_at_s=float(at_s))
+            agent.tick(float(at_s))
+
+    live(range(1, 100, 10))
+    told = [alert.subject for alert in notifier.alerts]
+    asked = "suggestion for app/model" if autonomy == "suggest" else "order 1 waits for approval"
+    assert told == [asked, "metrics"]
+    live(range(101, 200, 10))
+    assert [alert.subject for alert in notifier.alerts] == told
+    away.clear()
+    live(range(201, 230, 10))
+    assert [(alert.subject, alert.severity) for alert in notifier.alerts[len(told) :]] == [("metrics", "info")]
+    assert replay(journal.kept).identical
+
+
+ENDS: list[type[BaseException]] = [SystemExit, GeneratorExit, asyncio.CancelledError, BaseException]
+
+
+@pytest.mark.parametrize("ends", ENDS)
+def test_no_actuator_ends_the_agent(ends: type[BaseException]) -> None:
+    """What it raises is the end of its order, as any other fault of a world is."""
+    world, journal, notifier = busy_world(), MemoryJournal(), RecordingNotifier()
+    agent = agent_over(world, journal, notifier)
+
+    def start(order: Any) -> None:
+        raise ends("out")
+
+    world.start = start  # type: ignore[method-assign]
+    ticked(agent, world, 3, ongoing=2.0)
+    assert [row["reason"] for row in journal.of_kind("refused")][:1] == [f"PartEnded: it raised {ends.__name__}: out"]
+    assert [alert.subject for alert in notifier.alerts][:1] == ["order 1 failed"]
+
+
+@pytest.mark.parametrize("ends", [*ENDS, RuntimeError])
+def test_no_notifier_ends_the_agent(ends: type[BaseException]) -> None:
+    """People are told nothing by it; everything else goes on and is written down."""
+
+    class Ends:
+        def notify(self, alert: Any) -> None:
+            raise ends
+
+    world, journal = busy_world(), MemoryJournal()
+    settings = SETTINGS.model_copy(update={"autonomy": AutonomySettings.model_validate({"default": "approve"})})
+    agent = assemble(settings, sensor=world, actuator=world, trainer=world, notifier=Ends(), journal=journal)
+    ticked(agent, world, 4, ongoing=2.0)
+    assert len(journal.of_kind("observed")) == 3
+    assert [order["number"] for order in journal.of_kind("decided")[-1]["awaiting"]] == [1]
+
+
+@pytest.mark.parametrize("ends", ENDS)
+def test_no_sensor_ends_the_agent(ends: type[BaseException]) -> None:
+    """The tick fails, which whoever keeps the time can pass over; the next one is as good as ever."""
+    world, journal = busy_world(), MemoryJournal()
+    agent = agent_over(world, journal)
+    observe = world.observe
+
+    def look(at_s: float) -> Observation:
+        if at_s == 1.0:
+            raise ends
+        return observe(at_s)
+
+    world.observe = look  # type: ignore[method-assign]
+    with pytest.raises(PartEnded, match=f"it raised {ends.__name__}"):
+        agent.tick(1.0)
+    agent.tick(2.0)
+    assert len(journal.of_kind("observed")) == 1
+
+
+def test_a_person_ends_the_agent_wherever_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C in a sensor and in an actuator comes through."""
+    for part in ("observe", "start"):
+        world = busy_world()
+        agent = agent_over(world, MemoryJournal())
+
+        def interrupted(*_: Any) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(world, part, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            ticked(agent, world, 4, ongoing=2.0)

@@ -126,3 +126,42 @@ def test_many_at_once_are_one_notice() -> None:
     )
     (both,) = told(notices(), outcomes=ends)
     assert (both.subject, both.severity) == ("2 orders did not succeed", "warning")
+
+
+def test_people_are_reminded_once_when_half_of_the_time_is_over() -> None:
+    """With the same words and the same end."""
+    people = notices()
+    subjects = []
+    for at_s in range(0, 3600, 600):
+        subjects += [alert.subject for alert in told(people, at_s=float(at_s), awaiting=(order(17),))]
+    assert subjects == ["order 17 waits for approval", "order 17 still waits for approval"]
+
+
+@pytest.mark.parametrize("until_s", [600.0, 1799.0, 1800.0], ids=["early", "just before", "reminded"])
+def test_a_new_life_asks_nobody_again(until_s: float) -> None:
+    """What waits was asked for in the life before."""
+    people = notices()
+    people.resume([order(17)], [], until_s)
+    assert told(people, at_s=until_s, awaiting=(order(17),)) == []
+
+
+def test_a_new_life_reminds_where_the_one_before_had_not() -> None:
+    """Half of the time was over while no agent ran: one reminder. Where people were reminded, none."""
+    fresh, reminded = notices(), notices()
+    fresh.resume([order(17)], [], 600.0)
+    reminded.resume([order(17)], [], 2000.0)
+    waiting = {"at_s": 2400.0, "awaiting": (order(17),)}
+    assert [alert.subject for alert in told(fresh, **waiting)] == ["order 17 still waits for approval"]
+    assert told(reminded, **waiting) == []
+
+
+def test_a_new_life_suggests_nothing_again() -> None:
+    """Unless the life before suggested something else, or long ago."""
+    people = notices()
+    people.resume([], [Scale(deployment="a/m", replicas=4)], 100.0)
+    assert told(people, at_s=110.0, suggestions=(suggestion(4),)) == []
+    assert len(told(people, at_s=120.0, suggestions=(suggestion(5),))) == 1
+    late = notices()
+    late.resume([], [Scale(deployment="a/m", replicas=4)], 100.0)
+    assert told(late, at_s=4000.0) == []
+    assert len(told(late, at_s=4001.0, suggestions=(suggestion(4),))) == 1

@@ -112,3 +112,48 @@ def test_an_agent_goes_on_over_a_step_of_the_clock_and_writes_its_report_when_it
     assert moments == sorted(moments)
     notes = [entry.payload["note"] for entry in journal.entries(kinds=(Kind.NOTE,))]
     assert notes == ["clock_step", "schedules_taken"]
+
+
+@pytest.mark.parametrize("ends", [SystemExit, GeneratorExit, asyncio.CancelledError, RuntimeError])
+def test_nothing_that_a_part_raises_ends_the_ticks_and_people_are_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: type[BaseException]
+) -> None:
+    """A sensor that raises at every look, with other words each time; the agent waits, and goes on when it is well again."""
+    monkeypatch.chdir(tmp_path)
+    notifier, machine = RecordingNotifier(), Machine()
+    journal = SqlJournal(f"sqlite:///{tmp_path}/journal.db")
+    monkeypatch.setattr(host, "Figures", Quiet)
+    monkeypatch.setattr(host, "_notifier", lambda variables: notifier)
+    lived = a_life(journal, notifier, machine)
+    monkeypatch.setattr(life, "begun", lambda *_, **__: lived)
+    observe, looks, well = lived.agent._sensor.observe, [0], [False]
+
+    def look(at_s: float) -> Observation:
+        looks[0] += 1
+        if not well[0]:
+            raise ends(f"look {looks[0]} at postgresql://agent:secret@db/{looks[0]}")
+        return observe(at_s)
+
+    monkeypatch.setattr(lived.agent, "_sensor", SimpleNamespace(observe=look))
+    actor = AgentHost.__ray_metadata__.modified_class  # type: ignore[attr-defined]
+
+    async def until(claim: Any) -> None:
+        deadline_s = time.monotonic() + 20.0
+        while not claim():
+            assert time.monotonic() < deadline_s
+            await asyncio.sleep(0.01)
+
+    async def play() -> None:
+        agent = actor(SETTINGS.model_dump(mode="json"), "http://127.0.0.1:8265", str(tmp_path))
+        await until(lambda: looks[0] >= 5)
+        assert "a tick that does not fail" in agent._waiting
+        assert "secret" not in agent._waiting
+        well[0] = True
+        await until(lambda: agent._ticks >= 2)
+        assert agent._waiting == ""
+        await agent.stop()
+
+    asyncio.run(play())
+    assert [alert.subject for alert in notifier.alerts] == [SETTINGS.name]
+    assert ends.__name__ in notifier.alerts[0].text
+    assert "secret" not in notifier.alerts[0].text
