@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 CUTOFF = 0.5
 """How alike two words have to be for the one to be meant by the other."""
@@ -37,6 +37,8 @@ BOUNDS = {
 PLACES = {"missing": "missing; expected a value", "extra_forbidden": "unknown key"}
 """What is said of a key that is not there, or should not be."""
 SECONDS = frozenset({"float_parsing", "float_type", "int_parsing", "int_type"})
+INSIDE = "inside"
+"""The kind of a refusal that a check of ours makes of a value inside of what it looks at."""
 _QUOTED = re.compile(r"'([^']*)'")
 
 
@@ -55,6 +57,11 @@ def expected(error: ErrorDetails, key: object) -> str:
         return one_of(error.get("input"), words_in(context["expected"]))
     message = error["msg"].removeprefix("Value error, ")
     return f"{message[:1].lower()}{message[1:]}"
+
+
+def inside(keys: tuple[str | int, ...], told: str) -> PydanticCustomError:
+    """The refusal of what stands at `keys` inside of what is being checked; `told` says what was found and expected there."""
+    return PydanticCustomError(INSIDE, "{told}", {"keys": keys, "told": told})
 
 
 def words_in(listed: str) -> list[str]:

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from agent.monitoring import limits
 from agent.order import Autonomy
+from agent.refusals import inside
 from policies.parameters import LATENCY_MAX_S
 
 WARM_START_MAX_S = 86_400.0
@@ -218,11 +219,11 @@ class MonitorSettings(Strict):
     def _detector_fits(self) -> "MonitorSettings":
         wrong = limits.fault(self.use, self.parameters)
         if wrong is not None:
-            raise ValueError(wrong)
+            key, told = wrong
+            raise inside(("parameters", key), f"detector {self.use!r}: {key}: {told}")
         if self.use in limits.RIGHT_OR_WRONG and self.signal != "loss":
-            raise ValueError(
-                f"detector {self.use!r} is for right and wrong answers; its signal can only be loss, not {self.signal!r}"
-            )
+            told = f"detector {self.use!r} is for right and wrong answers; its signal can only be loss, not {self.signal!r}"
+            raise inside(("signal",), told)
         return self
 
 

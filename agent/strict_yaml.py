@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from agent import refusals
 from agent.refusals import KINDS, alternatives, expected, meant, one_of, words_in
 from agent.yaml_nodes import Fault, FileFault, Keys, Listing, NotPlain, compose
 from agent.yaml_nodes import Mapping as MappingNode
@@ -178,6 +179,8 @@ def _fault(error: ErrorDetails, keys: Keys, model: type[BaseModel]) -> Fault:
             return keys, f"{expected(error, keys[-1])}{_nearest(_keys(error), model)}"
         case "missing":
             return keys, expected(error, keys[-1])
+        case refusals.INSIDE:
+            return (*keys, *error["ctx"]["keys"]), error["ctx"]["told"]
         case "union_tag_invalid":
             context = error["ctx"]
             tag = str(context["tag"])

@@ -131,12 +131,6 @@ WINDOWS: dict[str, Callable[..., Any]] = {
 
 
 METHODS = ("update",)
-CALIBRATED = {"kswin": {"alpha": 1e-5, "window_size": 300, "stat_size": 100}}
-"""What is given where no one says otherwise, since River's own defaults alarm on calm streams.
-
-KSWIN tests at every row: with alpha .005 on windows of 100 it alarms again and again on 12,000 Brier losses without any change, with these
-never, and it finds turned labels after 86 rows.
-"""
 
 
 def build(
@@ -157,19 +151,18 @@ def build(
     """
     wrong = limits.fault(use, parameters)
     if wrong is not None:
-        raise ValueError(wrong)
+        raise ValueError(f"detector {use!r}: {': '.join(wrong)}")
+    if use in WINDOWS:
+        window: Detector = WINDOWS[use](**parameters)
+        return window
+    kind = _river(use, allowed)
+    given = limits.completed(use, parameters)
+    given = {"seed": seed, **given} if _has_seed(kind) else given
     try:
-        if use in WINDOWS:
-            window: Detector = WINDOWS[use](**parameters)
-            return window
-        kind = _river(use, allowed)
-        calibrated = CALIBRATED.get(use, {})
-        given = {**parameters} if parameters.keys() & calibrated.keys() else {**calibrated, **parameters}
-        given = {"seed": seed, **given} if _has_seed(kind) else given
         make: Callable[[], Any] = partial(_Turned, kind, given) if use == "fhddm" else partial(kind, **given)
         made = make()
-    except TypeError as error:
-        raise ValueError(f"detector {use!r}: {error}") from error
+    except Exception as error:  # a detector may be a user's own
+        raise ValueError(f"detector {use!r} can not be made: {type(error).__name__}: {error}") from error
     if not callable(getattr(made, "update", None)) or not hasattr(made, "drift_detected"):
         raise ValueError(
             f"detector {use!r}: a {type(made).__name__} has no update and drift_detected, as River's detectors have"
