@@ -1,6 +1,8 @@
 """From many proposals to at most one per target, within one capacity ledger.
 
-1. The first proposal for a target wins: policies are asked in order of priority.
+1. The first proposal for a target wins: policies are asked in order of priority. Two things are exempt. A rollback goes before any step of
+   a rollout, whoever wants it, and where it may not be done no step goes in its place. And what a guard keeps back holds no place: the next
+   proposal for the target is heard.
 2. A target with an order in flight takes no other, with two exceptions. A rollback replaces any step of a rollout, because safety
    does not wait. A scale-up replaces a scale to fewer replicas, because capacity that is needed does not wait for less of it.
 3. Orders that were decided before and are to be sent now (resumed, or approved) stand before all proposals, but for one that replaces
@@ -97,29 +99,37 @@ def choose(
     that are resumed are among `open_orders`, too; those that are approved are not.
     """
     stands = {target(order.action): order for order in standing}
-    winners, passed_over = _one_per_target(proposals, seen, {**open_orders, **stands})
+    taken = {**open_orders, **stands}
+    queues, passed_over = _queues(proposals, taken)
     # What only asks for a person's approval takes no other's place yet, but nothing goes forward beside the wish for a rollback.
-    outdone = {target(p.action) for p in winners if permission.at_once(p) or isinstance(p.action, RollBack)}
+    heard = [queue[0] for queue in queues.values() if _is_news(queue[0], taken, seen)]
+    outdone = {target(p.action) for p in heard if permission.at_once(p) or isinstance(p.action, RollBack)}
     ledger = Ledger(seen, budget, _in_flight(open_orders, stands, outdone), training_cost)
     judged = [(order, open_orders.get(key) is order) for key, order in stands.items() if key not in outdone]
-    sent, kept_back = _judge_standing(judged, seen, ledger, training_cost, permission)
-    fresh = sum(1 for order, resumed in judged if order in sent and not resumed)
+    sent, kept_back, fresh = _judge_standing(judged, seen, ledger, training_cost, permission)
     chosen: list[Proposal] = []
-    for proposal in sorted(winners, key=lambda p: _precedence(p, seen)):
-        objection = permission.objection(proposal, fresh + len(chosen))
-        fitted = objection or _fit(proposal, seen, ledger, training_cost, at_once=permission.at_once(proposal))
-        if isinstance(fitted, Veto):
-            passed_over.append(fitted)
-        else:
-            chosen.append(fitted)
+    objections: list[Veto] = []
+    while queues:
+        kept: set[Target] = set()
+        for proposal in sorted(heard, key=lambda p: _precedence(p, seen)):
+            objection = permission.objection(proposal, fresh + len(chosen))
+            kept |= {target(proposal.action)} if objection else set()
+            fitted = objection or _fit(proposal, seen, ledger, training_cost, at_once=permission.at_once(proposal))
+            if isinstance(fitted, Veto):
+                objections.append(fitted)
+            else:
+                chosen.append(fitted)
+        passed_over += _not_heard(queues, kept)
+        queues = _next_in(queues, kept)
+        heard = [queue[0] for queue in queues.values() if _is_news(queue[0], taken, seen)]
     under_way = {**open_orders, **{target(order.action): order for order in sent}}
-    for stop in _stop_training_for(passed_over, chosen, seen, under_way, ledger):
+    for stop in _stop_training_for(objections, chosen, seen, under_way, ledger):
         objection = permission.objection(stop, fresh + len(chosen))
         if objection is None:
             chosen.append(stop)
         else:
-            passed_over.append(objection)
-    return Choice(chosen=tuple(chosen), passed_over=tuple(passed_over), sent=sent, kept_back=kept_back)
+            objections.append(objection)
+    return Choice(chosen=tuple(chosen), passed_over=(*passed_over, *objections), sent=sent, kept_back=kept_back)
 
 
 def _in_flight(
@@ -137,8 +147,11 @@ def _judge_standing(
     ledger: Ledger,
     training_cost: Mapping[str, TrainingCost],
     permission: Permission,
-) -> tuple[tuple[Order, ...], tuple[tuple[Order, Veto], ...]]:
-    """Which of `standing`, orders and whether they are resumed, may be sent now. What stays open is charged: it may have been done."""
+) -> tuple[tuple[Order, ...], tuple[tuple[Order, Veto], ...], int]:
+    """Which of `standing`, orders and whether they are resumed, may be sent now, which not, and how many of those sent are not resumed.
+
+    What stays open is charged: it may have been done.
+    """
     sent: list[Order] = []
     kept_back: list[tuple[Order, Veto]] = []
     fresh = 0
@@ -153,29 +166,57 @@ def _judge_standing(
             fresh += not resumed
         else:
             kept_back.append((order, objection))
-    return tuple(sent), tuple(kept_back)
+    return tuple(sent), tuple(kept_back), fresh
 
 
-def _one_per_target(
-    proposals: Iterable[Proposal], seen: Observation, taken: Mapping[Target, Order]
-) -> tuple[list[Proposal], list[Veto]]:
-    winners: dict[Target, Proposal] = {}
+Queues = Mapping[Target, Sequence[Proposal]]
+"""What is wanted of each target, in the order in which it is heard."""
+
+
+def _queues(proposals: Iterable[Proposal], taken: Mapping[Target, Order]) -> tuple[Queues, list[Veto]]:
+    """What may be heard beside the orders that are `taken`, and vetoes on the rest."""
+    queues: dict[Target, list[Proposal]] = {}
     passed_over: list[Veto] = []
     for proposal in proposals:
-        key = target(proposal.action)
-        if key in winners:
-            if winners[key].action != proposal.action:
-                reason = f"{winners[key].policy} was heard first"
-                passed_over.append(Veto(proposal=proposal, rule="one_per_target", reason=reason))
-        elif key in taken and not replaces(proposal.action, taken[key].action):
-            # Wanting again what is under way is agreement, not news.
-            if taken[key].action != proposal.action:
-                reason = f"order {taken[key].number} is in flight"
-                passed_over.append(Veto(proposal=proposal, rule="in_flight", reason=reason))
-        else:
-            winners[key] = proposal
-    # So is wanting what the world was told already; it still is the wish that was heard first.
-    return [w for key, w in winners.items() if key in taken or not changes_nothing(w.action, seen)], passed_over
+        order = taken.get(target(proposal.action))
+        if order is None or replaces(proposal.action, order.action):
+            queues.setdefault(target(proposal.action), []).append(proposal)
+        elif order.action != proposal.action:  # wanting again what is under way is agreement, not news
+            reason = f"order {order.number} is in flight"
+            passed_over.append(Veto(proposal=proposal, rule="in_flight", reason=reason))
+    return {
+        key: sorted(queue, key=lambda p: not isinstance(p.action, RollBack)) for key, queue in queues.items()
+    }, passed_over
+
+
+def _is_news(proposal: Proposal, taken: Mapping[Target, Order], seen: Observation) -> bool:
+    """Wanting what the world was told already is agreement, too; it still is the wish that was heard first."""
+    return target(proposal.action) in taken or not changes_nothing(proposal.action, seen)
+
+
+def _not_heard(queues: Queues, kept: Collection[Target]) -> Iterator[Veto]:
+    """Vetoes on what stood behind another proposal that held the place."""
+    for key, (first, *others) in queues.items():
+        why = "wants a rollback" if isinstance(first.action, RollBack) else "was heard first"
+        for each in others:
+            if each.action != first.action and not (key in kept and _may_follow(each, first)):
+                yield Veto(proposal=each, rule="one_per_target", reason=f"{first.policy} {why}")
+
+
+def _next_in(queues: Queues, kept: Collection[Target]) -> Queues:
+    """What is heard in the place of what a guard has kept back."""
+    left = {
+        key: [each for each in others if _may_follow(each, first)]
+        for key, (first, *others) in queues.items()
+        if key in kept
+    }
+    return {key: queue for key, queue in left.items() if queue}
+
+
+def _may_follow(each: Proposal, first: Proposal) -> bool:
+    """Whether `each` is heard where `first` was kept back: nothing goes forward in the place of a rollback."""
+    back = isinstance(first.action, RollBack) and not isinstance(each.action, RollBack)
+    return each.action != first.action and not back
 
 
 def replaces(wanted: Action, under_way: Action) -> bool:

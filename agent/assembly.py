@@ -83,6 +83,7 @@ def build_core(
         awaiting=beginning.awaiting,
         remembered=beginning.remembered,
         versions=beginning.versions(),
+        back_off=beginning.back_off(),
     )
     for seen in again:
         core.relive(seen)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from agent.approvals import LEVELS, Approvals, pauses_s
 from agent.arbiter import Choice, Veto, choose
+from agent.back_off import BackOff
 from agent.codec import canonical, to_json
 from agent.guards import PASSES, Calendar, Context, Record, autonomy, veto
 from agent.inverse import inverse
@@ -50,6 +51,8 @@ class Decision:
     suggestions: tuple[Suggestion, ...] = ()
     holds: tuple[Proposal, ...] = ()
     alerts: tuple[Alert, ...] = ()
+    first_seen: tuple[tuple[str, str, str], ...] = ()
+    """(model, version, digest) of versions that were never seen before: what their files are from now on, whoever looks again."""
     news: bool = False
     """Whether vetoes, suggestions, holds, alerts or waiting orders differ from those of the decision before."""
 
@@ -72,8 +75,9 @@ class Core:
     the world has done them, nobody knows: they stay open, judged by what is seen, and are sent again when arbiter and guards have nothing
     against it, unless the world shows them under way. `awaiting` are orders that waited for a person then, and still do.
 
-    `remembered` are orders of earlier lives that count against cool-downs and budgets, and `versions` is what there was to know of
-    versions: an agent that is restarted does not get a new allowance, and is not shown other files under an old number.
+    `remembered` are orders of earlier lives that count against cool-downs and budgets, `back_off` says which had failed, and `versions` is
+    what there was to know of versions: an agent that is restarted does not get a new allowance, and is not shown other files under an old
+    number.
     """
 
     def __init__(
@@ -89,6 +93,7 @@ class Core:
         awaiting: Iterable[Order] = (),
         remembered: Iterable[Order] = (),
         versions: Versions | None = None,
+        back_off: BackOff | None = None,
     ) -> None:
         self._policies = tuple(policies)
         self._rules = rules
@@ -96,7 +101,11 @@ class Core:
         self._epoch = epoch
         self._next_number = next_number
         self._key_prefix = key_prefix
-        self._record = Record(versions=versions or Versions())
+        self._record = Record(
+            versions=versions or Versions(),
+            back_off=back_off or BackOff(),
+            cool_down_s=rules.guards.cool_down_s,
+        )
         for order in remembered:
             self._record.remember(order)
         self._open: dict[Target, Order] = {}
@@ -167,23 +176,22 @@ class Core:
                 else outcome(order, seen)
             )
             if ended is not None:
-                outcomes.append(ended)
-                self._drop(order)
-                self._record.versions.end(order.action, ended.status, ended.detail)
+                outcomes.append(self._drop(order, ended))
         self._refused.clear()
         return tuple(outcomes)
 
-    def _drop(self, order: Order) -> None:
-        """`order` is in flight no more."""
+    def _drop(self, order: Order, ended: Outcome) -> Outcome:
+        """`order` is in flight no more: it has `ended`."""
         del self._open[target(order.action)]
         self._to_resume.discard(order.number)
+        self._record.end(order, ended)
+        return ended
 
     def _supersede_all(self, at_s: float, reason: str) -> tuple[Outcome, ...]:
-        orders = (*self._open.values(), *self._approvals.waiting.values())
-        self._open.clear()
+        opened = [self._drop(order, _superseded(order, at_s, reason)) for order in list(self._open.values())]
+        waited = [_superseded(order, at_s, reason) for order in self._approvals.waiting.values()]
         self._approvals.waiting.clear()
-        self._to_resume.clear()
-        return tuple(_superseded(order, at_s, reason) for order in orders)
+        return (*opened, *waited)
 
     def _by_autonomy(
         self, proposals: Iterable[Proposal], seen: Observation
@@ -233,8 +241,7 @@ class Core:
             if objection.rule in PASSES:
                 continue
             if order.number in self._to_resume:
-                self._drop(order)
-                outcomes.append(_superseded(order, seen.at_s, f"not sent again: {objection.reason}"))
+                outcomes.append(self._drop(order, _superseded(order, seen.at_s, f"not sent again: {objection.reason}")))
             else:
                 del self._approvals.waiting[target(order.action)]
                 outcomes.append(_superseded(order, seen.at_s, f"approved too late: {objection.reason}"))
@@ -263,8 +270,7 @@ class Core:
         old = self._open.get(target(action))
         if old is None:
             return []
-        self._drop(old)
-        return [_superseded(old, at_s, REPLACED)]
+        return [self._drop(old, _superseded(old, at_s, REPLACED))]
 
     def _order(self, proposal: Proposal, seen: Observation) -> Order:
         number = self._next_number
@@ -355,6 +361,7 @@ class Core:
             suggestions=suggestions,
             holds=holds,
             alerts=alerts,
+            first_seen=self._record.versions.new,
             news=news,
         )
 
@@ -373,8 +380,10 @@ class _Guarded:
         level = autonomy(order.action, self.settings)
         if level not in LEVELS:
             return Veto(proposal=order.proposal, rule="autonomy", reason=f"the settings say {level.value}")
-        without = replace(self.context, chosen=chosen, record=self.context.record.without(order))
-        return veto(order.proposal, without)
+        context = replace(self.context, chosen=chosen)
+        if context.open_orders.get(target(order.action)) is order:  # it was counted when it was issued
+            context = replace(context, record=context.record.without(order))
+        return veto(order.proposal, context)
 
     def passes(self, objection: Veto) -> bool:
         return objection.rule in PASSES

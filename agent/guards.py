@@ -1,12 +1,15 @@
 """Guards: what may not be done now, and why. They veto with a reason and never invent an action."""
 
+from bisect import bisect_left, insort
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from datetime import UTC, datetime
+from typing import Any, Protocol
 
 from agent.arbiter import Veto
+from agent.back_off import BackOff, pause_s
 from agent.foreign import ForeignChanges
-from agent.order import Autonomy, Order
+from agent.order import Autonomy, Order, Outcome
 from agent.settings import AutonomySettings, BudgetSettings, GuardSettings
 from agent.versions import PROMOTION_TRIES, Versions, versions_of
 from policies.action import (
@@ -30,7 +33,17 @@ MINUTE_S = 60.0
 PROMOTION_RETRY_S = 300.0
 """A promotion that the world refused is not tried again sooner: a registry that is away for minutes must not use up its tries."""
 PASSES = frozenset(
-    {"freeze", "orders_per_minute", "cool_down", "min_healthy", "blast_radius", "unknown_target", "unread", "capacity"}
+    {
+        "freeze",
+        "orders_per_minute",
+        "cool_down",
+        "back_off",
+        "min_healthy",
+        "blast_radius",
+        "unknown_target",
+        "unread",
+        "capacity",
+    }
 )
 """Rules whose objection passes by itself, with time or with what can be seen: an order that was decided before waits for that."""
 
@@ -41,43 +54,71 @@ class Calendar(Protocol):
     def reason(self, at_s: float) -> str | None: ...
 
 
+def counted_s(kind: str, cool_down_s: Mapping[Any, float]) -> float:
+    """For how long the moment of the last order of `kind` counts against the next one on its target, in seconds."""
+    return max(cool_down_s.get(kind, 0.0), PROMOTION_RETRY_S if kind == "promote" else 0.0)
+
+
 @dataclass
 class Record:
-    """What guards remember: when orders were issued, and what there is to know of versions and of other people's changes."""
+    """What guards remember: when orders were issued, which failed, and what there is to know of versions and of other people's changes."""
 
     issued_s: list[float] = field(default_factory=list)
-    """Moments of the orders of the last minute."""
+    """Moments of the orders of the last minute, in order."""
     retrained_s: list[float] = field(default_factory=list)
-    """Moments of the retrainings of the last day."""
+    """Moments of the retrainings of the last day, in order."""
     last_s: dict[tuple[str, Target], float] = field(default_factory=dict)
-    """When an order of a kind was last issued on a target."""
+    """When an order of a kind was last issued on a target, as long as that counts."""
     versions: Versions = field(default_factory=Versions)
     foreign: ForeignChanges = field(default_factory=ForeignChanges)
+    back_off: BackOff = field(default_factory=BackOff)
+    cool_down_s: Mapping[Any, float] = field(default_factory=dict)
+    """By kind of order; see `counted_s`."""
+    left_out: Order | None = None
+    """An order that is in all of these, and does not count for now."""
 
     def see(self, seen: Observation) -> tuple[Alert, ...]:
         """Take in what is new and forget what is too old to matter. Alerts about what somebody else has changed."""
         self.issued_s = [at_s for at_s in self.issued_s if seen.at_s - at_s < MINUTE_S]
         self.retrained_s = [at_s for at_s in self.retrained_s if seen.at_s - at_s < DAY_S]
+        self.last_s = {
+            key: at_s for key, at_s in self.last_s.items() if seen.at_s - at_s < counted_s(key[0], self.cool_down_s)
+        }
+        self.back_off.forget(seen.at_s)
         return (*self.foreign.see(seen), *self.versions.see(seen))
 
     def without(self, order: Order) -> "Record":
-        """The same but for `order`, which must not stand in its own way when it is sent again."""
-        kind = (order.action.kind, target(order.action))
-        return replace(
-            self,
-            issued_s=_less(self.issued_s, order.issued_at_s),
-            retrained_s=_less(self.retrained_s, order.issued_at_s)
-            if isinstance(order.action, Retrain)
-            else self.retrained_s,
-            last_s={each: at_s for each, at_s in self.last_s.items() if (each, at_s) != (kind, order.issued_at_s)},
-        )
+        """The same but for `order`, which must not stand in its own way when it is sent again. Nothing is copied."""
+        return replace(self, left_out=order)
+
+    def orders_of_the_minute(self) -> int:
+        return len(self.issued_s) - self._left_out_of(self.issued_s)
+
+    def retrainings_of_the_day(self) -> int:
+        own = isinstance(self.left_out.action, Retrain) if self.left_out is not None else False
+        return len(self.retrained_s) - (self._left_out_of(self.retrained_s) if own else 0)
+
+    def last_of(self, action: Action) -> float | None:
+        """When an order of its kind was last issued on its target; None where that is too long ago to count, or never was."""
+        key = (action.kind, target(action))
+        last_s, own = self.last_s.get(key), self.left_out
+        if own is not None and (own.action.kind, target(own.action), own.issued_at_s) == (*key, last_s):
+            return None
+        return last_s
+
+    def _left_out_of(self, moments: Sequence[float]) -> int:
+        """How many of `moments` are those of the order that is left out: one or none."""
+        if self.left_out is None:
+            return 0
+        at = bisect_left(moments, self.left_out.issued_at_s)
+        return int(at < len(moments) and moments[at] == self.left_out.issued_at_s)
 
     def remember(self, order: Order) -> None:
         """An order that was issued, in this life or an earlier one."""
-        self.issued_s.append(order.issued_at_s)
+        insort(self.issued_s, order.issued_at_s)
         self.last_s[(order.action.kind, target(order.action))] = order.issued_at_s
         if isinstance(order.action, Retrain):
-            self.retrained_s.append(order.issued_at_s)
+            insort(self.retrained_s, order.issued_at_s)
 
     def issue(self, order: Order) -> None:
         """An order that this life issues or goes on with."""
@@ -86,13 +127,10 @@ class Record:
         if isinstance(order.action, Scale):
             self.foreign.order(order.action.deployment, order.action.replicas)
 
-
-def _less(moments: Sequence[float], moment: float) -> list[float]:
-    """`moments` without one that is `moment`."""
-    found = list(moments)
-    if moment in found:
-        found.remove(moment)
-    return found
+    def end(self, order: Order, outcome: Outcome) -> None:
+        """How an order ended that was issued."""
+        self.versions.end(order.action, outcome.status, outcome.detail)
+        self.back_off.end(order, outcome)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,12 +168,18 @@ def veto(proposal: Proposal, context: Context) -> Veto | None:
 
 
 def _frozen(proposal: Proposal, context: Context) -> Veto | None:
-    if _takes_a_canary_back(proposal.action, context.seen):
+    action, seen = proposal.action, context.seen
+    if _takes_a_canary_back(action, seen) or _asked_by_hand(action, seen):
         return None
-    if context.seen.controls.frozen:
-        return Veto(proposal=proposal, rule="freeze", reason="a person has frozen all changes")
-    reason = context.calendar.reason(context.seen.civil_s)
+    reason = "a person has frozen all changes" if seen.controls.frozen else context.calendar.reason(seen.civil_s)
+    if reason and isinstance(action, RollBack):
+        reason += f"; `homeostat rollback {action.model}` takes version {action.version} back all the same"
     return Veto(proposal=proposal, rule="freeze", reason=reason) if reason else None
+
+
+def _asked_by_hand(action: Action, seen: Observation) -> bool:
+    """Who asks for one rollback by name means that, whatever holds for changes in general."""
+    return isinstance(action, RollBack) and action.model in seen.controls.rollbacks
 
 
 def _takes_a_canary_back(action: Action, seen: Observation) -> bool:
@@ -146,7 +190,7 @@ def _takes_a_canary_back(action: Action, seen: Observation) -> bool:
 
 
 def _orders_per_minute(proposal: Proposal, context: Context) -> Veto | None:
-    count, limit = len(context.record.issued_s) + context.chosen, context.budget.orders_per_minute
+    count, limit = context.record.orders_of_the_minute() + context.chosen, context.budget.orders_per_minute
     # A rollback is what makes things safe again; it is never the one that has to wait.
     if count < limit or isinstance(proposal.action, RollBack):
         return None
@@ -157,7 +201,7 @@ def _orders_per_minute(proposal: Proposal, context: Context) -> Veto | None:
 def _cool_down(proposal: Proposal, context: Context) -> Veto | None:
     action = proposal.action
     limit_s = {str(kind): seconds for kind, seconds in context.settings.cool_down_s.items()}.get(action.kind)
-    last_s = context.record.last_s.get((action.kind, target(action)))
+    last_s = context.record.last_of(action)
     if limit_s is None or last_s is None or context.seen.at_s - last_s >= limit_s:
         return None
     passed_s = context.seen.at_s - last_s
@@ -249,7 +293,7 @@ def _retraining_allowed(proposal: Proposal, context: Context) -> Veto | None:
     action = proposal.action
     if not isinstance(action, Retrain):
         return None
-    limit, count = context.budget.retrainings_per_day, len(context.record.retrained_s)
+    limit, count = context.budget.retrainings_per_day, context.record.retrainings_of_the_day()
     if limit is not None and count >= limit:
         reason = "as many retrainings as allowed in a day"
         return Veto(proposal=proposal, rule="retrainings_per_day", reason=reason, value=count, threshold=limit)
@@ -315,11 +359,25 @@ def _promotion_tried(proposal: Proposal, context: Context) -> Veto | None:
     if tries >= PROMOTION_TRIES:
         reason = "it has failed as often as a promotion is tried"
         return Veto(proposal=proposal, rule="failed_before", reason=reason, value=tries, threshold=PROMOTION_TRIES)
-    passed_s = context.seen.at_s - context.record.last_s.get((action.kind, target(action)), -PROMOTION_RETRY_S)
-    if passed_s >= PROMOTION_RETRY_S:
+    last_s = context.record.last_of(action)
+    if last_s is None or context.seen.at_s - last_s >= PROMOTION_RETRY_S:
         return None
+    passed_s = context.seen.at_s - last_s
     reason = "it has just failed"
     return Veto(proposal=proposal, rule="failed_before", reason=reason, value=passed_s, threshold=PROMOTION_RETRY_S)
+
+
+def _failed_just_now(proposal: Proposal, context: Context) -> Veto | None:
+    seen = context.seen
+    failures = context.record.back_off.failures(proposal.action, seen)
+    if failures is None:
+        return None
+    limit_s, passed_s = pause_s(proposal.action, failures.times), seen.at_s - failures.last_s
+    if passed_s >= limit_s:
+        return None
+    until = datetime.fromtimestamp(failures.last_s + limit_s - seen.clock_ahead_s, tz=UTC)
+    reason = f"it failed {failures.times} times in a row ({failures.reason}), and is not tried again before {until:%H:%M:%S} UTC"
+    return Veto(proposal=proposal, rule="back_off", reason=reason, value=passed_s, threshold=limit_s)
 
 
 GUARDS: Sequence[Guard] = (
@@ -333,5 +391,6 @@ GUARDS: Sequence[Guard] = (
     _enough_evidence,
     _retraining_allowed,
     _cool_down,
+    _failed_just_now,
     _orders_per_minute,  # last, so that the count is of orders that would have been issued
 )

@@ -23,6 +23,7 @@ from agent.order import JOURNAL_WAS_AWAY, UNWRITABLE, Order
 from agent.ports import Actuator, Journal, JournalUnavailable, Notifier, Refused, Sensor, Trainer
 from agent.redaction import redacted, redacted_seen
 from agent.settings import AutonomySettings
+from agent.versions import FIRST_SEEN
 from agent.writable import plain_or_none, written_down
 from policies.action import Alert, Retrain, StopTraining
 from policies.observation import Observation
@@ -42,6 +43,8 @@ def lines_of(decision: Decision, seen: Observation, plain: Any = None) -> list[L
     lines: list[Line] = [("observed", at_s, to_json(seen) if plain is None else plain)]
     if seen.due:
         lines.append(("note", at_s, {"note": schedules.NOTE, "names": list(seen.due), "civil_s": seen.civil_s}))
+    if decision.first_seen:
+        lines.append(("note", at_s, {"note": FIRST_SEEN, "versions": [list(each) for each in decision.first_seen]}))
     lines += [("outcome", at_s, each) for each in map(plain_or_none, decision.outcomes) if each is not None]
     if decision.news:
         lines.append(("decided", at_s, said(decision)))

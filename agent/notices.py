@@ -3,6 +3,7 @@
 1. A suggestion (autonomy `suggest`): what would be done, and why. One that is only observed is written down and told nobody.
 2. An order that waits for approval, with the words that answer it; and once more when half of its time is over.
 3. An order that failed or expired, and one that nobody answered in time, or that is not wanted any more.
+4. A rollback of a champion that a freeze keeps back, with the words that let it through.
 
 Several of one kind in a tick are one notice. Orders that are given, and those that succeed, tell nobody: `homeostat orders` lists them.
 """
@@ -11,13 +12,14 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from agent.arbiter import Veto
 from agent.core import Decision, Suggestion
 from agent.order import Autonomy, Order, Outcome, Status
 from agent.repeats import REPEAT_S
 from agent.units import day
 from agent.words import action_words, one_line, order_words, reasons
 from agent.writable import plain_or_none
-from policies.action import Action, Alert, Proposal, Target, target
+from policies.action import Action, Alert, Proposal, RollBack, Target, target
 
 SEVERITIES = ("info", "warning", "critical")
 NAMED = 5
@@ -35,6 +37,8 @@ class Notices:
     approval_expires_s: float
     _suggested: dict[Target, tuple[Action, float]] = field(default_factory=dict)
     """What was last told of each target, and when it was last suggested."""
+    _frozen_s: dict[Action, float] = field(default_factory=dict)
+    """When a rollback was last kept back by a freeze."""
     _asked: set[int] = field(default_factory=set)
     _reminded: set[int] = field(default_factory=set)
     _orders: dict[int, Order] = field(default_factory=dict)
@@ -65,6 +69,7 @@ class Notices:
                 [self._request(order, clock_ahead_s) for order in self._unasked(decision)], "orders wait for approval"
             ),
             *_one([_wish(each) for each in self._fresh(decision)], "suggestions"),
+            *_one([_frozen(each) for each in self._newly_frozen(decision)], "rollbacks are kept back"),
         ]
         for outcome in decision.outcomes:
             self._orders.pop(outcome.number, None)
@@ -97,6 +102,14 @@ class Notices:
         self._suggested = {key: told for key, told in self._suggested.items() if decision.at_s - told[1] < REPEAT_S}
         return fresh
 
+    def _newly_frozen(self, decision: Decision) -> list[Veto]:
+        """Vetoes of a freeze on rollbacks. One that stayed away for an hour is told again."""
+        vetoes = [v for v in decision.vetoes if v.rule == "freeze" and isinstance(v.proposal.action, RollBack)]
+        fresh = {v.proposal.action: v for v in vetoes if v.proposal.action not in self._frozen_s}
+        self._frozen_s |= {veto.proposal.action: decision.at_s for veto in vetoes}
+        self._frozen_s = {key: at_s for key, at_s in self._frozen_s.items() if decision.at_s - at_s < REPEAT_S}
+        return list(fresh.values())
+
     def _request(self, order: Order, clock_ahead_s: float) -> Alert:
         answer = f"`homeostat approve {order.number}` or `homeostat deny {order.number}`"
         until = day(order.issued_at_s + self.approval_expires_s - clock_ahead_s)
@@ -117,6 +130,14 @@ def _wish(suggestion: Suggestion) -> Alert:
     words, why = action_words(proposal["action"]), reasons(proposal)
     text = f"it would {words}{f', because of {why}' if why else ''} (not done: its autonomy is suggest)"
     return Alert(subject=f"suggestion for {target(suggestion.proposal.action)[1]}", text=text, severity="info")
+
+
+def _frozen(veto: Veto) -> Alert:
+    proposal = _plain(veto.proposal)
+    why = reasons(proposal)
+    text = f"it would {action_words(proposal['action'])}{f', because of {why}' if why else ''}, but {veto.reason}"
+    subject = f"rollback of {target(veto.proposal.action)[1]}"
+    return Alert(subject=subject, text=one_line(text), severity="critical")
 
 
 def _order(order: Order) -> str:

@@ -75,7 +75,9 @@ def _said(name: str, policy: Policy, seen: Observation) -> tuple[list[Proposal],
     """What `policy` proposes, and what was wrong with the rest."""
     try:
         wanted = list(islice(policy.propose(seen), PROPOSALS_MAX + 1))
-    except Exception as error:  # whatever a policy raises must not stop the others
+    except KeyboardInterrupt:  # a person's, who wants the process to end
+        raise
+    except BaseException as error:  # whatever a policy raises must not stop the others, be it a call of `sys.exit`
         return [], [(mark_of(error), f"policy {name} raised {_words(error)}")]
     good: list[Proposal] = []
     faults: list[Fault] = []
@@ -87,16 +89,20 @@ def _said(name: str, policy: Policy, seen: Observation) -> tuple[list[Proposal],
             good.append(checked(each, name))
         except BadProposal as error:
             faults.append(((str(error),), f"policy {name} made a proposal that was left out: {error}"))
-        except Exception as error:  # what a user's own kind of tuple or text raises when it is looked at
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # what a user's own kind of tuple or text raises when it is looked at
             faults.append((mark_of(error), f"policy {name} made a proposal that was left out: {_words(error)}"))
     return good, faults
 
 
-def _words(error: Exception) -> str:
+def _words(error: BaseException) -> str:
     """What was raised, also where it can not say so itself; without addresses, which are others whenever it is replayed."""
     try:
         return ADDRESS.sub("0x...", f"{type(error).__name__}: {error}")
-    except Exception:
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
         return type(error).__name__
 
 

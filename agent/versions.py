@@ -14,6 +14,9 @@ from policies.observation import Model, Observation, Version
 PROMOTION_TRIES = 3
 """A promotion that has failed so often is given up, and its rollout counts as failed."""
 
+FIRST_SEEN = "first_seen"
+"""The note of the journal on versions and their files that were seen for the first time: a later life knows them by it."""
+
 Key = tuple[str, str]
 """(model, version)"""
 
@@ -26,17 +29,24 @@ class Versions:
     """Taken back, and not promoted again since."""
     failed: dict[Key, int] = field(default_factory=dict)
     """How often a promotion has failed or run out of time."""
+    rejected_before: dict[Key, bool] = field(default_factory=dict)
+    """Whether a version was rejected before the rollback or promotion of it that is in flight."""
+    new: tuple[tuple[str, str, str], ...] = ()
+    """(model, version, digest) of those that were seen for the first time in what was seen last."""
 
     def see(self, seen: Observation) -> tuple[Alert, ...]:
         """Remember new versions, and what a person has accepted. Alerts about files that are not those that were first seen."""
         for model, version, digest in seen.controls.accepted:
             self.accept((model, version), digest)
-        return tuple(
+        known = set(self.digests)
+        alerts = tuple(
             _told(name, version, first)
             for name, model in seen.models.items()
             for version in versions_of(model)
             if (first := self.digests.setdefault((name, version.number), version.digest)) != version.digest
         )
+        self.new = tuple((*key, digest) for key, digest in self.digests.items() if key not in known)
+        return alerts
 
     def accept(self, key: Key, digest: str) -> None:
         """A person says that these are the files. Other files than before are another version, of which nothing is known."""
@@ -47,21 +57,34 @@ class Versions:
 
     def issue(self, action: Action) -> None:
         """An order was issued: what is rolled back was judged bad, until it is promoted again."""
-        match action:
-            case RollBack():
-                self.rejected.add((action.model, action.version))
-            case Promote():
-                self.rejected.discard((action.model, action.version))
+        if isinstance(action, RollBack | Promote):
+            key = (action.model, action.version)
+            self.rejected_before.setdefault(key, key in self.rejected)
+            self._reject(key, rejected=isinstance(action, RollBack))
 
     def end(self, action: Action, status: Status, detail: str = "") -> None:
-        """How an order ended: a promotion that failed is counted until one succeeds, but for those that no world was asked for."""
-        if not isinstance(action, Promote) or detail in NEVER_SENT:
+        """How an order ended. One that the world did not do has judged nothing.
+
+        A promotion that failed is counted until one succeeds, but for those that no world was asked for.
+        """
+        if not isinstance(action, RollBack | Promote):
             return
         key = (action.model, action.version)
+        before = self.rejected_before.pop(key, None)
+        if before is not None and status is Status.FAILED:
+            self._reject(key, rejected=before)
+        if isinstance(action, RollBack) or detail in NEVER_SENT:
+            return
         if status is Status.SUCCEEDED:
             self.failed.pop(key, None)
         elif status in {Status.FAILED, Status.EXPIRED}:
             self.failed[key] = self.failed.get(key, 0) + 1
+
+    def _reject(self, key: Key, *, rejected: bool) -> None:
+        if rejected:
+            self.rejected.add(key)
+        else:
+            self.rejected.discard(key)
 
     def shown(self, seen: Observation) -> Observation:
         """`seen` as policies are shown it: a version that was judged bad is nothing to go back to, and a rollout whose promotion was

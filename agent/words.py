@@ -143,7 +143,7 @@ def told_value(evidence: Row, field: str) -> str:
 def veto_words(veto: Row) -> str:
     """Why something was kept back."""
     measured = {"name": veto.get("rule", ""), "value": veto.get("value"), "threshold": veto.get("threshold")}
-    timed = measured["name"] in {"cool_down", "foreign_change"}
+    timed = measured["name"] in {"back_off", "cool_down", "foreign_change"}
     figures = {**measured, "name": f"{measured['name']}_s"} if timed else measured
     told = " ".join(filter(None, [told_value(figures, "value"), against(figures)]))
     return one_line(f"{veto.get('reason', '')}{f' ({told})' if told else ''}")

@@ -11,7 +11,7 @@ from agent.calendar import FreezeCalendar
 from agent.codec import from_json
 from agent.guards import autonomy
 from agent.journal.record import Entry, Kind
-from agent.order import Autonomy, Order
+from agent.order import Autonomy, Order, Status
 from policies.action import Action, RollBack
 from simulators.rule import JournalRule, Look
 
@@ -33,9 +33,10 @@ class _Switch(JournalRule):
 
 
 class NeverWhileFrozen(_Switch):
-    """Nothing is sent while people, or the calendar, have frozen changes, but for a rollback that takes an open canary from the callers.
+    """Nothing is sent while people, or the calendar, have frozen changes, but for two rollbacks: one that takes an open canary from the
+    callers, and one that a person has asked for by hand.
 
-    The exception is one of what is done, never of when it was decided.
+    The exceptions are of what is done, never of when it was decided.
     """
 
     ON, OFF = frozenset({"freeze"}), frozenset({"unfreeze"})
@@ -43,11 +44,25 @@ class NeverWhileFrozen(_Switch):
     def __init__(self, look: Look) -> None:
         super().__init__(look)
         self._calendar = FreezeCalendar(look.settings.guards.freeze_windows)
+        self._asked: set[str] = set()
+        """Models of which a person has asked for a rollback that has not come yet."""
+        self._rolls_back: dict[int, str] = {}
+
+    def entry(self, entry: Entry) -> str | None:
+        payload = entry.payload
+        if entry.kind == Kind.CONTROL and payload["word"] == "rollback":
+            self._asked.add(payload["model"])
+        elif entry.kind == Kind.INTENT and payload["action"]["kind"] == "roll_back":
+            self._rolls_back[payload["number"]] = payload["action"]["model"]
+        elif entry.kind == Kind.OUTCOME and payload["status"] == Status.SUCCEEDED:
+            self._asked.discard(self._rolls_back.get(payload["number"], ""))
+        return super().entry(entry)
 
     def sent(self, order: Order) -> str | None:
         self.read()
         stopped = self.on or self._calendar.reason(self.look.clock_s()) is not None
-        if not stopped or self._ends_a_canary(order.action):
+        by_hand = isinstance(order.action, RollBack) and order.action.model in self._asked
+        if not stopped or by_hand or self._ends_a_canary(order.action):
             return None
         return f"order {order.number} ({order.action.kind}) is sent while changes are frozen"
 

@@ -8,20 +8,21 @@ from typing import Any, Protocol
 import structlog
 from pydantic import ValidationError
 
+from agent.back_off import BackOff, Failures
 from agent.codec import from_json, to_json
-from agent.guards import DAY_S, MINUTE_S
+from agent.guards import DAY_S, MINUTE_S, counted_s
 from agent.journal.controls import accepted
 from agent.journal.record import Entry, Kind
 from agent.journal.warm_start import Readable, first_seen_again
-from agent.order import Order, Status
+from agent.order import Order, Outcome
 from agent.ports import Journal
 from agent.redaction import redacted_settings
 from agent.settings import Settings
-from agent.versions import Versions
+from agent.versions import FIRST_SEEN, Versions
 from policies.action import Action, Promote, Retrain, RollBack, StartRollout, target
 
 log = structlog.get_logger()
-FOLLOWED = (Kind.INTENT, Kind.OUTCOME, Kind.DECIDED, Kind.CONTROL)
+FOLLOWED = (Kind.INTENT, Kind.OUTCOME, Kind.DECIDED, Kind.CONTROL, Kind.NOTE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,11 +40,15 @@ class Beginning:
     awaiting: tuple[Order, ...] = ()
     """Orders that wait for a person's approval."""
     digests: tuple[tuple[str, str, str], ...] = ()
-    """(model, version, digest) of versions that were acted upon, or accepted by a person."""
+    """(model, version, digest) of versions as they were first seen, or accepted by a person."""
     rejected: tuple[tuple[str, str], ...] = ()
     """(model, version) that were taken back, and not promoted again since."""
+    rejected_before: tuple[tuple[str, str, bool], ...] = ()
+    """(model, version, whether it was rejected) before the rollback or promotion of it that is open."""
     failed_promotions: tuple[tuple[str, str, int], ...] = ()
     """(model, version, times)."""
+    failures: tuple[tuple[str, tuple[str, str], str, int, float, str], ...] = ()
+    """(kind of order, target, thing, times in a row, when last, why) of orders that failed."""
     seen_again_from: int | None = None
     """The policies are shown the observations from this entry of the journal on, before anything else."""
 
@@ -52,7 +57,17 @@ class Beginning:
         return Versions(
             digests={(model, version): digest for model, version, digest in self.digests},
             rejected=set(self.rejected),
+            rejected_before={(model, version): was for model, version, was in self.rejected_before},
             failed={(model, version): times for model, version, times in self.failed_promotions},
+        )
+
+    def back_off(self) -> BackOff:
+        """What there is to know of orders that failed."""
+        return BackOff(
+            {
+                (kind, on, which): Failures(times=times, last_s=last_s, reason=reason)
+                for kind, on, which, times, last_s, reason in self.failures
+            }
         )
 
 
@@ -76,7 +91,7 @@ def begin(journal: Lived, settings: Settings, at_s: float, *, above: int = 0, ke
     is one that no life before it had, in this journal or another.
     """
     epoch = journal.begin(at_s, above=above)
-    past = _Past(at_s)
+    past = _Past(at_s, settings.guards.cool_down_s)
     past.follow(journal.entries(kinds=FOLLOWED))
     beginning = replace(past.beginning(epoch), key_prefix=key_prefix)
     if settings.journal.warm_start_s > 0:
@@ -99,6 +114,8 @@ class _Past:
     """
 
     at_s: float
+    cool_down_s: Mapping[Any, float] = field(default_factory=dict)
+    """By kind of order."""
     open_orders: dict[int, Order] = field(default_factory=dict)
     awaiting: Sequence[Mapping[str, Any]] = ()
     """Orders that waited for a person when last something was said of them, as they were written."""
@@ -108,6 +125,7 @@ class _Past:
     lately: dict[int, Order] = field(default_factory=dict)
     """Retrainings of the last day, and whatever was issued in the last minute."""
     versions: Versions = field(default_factory=Versions)
+    back_off: BackOff = field(default_factory=BackOff)
     highest: int = 0
 
     def follow(self, entries: Iterable[Entry]) -> None:
@@ -125,12 +143,15 @@ class _Past:
         if entry.kind == Kind.INTENT:
             self._issued(from_json(Order, entry.payload))
         elif entry.kind == Kind.OUTCOME:
-            self._ended(entry.payload["number"], Status(entry.payload["status"]), entry.payload["detail"])
+            self._ended(from_json(Outcome, entry.payload))
         elif entry.kind == Kind.DECIDED:
             self.awaiting = tuple(entry.payload["awaiting"])
         elif entry.kind == Kind.CONTROL:
             for model, version, digest in accepted(entry.payload):
                 self.versions.accept((model, version), digest)
+        elif entry.kind == Kind.NOTE and entry.payload.get("note") == FIRST_SEEN:
+            for model, version, digest in entry.payload["versions"]:
+                self.versions.digests.setdefault((model, version), digest)
 
     def _issued(self, order: Order) -> None:
         if order.number not in self.ended:
@@ -143,14 +164,16 @@ class _Past:
             self.versions.digests.setdefault((model, version), digest)
         self.versions.issue(order.action)
 
-    def _ended(self, number: int, status: Status, detail: str) -> None:
-        self.ended.add(number)
-        order = self.open_orders.pop(number, None)
+    def _ended(self, outcome: Outcome) -> None:
+        self.ended.add(outcome.number)
+        order = self.open_orders.pop(outcome.number, None)
         if order is not None:
-            self.versions.end(order.action, status, detail)
+            self.versions.end(order.action, outcome.status, outcome.detail)
+            self.back_off.end(order, replace(outcome, at_s=min(outcome.at_s, self.at_s)))
 
     def beginning(self, epoch: int) -> Beginning:
-        counted = self.lately | {order.number: order for order in self.last.values()}
+        self.back_off.forget(self.at_s)
+        counted = self.lately | {order.number: order for order in self.last.values() if self._counts(order)}
         over = self.ended | self.open_orders.keys()
         waiting = [order for order in map(_order, self.awaiting) if order is not None and order.number not in over]
         versions = self.versions
@@ -164,8 +187,15 @@ class _Past:
             awaiting=tuple(map(self._not_later, waiting)),
             digests=tuple((*key, digest) for key, digest in sorted(versions.digests.items())),
             rejected=tuple(sorted(versions.rejected)),
+            rejected_before=tuple((*key, was) for key, was in sorted(versions.rejected_before.items())),
             failed_promotions=tuple((*key, times) for key, times in sorted(versions.failed.items())),
+            failures=tuple(
+                (*thing, each.times, each.last_s, each.reason) for thing, each in sorted(self.back_off.failed.items())
+            ),
         )
+
+    def _counts(self, order: Order) -> bool:
+        return self.at_s - order.issued_at_s < counted_s(order.action.kind, self.cool_down_s)
 
     def _not_later(self, order: Order) -> Order:
         """`order` as issued now where a clock that was wrong dated it after this life's beginning."""

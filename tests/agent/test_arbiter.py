@@ -156,6 +156,51 @@ def test_the_first_wish_for_a_target_wins_and_the_same_again_is_agreement() -> N
     ]
 
 
+PROMOTE = Promote(model="m", version="2", digest="sha-2")
+
+
+def canaried() -> Any:
+    return model("m", candidates=(version("2"),), rollout=rollout("2"))
+
+
+@pytest.mark.parametrize("never", [(), (PROMOTE,)], ids=["allowed", "kept back"])
+def test_a_rollback_goes_before_the_steps_of_earlier_policies(never: tuple[Action, ...]) -> None:
+    """Safety does not wait for who was heard first, whether or not a guard would have kept the step back."""
+    choice = chosen(PROMOTE, CANARY, BACK, here=(canaried(),), permission=Allows(never=never))
+    assert done(choice) == [BACK]
+    assert kept_back(choice) == [("one_per_target", "p2 wants a rollback", None, None)] * 2
+
+
+def test_nothing_goes_forward_in_the_place_of_a_rollback_that_is_kept_back() -> None:
+    """Another rollback may."""
+    other = replace(BACK, to="0")
+    choice = chosen(PROMOTE, BACK, here=(canaried(),), permission=Allows(never=(BACK,)))
+    assert done(choice) == []
+    assert kept_back(choice) == [("one_per_target", "p1 wants a rollback", None, None), ("no", "no", None, None)]
+    assert done(chosen(PROMOTE, BACK, other, here=(canaried(),), permission=Allows(never=(BACK,)))) == [other]
+
+
+def test_what_a_guard_keeps_back_holds_no_place() -> None:
+    """The next proposal for the target is heard, and the next; the same wish again is no other one, and is asked about once."""
+    sick = Restart(deployment="a/a", replica="r1")
+    permission = Allows(never=(sick, scale("a", 9)))
+    choice = chosen(sick, scale("a", 9), scale("a", 3), scale("a", 4), sick, here=(A,), permission=permission)
+    assert done(choice) == [scale("a", 3)]
+    assert kept_back(choice) == [
+        ("one_per_target", "p2 was heard first", None, None),
+        ("no", "no", None, None),
+        ("no", "no", None, None),
+    ]
+    assert permission.asked == [("restart", 0), ("scale", 0), ("scale", 0)]
+
+
+def test_what_does_not_fit_holds_its_place() -> None:
+    """The first policy wants more and gets it when there is room; fewer is not what it wants instead."""
+    choice = chosen(scale("a", 4), scale("a", 1), here=(A,), budget=BudgetSettings(replicas=2))
+    assert done(choice) == []
+    assert [veto.rule for veto in choice.passed_over] == ["one_per_target", "budget"]
+
+
 @pytest.mark.parametrize(
     ("under_way", "wanted", "replaced"),
     [

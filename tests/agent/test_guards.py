@@ -107,6 +107,23 @@ def test_a_freeze_by_a_person_or_by_the_calendar_says_who() -> None:
     )
 
 
+@pytest.mark.parametrize("how", ["person", "calendar"])
+def test_a_freeze_keeps_a_champion_unless_a_person_asks_for_its_rollback_by_name(how: str) -> None:
+    """Who says so means that; the agent by itself keeps it, and says with which words it would not. Nothing else passes beside the wish."""
+    windows = (FreezeWindow(start="0 0 * * *", duration_s=3600.0, reason="closing"),) if how == "calendar" else ()
+    told = "a person has frozen all changes" if how == "person" else "closing"
+    promoted = model(champion=version("2"), previous=version("1"))
+    frozen = Controls(frozen=how == "person")
+    by_itself = objection(BACK, promoted, controls=frozen, windows=windows)
+    words = f"{told}; `homeostat rollback m` takes version 2 back all the same"
+    assert by_itself == ("freeze", words, None, None)
+    asked = replace(frozen, rollbacks=("m",))
+    assert objection(BACK, promoted, controls=asked, windows=windows) is None
+    assert objection(replace(BACK, model="n"), promoted, controls=asked, windows=windows) is not None
+    assert objection(SCALE, deployment(), controls=asked, windows=windows) == ("freeze", told, None, None)
+    assert objection(PROMOTE, promoted, controls=asked, windows=windows) == ("freeze", told, None, None)
+
+
 # -- orders a minute
 
 
@@ -179,14 +196,33 @@ def test_an_order_does_not_stand_in_its_own_way() -> None:
     record = Record()
     record.issue(other)
     record.issue(order(Scale(deployment="b/b", replicas=1), 990.0))
-    before = (list(record.issued_s), list(record.retrained_s), dict(record.last_s))
+    before = counted(record)
+    assert before == (2, 1, None, 990.0, 980.0)
     record.issue(mine)
     less = record.without(mine)
-    assert (less.issued_s, less.retrained_s, less.last_s) == before
+    assert counted(less) == before
     assert record.issued_s == [980.0, 990.0, 990.0]
-    assert record.without(other).retrained_s == []
-    assert record.without(order(SCALE, 5.0)).issued_s == record.issued_s
+    assert counted(record.without(other)) == (2, 0, 990.0, 990.0, None)
+    assert counted(record.without(order(SCALE, 5.0))) == counted(record) == (3, 1, 990.0, 990.0, 980.0)
     assert less.versions is record.versions
+
+
+def counted(record: Record) -> tuple[int, int, float | None, float | None, float | None]:
+    """Orders of the minute, retrainings of the day, and the last of three kinds."""
+    last_s = (record.last_of(each) for each in (SCALE, Scale(deployment="b/b", replicas=1), RETRAIN))
+    return record.orders_of_the_minute(), record.retrainings_of_the_day(), *last_s  # type: ignore[return-value]
+
+
+def test_moments_are_forgotten_when_nothing_counts_them_any_more() -> None:
+    """A name that comes once, such as that of a replica or a branch, is not kept for ever; what a cool-down counts is."""
+    record = Record(cool_down_s={"scale": 100.0})
+    for action in (SCALE, RETRAIN, PROMOTE):
+        record.issue(order(action, 1000.0))
+    kept = []
+    for at_s in (1000.0, 1099.9, 1100.0, 1299.9, 1300.0):
+        record.see(observation(at_s))
+        kept.append(sorted(kind for kind, _ in record.last_s))
+    assert kept == [["promote", "scale"], ["promote", "scale"], ["promote"], ["promote"], []]
 
 
 # -- scaling

@@ -1,13 +1,15 @@
 """What people are told at once: suggestions, questions, failures; each once, and again when it changes."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from agent.arbiter import Veto
 from agent.core import Decision, Suggestion
 from agent.notices import Notices
 from agent.order import Autonomy, Order, Outcome, Status
-from policies.action import Action, Alert, Evidence, Proposal, Restart, Scale
+from policies.action import Action, Alert, Evidence, Proposal, Restart, RollBack, Scale
 
 WHY = (Evidence(name="utilization", value=0.9, threshold=0.7),)
 RESTART = Restart(deployment="a/m", replica="r1")
@@ -165,3 +167,19 @@ def test_a_new_life_suggests_nothing_again() -> None:
     late.resume([], [Scale(deployment="a/m", replicas=4)], 100.0)
     assert told(late, at_s=4000.0) == []
     assert len(told(late, at_s=4001.0, suggestions=(suggestion(4),))) == 1
+
+
+def frozen(action: Action, rule: str = "freeze") -> Veto:
+    return Veto(proposal=Proposal(action=action, because=WHY, policy="staged"), rule=rule, reason="say `homeostat ...`")
+
+
+def test_a_rollback_that_a_freeze_keeps_back_is_told_once_with_the_words_that_let_it_through() -> None:
+    """People must know at once that what answers their users is bad; a scale that waits tells nobody, nor does another rule."""
+    people = notices()
+    back = RollBack(model="m", version="2", to="1", to_digest="sha-1")
+    (first,) = told(people, vetoes=(frozen(back), frozen(RESTART), frozen(replace(back, model="n"), "digest")))
+    text = "it would roll version 2 of m back to version 1, because of utilization 90 % against 70 %, but say `homeostat ...`"
+    assert first == Alert(subject="rollback of m", text=text, severity="critical")
+    assert [told(people, at_s=10.0 * n, vetoes=(frozen(back),)) for n in range(1, 3)] == [[], []]
+    assert told(people, at_s=3700.0) == []
+    assert len(told(people, at_s=3710.0, vetoes=(frozen(back),))) == 1

@@ -264,6 +264,49 @@ def test_whatever_looking_at_a_proposal_raises_costs_that_proposal() -> None:
     assert [a.text for a in ask([("mine", Broken())], observation()).alerts] == ["policy mine raised Mute"]
 
 
+class Leaves(BaseException):
+    """What another library raises to leave a block, and no Exception."""
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), Leaves("gone"), GeneratorExit()])
+def test_a_policy_that_would_end_the_process_ends_nothing(error: BaseException) -> None:
+    """It loses its own proposals, as with any error: raised while it is asked, half way through, or by what it handed over."""
+
+    class Ends:
+        def propose(self, seen: Observation) -> Iterable[Proposal]:
+            raise error
+
+    class EndsHalfWay:
+        def propose(self, seen: Observation) -> Iterable[Proposal]:
+            yield proposed(GOOD)
+            raise error
+
+    class Trap(tuple):  # type: ignore[type-arg]
+        def __iter__(self) -> Any:
+            raise error
+
+    trap = Proposal(action=GOOD, because=Trap((Evidence(name="x"),)))
+    asked = ask([("a", Ends()), ("b", EndsHalfWay()), ("c", Says(trap)), ("d", Says(proposed(GOOD)))], observation())
+    assert [(each.policy, each.action) for each in asked.proposals] == [("d", GOOD)]
+    assert asked.unsure == {"a", "b", "c"}
+    assert [a.text.split(type(error).__name__)[0] for a in asked.alerts] == [
+        "policy a raised ",
+        "policy b raised ",
+        "policy c made a proposal that was left out: ",
+    ]
+
+
+def test_a_person_who_interrupts_a_policy_ends_the_process() -> None:
+    """The control: that is no fault of the policy."""
+
+    class Slow:
+        def propose(self, seen: Observation) -> Iterable[Proposal]:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ask([("slow", Slow())], observation())
+
+
 def test_what_a_policy_raises_is_told_without_its_secrets() -> None:
     """An error names a database's URL; alerts are written down and sent."""
 

@@ -126,6 +126,45 @@ def test_a_version_is_judged_bad_by_its_rollback_until_it_is_promoted_again() ->
     assert versions.rejected == set()
 
 
+@pytest.mark.parametrize(
+    ("before", "action", "status", "after"),
+    [
+        (False, "back", Status.FAILED, False),
+        (True, "back", Status.FAILED, True),
+        (False, "back", Status.SUCCEEDED, True),
+        (False, "back", Status.EXPIRED, True),
+        (False, "back", Status.SUPERSEDED, True),
+        (True, "promote", Status.FAILED, True),
+        (False, "promote", Status.FAILED, False),
+        (True, "promote", Status.SUCCEEDED, False),
+        (True, "promote", Status.EXPIRED, False),
+    ],
+)
+def test_an_order_that_the_world_did_not_do_has_judged_nothing(
+    before: bool, action: str, status: Status, after: bool
+) -> None:
+    """A version whose rollback was refused serves on, and may be gone back to later; one that may have been taken back may not."""
+    versions = Versions(rejected={("m", "2")} if before else set())
+    order = back("2") if action == "back" else PROMOTE
+    versions.issue(order)
+    assert (("m", "2") in versions.rejected) is (action == "back")
+    versions.end(order, status, "refused: no" if status is Status.FAILED else "")
+    assert (("m", "2") in versions.rejected) is after
+    assert versions.rejected_before == {}
+
+
+def test_a_refused_rollback_leaves_the_version_to_go_back_to() -> None:
+    """Version 2 could not be taken back, version 3 came after it and is bad: back to 2."""
+    policy = Wants(back("2"))
+    core = core_of(policy)
+    core.step(seen_at(1.0, promoted("1", "2")))
+    core.refused(1, "the registry is away")
+    policy.actions = []
+    assert [o.status for o in core.step(seen_at(6.0, promoted("1", "2"))).outcomes] == [Status.FAILED]
+    policy.actions = [back("3", "2")]
+    assert actions(core.step(seen_at(100.0, promoted("2", "3")))) == [back("3", "2")]
+
+
 # -- promotions that fail
 
 
@@ -288,7 +327,7 @@ def test_what_was_judged_bad_is_bad_in_the_next_life() -> None:
     journal = MemoryJournal()
     lived(journal, Wants(back("2", "1")), seen_at(1.0, canary()))
     after = lived(journal, Wants(back("3", "2")), seen_at(10.0, model()), seen_at(20.0, promoted("2", "3")))
-    assert [rules(each) for each in after] == [["digest"], ["judged_bad"]]
+    assert [rules(each) for each in after] == [["judged_bad"], ["judged_bad"]]
     assert begin(journal, SETTINGS, 30.0).rejected == (("m", "2"),)
 
 
@@ -316,6 +355,38 @@ def test_what_a_person_accepted_is_accepted_in_the_next_life() -> None:
     anew = replace(canary(), candidates=(version("2", digest="new"),))
     lived(journal, Wants(back("2", "1")), seen_at(4.0, anew, controls=journal.controls(4.0)))
     assert begin(journal, SETTINGS, 5.0).rejected == (("m", "2"),)
+
+
+@pytest.mark.parametrize("lives", [1, 2])
+def test_files_are_known_over_lives_though_nothing_was_ever_done_with_them(lives: int) -> None:
+    """They were exchanged while no agent looked: whoever does that finds no agent that takes them for the first."""
+    journal = MemoryJournal()
+    for n in range(lives):
+        lived(journal, Wants(), seen_at(1.0 + n, canary()))
+    assert begin(journal, SETTINGS, 5.0).digests == (("m", "1", "sha-1"), ("m", "2", "sha-2"))
+    assert replay(journal.kept).identical
+    exchanged = replace(canary(), candidates=(version("2", digest="other"),))
+    after = lived(journal, Wants(Promote(model="m", version="2", digest="other")), seen_at(10.0, exchanged))[0]
+    assert ([a.subject for a in after.alerts], rules(after), after.orders) == (["m"], ["digest"], ())
+    notes = [note["versions"] for note in journal.of_kind(Kind.NOTE)]
+    assert notes == [[["m", "1", "sha-1"], ["m", "2", "sha-2"]]]
+
+
+@pytest.mark.parametrize("refused", [True, False])
+def test_a_rollback_that_was_open_at_a_restart_judges_by_how_it_ends(refused: bool) -> None:
+    """The next life sends it again, and is refused or obeyed."""
+    journal = MemoryJournal()
+    lived(journal, Wants(back("2")), seen_at(1.0, promoted("1", "2")))
+    assert begin(journal, SETTINGS, 2.0).rejected_before == (("m", "2", False),)
+    core = build_core(SETTINGS, begin(journal, SETTINGS, 3.0))
+    for n, seen in enumerate(
+        (seen_at(4.0, promoted("1", "2")), seen_at(9.0, promoted("1", "2") if refused else model()))
+    ):
+        journal.append(lines_of(core.step(seen), seen))
+        if n == 0 and refused:
+            core.refused(1, "no")
+            journal.append([(Kind.REFUSED, 4.0, {"number": 1, "reason": "no"})])
+    assert begin(journal, SETTINGS, 10.0).rejected == (() if refused else (("m", "2"),))
 
 
 def test_a_life_that_begins_with_all_of_that_replays() -> None:

@@ -363,7 +363,9 @@ PLANTED = (
     Planted(
         name="the arbiter lets two orders through for one target",
         rule="OneOrderPerTarget",
-        plant=instead(arbiter, "_one_per_target", lambda proposals, seen, open_orders: (list(proposals), [])),
+        plant=instead(
+            arbiter, "_queues", lambda proposals, taken: ({n: [each] for n, each in enumerate(proposals)}, [])
+        ),
         wants=lambda seen: [*scale(5)(seen), *scale(6)(seen)] if seen.at_s < 15 else [],
     ),
     Planted(

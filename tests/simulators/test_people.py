@@ -125,3 +125,13 @@ def test_what_nobody_can_say_is_an_error_with_its_place(person, told):
         spoken(person)
     line = next(n for n, text in enumerate(TEXT.splitlines(), start=1) if text.startswith("people:"))
     assert f"people.yaml:{line}: {told}" in str(error.value)
+
+
+def test_a_champion_is_taken_back_by_hand_while_changes_are_frozen() -> None:
+    """Somebody freezes changes, and then asks for the version before by name: that is done and nothing else, and no rule objects."""
+    path = Path(__file__).parents[2] / "scenarios" / "a_rollback_is_asked_for_by_hand.scenario.yaml"
+    text = path.read_text(encoding="utf-8").replace("people:\n", "people:\n  - {at_s: 8990, says: freeze}\n")
+    simulation = Simulation(parse_scenario(text, path.name, path.parent), 44)
+    simulation.run()
+    orders = [e for e in simulation.journal.kept if e.kind == Kind.INTENT and e.at_s >= 8990.0]
+    assert [(e.payload["action"]["kind"], e.at_s) for e in orders] == [("roll_back", 9000.0)]
