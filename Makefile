@@ -24,10 +24,11 @@ install: $(VENV)/.installed ## set up .venv from the locked requirements
 demo: install ## a year of real flights under the agent, on a local Ray (10 minutes)
 	$(BIN)/homeostat demo
 
-test: install ## all tests, those that need a Ray included
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not ray" --cov
-	$(BIN)/python -m pytest -m ray tests/ray_cluster tests/worlds
-	$(BIN)/python -m pytest -m ray tests/docs  # by itself: the tutorial starts and stops a Ray as a reader does
+test: install ## all tests, those that need a Ray included (10 minutes)
+	$(BIN)/python -m pytest -n 2 -m "not ray" tests/agent tests/policies --cov
+	# The tutorial waits most of its time, so the others go on beside it.
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not ray or tutorial" --ignore tests/agent --ignore tests/policies
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "ray and not tutorial" tests/ray_cluster tests/worlds
 
 fuzz: install ## 100,000 spoilt files, journals, rows and requests, none of which may end in a traceback or hang
 	$(BIN)/python -m pytest --hypothesis-profile fuzz tests/fuzz

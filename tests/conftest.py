@@ -1,4 +1,4 @@
-"""One local Ray with Serve for the whole session; applications are deleted between tests."""
+"""One local Ray with Serve for each process that runs tests; applications are deleted between tests."""
 
 import os
 import socket
@@ -32,6 +32,7 @@ def session_cluster() -> Iterator[Cluster]:
     # Replicas import the examples, as they would where a user's own code is on the path.
     os.environ["PYTHONPATH"] = str(ROOT)
     local = LocalRay.start(num_cpus=12, num_gpus=2, http_port=free_port())
+    os.environ["RAY_ADDRESS"] = local.address  # "auto" means this one, not that of another process
     yield Cluster(http=local.http_url, local=local)
     local.stop()
 

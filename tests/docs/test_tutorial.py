@@ -121,6 +121,7 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
 
 
 @pytest.mark.ray
+@pytest.mark.tutorial
 def test_every_command_of_the_tutorial_does_what_it_shows(shell: Shell, tmp_path: Path) -> None:
     """In its order, from the start of Ray to its end; nothing is left behind."""
     before = sorted(tmp_path.rglob("*"))
