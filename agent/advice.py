@@ -4,8 +4,10 @@ from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
-from agent.application_names import SERVER_DEPLOYMENT, application_name
+from agent.application_names import CHALLENGER_SUFFIX, SERVER_DEPLOYMENT, application_name
+from agent.matching import Known, unmatched
 from agent.settings import DeploymentSettings, PolicySettings, Settings
+from agent.strict_yaml import dotted
 from policies.registry import POLICIES
 
 WITHOUT_SLO = frozenset(POLICIES) - {"joint", "aiad", "one_shot", "mark", "faro_sum", "faro_fair_sum"}
@@ -26,6 +28,19 @@ def advice(settings: Settings) -> Iterator[str]:
         if deployment.slo_latency_s > LONG_SLO_S:
             yield f"{keys}.slo_latency_s: {deployment.slo_latency_s:g} s is long; were milliseconds meant?"
     yield from _unreachable_targets(settings)
+    if settings.deployments or settings.models:
+        yield from (f"{dotted(keys)}: {told}" for keys, told in unmatched(settings.policies, _known(settings)))
+
+
+def _known(settings: Settings) -> Known:
+    """All that an agent of these settings can see, challengers too."""
+    served = {application_name(name, model) for name, model in settings.models.items()}
+    applications = [*served, *(f"{each}{CHALLENGER_SUFFIX}" for each in served)]
+    probes = [each.probe for each in settings.deployments.values() if each.probe is not None]
+    return Known(
+        deployments=[*settings.deployments, *(f"{each}/{SERVER_DEPLOYMENT}" for each in sorted(applications))],
+        models=[*settings.models, *probes],
+    )
 
 
 def _deployments(settings: Settings) -> Iterator[tuple[str, str, DeploymentSettings]]:

@@ -3,14 +3,14 @@
 import re
 from collections.abc import Iterator
 
-from agent.settings import ModelSettings, Settings
+from agent.settings import NAME_MAX, ModelSettings, Settings, named
 from agent.yaml_nodes import Fault, Keys
 
 CHALLENGER_SUFFIX = "-challenger"
 SERVER_DEPLOYMENT = "ModelServer"
 """The one deployment of a managed model's application."""
-_NAME = re.compile(r"\w([\w .-]*\w)?")
-EXPECTED = "letters, digits, '_', '-', '.' and spaces inside, as registry and Serve take them"
+_NAME = re.compile(rf"\w([\w .-]{{0,{NAME_MAX - 2}}}\w)?")
+EXPECTED = f"letters, digits, '_', '-', '.' and spaces inside, at most {NAME_MAX}, as registry and Serve take them"
 
 
 def application_name(name: str, model: ModelSettings) -> str:
@@ -25,13 +25,23 @@ def faults(settings: Settings) -> Iterator[Fault]:
     owners: dict[str, str] = {}
     for name, model in settings.models.items():
         yield from _model_faults(name, model, owners)
-    for name, deployment in settings.deployments.items():
+    for name in settings.deployments:
         yield from _deployment_faults(name, owners)
-        if deployment.probe is not None and deployment.probe in settings.models:
-            told = (
-                f"found {deployment.probe!r}, under which models.{deployment.probe} is watched; expected another name"
-            )
-            yield ("deployments", name, "probe"), told
+    yield from _probe_faults(settings)
+
+
+def _probe_faults(settings: Settings) -> Iterator[Fault]:
+    """A probe's name is that of a model: its rows lie under it, and its monitors are found by it."""
+    watched = {name: f"models.{name}" for name in settings.models}
+    for name, deployment in settings.deployments.items():
+        probe, keys = deployment.probe, ("deployments", name, "probe")
+        if probe is None:
+            continue
+        if not _NAME.fullmatch(probe):
+            yield keys, f"found {probe!r}; expected {EXPECTED}"
+        elif probe in watched:
+            yield keys, f"found {probe!r}, under which {watched[probe]} is watched; expected another name"
+        watched.setdefault(probe, f"deployments.{name}")
 
 
 def _model_faults(name: str, model: ModelSettings, owners: dict[str, str]) -> Iterator[Fault]:
@@ -61,7 +71,13 @@ def _deployment_faults(name: str, owners: dict[str, str]) -> Iterator[Fault]:
     application, slash, deployment = name.partition("/")
     if not slash or "/" in deployment or not application.strip() or not deployment.strip():
         yield ("deployments", name), 'expected "application/deployment", as Ray Serve names them'
-    elif application in owners:
+        return
+    for part in (application, deployment):
+        try:
+            named(part)
+        except ValueError as error:
+            yield ("deployments", name), f"found {part!r}; {error}"
+    if application in owners:
         told = (
             f"{application!r} is the Serve application of {owners[application]}, where its bounds and objective stand"
         )

@@ -53,6 +53,30 @@ Tick = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False), AfterValidato
 Slo = Annotated[Seconds, AfterValidator(_latency)]
 
 
+def named(value: str) -> str:
+    """What may be the name of a thing: people have to see it, and to tell it from others. Raises ValueError."""
+    if not value.strip():
+        raise ValueError("expected a name, not blanks")
+    if value != value.strip():
+        raise ValueError(f"expected {value.strip()!r}, without blanks around it")
+    if not value.isprintable():
+        raise ValueError("expected a name without control characters")
+    if len(value) > NAME_MAX:
+        raise ValueError(f"expected a name of at most {NAME_MAX} characters, not {len(value)}")
+    return value
+
+
+NAME_MAX = 100
+Name = Annotated[str, AfterValidator(named)]
+
+
+def _seen(value: str) -> str:
+    """The name of a feature may have blanks around it, as columns of files have."""
+    if not value.strip():
+        raise ValueError('expected "loss", "prediction", the name of a feature, or "*" for every feature')
+    return value
+
+
 def _variable(value: str) -> str:
     if not VARIABLE.fullmatch(value):
         raise ValueError("expected the name of an environment variable, such as ALERT_URL")
@@ -183,7 +207,7 @@ class DeploymentSettings(Strict):
     """Never more; missing: as many as the budget allows."""
     slo_latency_s: Slo | None = None
     """What a request may take, in seconds. Policies that need an objective hold where it is missing."""
-    probe: str | None = None
+    probe: Name | None = None
     """The name given to the probe inside it (level L1), if any."""
     drift: "DriftSettings | None" = None
     """What is watched of what the probe tells; missing: as for a model without a word about it."""
@@ -210,7 +234,7 @@ class MonitorSettings(Strict):
     """What an alarm stands for; `error_drift` and `performance` count as harm."""
     use: str
     """Registered detector name, or an import path into a package that `--allow-imports` names."""
-    signal: str = "loss"
+    signal: Annotated[str, AfterValidator(_seen)] = "loss"
     """"loss", "prediction", a feature's name, or "*" for every feature. A feature called loss is "feature.loss"."""
     parameters: dict[str, Any] = {}
     """Of the detector, by name."""
@@ -318,7 +342,7 @@ class PolicySettings(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True, use_attribute_docstrings=True)
     use: str
     """Registered policy name, or "package.module:Class" of a package that `--allow-imports` names."""
-    targets: tuple[str, ...] = ("*",)
+    targets: Annotated[tuple[Name, ...], Field(min_length=1)] = ("*",)
     """Globs over deployment and model names; the policy sees nothing else."""
 
     @property
@@ -351,7 +375,7 @@ class Settings(Strict):
     """Deployments of yours (level L0), by "application/deployment"."""
     models: dict[str, ModelSettings] = {}
     """Models that the agent serves and retrains (level L2), by name."""
-    schedules: dict[str, str] = {}
+    schedules: dict[Name, str] = {}
     """Name -> cron expression (UTC). A policy such as `scheduled` names the one it follows; "report" writes the daily report."""
     policies: tuple[PolicySettings, ...] = ()
     """Who proposes; earlier in the list means first choice."""

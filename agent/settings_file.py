@@ -11,6 +11,7 @@ from typing import Any
 from agent.application_names import faults as name_faults
 from agent.assembly import AssemblyError, build_policies
 from agent.cron import faults as cron_faults
+from agent.matching import unscheduled
 from agent.monitoring import detectors
 from agent.settings import DriftSettings, PolicySettings, Settings
 from agent.strict_yaml import validated, value_in
@@ -92,6 +93,7 @@ def _impossible(settings: Settings, allowed: Packages, built: bool) -> Iterator[
     """Combinations that no type can forbid."""
     for index, entry in enumerate(settings.policies if built else ()):
         yield from _policy_faults(settings, index, entry, allowed)
+    yield from unscheduled(settings.policies, settings.schedules)
     yield from cron_faults(settings.schedules, settings.guards.freeze_windows)
     if built:
         yield from _model_faults(settings, allowed)
@@ -136,8 +138,3 @@ def _policy_faults(
         build_policies(alone, allowed)
     except AssemblyError as error:
         yield ("policies", index), str(error.__cause__ or error)
-        return
-    schedule = entry.parameters.get("schedule")
-    if schedule is not None and schedule not in settings.schedules:
-        known = ", ".join(settings.schedules) or "none"
-        yield ("policies", index, "schedule"), f"found {schedule!r}; expected a name under schedules ({known})"

@@ -4,10 +4,11 @@ Every error is a ValueError that names the parameter, what was expected and what
 registry's task.
 """
 
+import difflib
 import math
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from policies.policy import Policy
@@ -60,6 +61,13 @@ def _part_meant(value: float) -> str:
     return f" ({value / 100:g}?)" if 1 < value <= 100 else ""
 
 
+def at_least(limit: float, **values: float | None) -> None:
+    """No value is below `limit`, which is far below all that is meant (None passes)."""
+    for name, value in values.items():
+        if value is not None and not value >= limit:
+            raise ValueError(f"{name} must be at least {limit:g}, got {value:g}")
+
+
 def at_most(limit: float, **values: float | None) -> None:
     """No value is above `limit`, which is far beyond all that is meant (None passes)."""
     for name, value in values.items():
@@ -85,16 +93,38 @@ def fit(value: Any, hint: Any, build: BuildNested) -> Any:
     if origin in (types.UnionType, typing.Union):
         return _first_that_fits(value, inner, build)
     if origin is typing.Literal:
-        if value not in inner:
-            raise ValueError(f"must be one of {', '.join(map(repr, inner))}, got {value!r}")
-        return value
+        return _chosen(value, inner)
     if origin is tuple and len(inner) == 2 and inner[1] is Ellipsis:
         if isinstance(value, str) or not isinstance(value, Sequence):
             raise ValueError(f"must be a list, got {value!r}")
         return tuple(fit(each, inner[0], build) for each in value)
-    if hint is Policy:
-        return _policy(value, build)
-    return _plain(value, hint)
+    if origin is Mapping and len(inner) == 2:
+        if not isinstance(value, Mapping):
+            raise ValueError(f"must be a mapping of names to values, got {value!r}")
+        return {name: _entry(name, each, inner[1], build) for name, each in value.items()}
+    return _policy(value, build) if hint is Policy else _plain(value, hint)
+
+
+def _chosen(value: Any, known: tuple[Any, ...]) -> Any:
+    if value in known:
+        return value
+    near = meant(value, [each for each in known if isinstance(each, str)]) if isinstance(value, str) else None
+    hint = f"; did you mean {near!r}?" if near else ""
+    raise ValueError(f"must be one of {', '.join(map(repr, known))}, got {value!r}{hint}")
+
+
+def meant(word: str, known: Iterable[str]) -> str | None:
+    """Which of `known` a word is most alike to, whatever its capitals; None where none is like it."""
+    folded = {each.casefold(): each for each in known}
+    near = difflib.get_close_matches(word.casefold(), folded, n=1)
+    return folded[near[0]] if near else None
+
+
+def _entry(name: Any, value: Any, hint: Any, build: BuildNested) -> Any:
+    try:
+        return fit(value, hint, build)
+    except ValueError as error:
+        raise ValueError(f"[{name!r}] {error}") from error
 
 
 def _first_that_fits(value: Any, hints: tuple[Any, ...], build: BuildNested) -> Any:

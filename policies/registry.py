@@ -4,21 +4,22 @@ A plain dict of import paths: nothing registers itself, and a policy's module is
 of others offer theirs through the entry-point group `homeostat.policies`; a name of ours always wins over theirs.
 """
 
-import difflib
 import importlib
 import inspect
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from importlib.metadata import entry_points
 from typing import Any
 
 from policies.imports import ImportRefused, Packages, found
-from policies.parameters import BuildNested, fit
+from policies.parameters import BuildNested, fit, meant
 from policies.policy import Policy
 
 ENTRY_POINT_GROUP = "homeostat.policies"
 METHODS = ("propose",)
+Place = tuple[str | int, ...]
+"""Keys that lead to a value among the parameters of a policy."""
 
 POLICIES: dict[str, str] = {
     "idle": "policies.idle:Idle",
@@ -45,6 +46,9 @@ POLICIES: dict[str, str] = {
     "scoped": "policies.wrappers:Scoped",
     "paced": "policies.pace:Paced",
 }
+
+GLOBS: dict[str, tuple[str, ...]] = {"static": ("replicas",), "scoped": ("targets",), "joint": ("weights", "quotas")}
+"""Parameters of ours whose keys, or values, are globs over deployments."""
 
 
 class UnknownPolicy(ValueError):
@@ -77,6 +81,26 @@ def build(use: str, parameters: Mapping[str, Any], allowed: Packages = ()) -> Po
     if not isinstance(policy, Policy):
         raise UnknownPolicy(f"{use!r} is not a policy: what it makes has no method propose(seen)")
     return policy
+
+
+def globs(use: str, parameters: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
+    """Where the parameters of a policy of ours, and of those inside it, name deployments by globs (`GLOBS`); nothing is imported."""
+    for name, value in parameters.items():
+        yield from _globs((name,), value, name in GLOBS.get(use, ()))
+
+
+def _globs(place: Place, value: Any, named: bool) -> Iterator[tuple[Place, str]]:
+    if isinstance(value, Mapping) and isinstance(value.get("use"), str):
+        inner = {name: each for name, each in value.items() if name != "use"}
+        yield from (((*place, *below), glob) for below, glob in globs(value["use"], inner))
+    elif isinstance(value, Mapping) and named:
+        yield from (((*place, name), name) for name in value)
+    elif isinstance(value, list | tuple):
+        for index, each in enumerate(value):
+            if named:
+                yield (*place, index), each
+            else:
+                yield from _globs((*place, index), each, named)
 
 
 def _import_paths() -> dict[str, str]:
@@ -131,5 +155,5 @@ def _fitted(use: str, name: str, value: Any, hint: Any, nested: BuildNested) -> 
 
 
 def _nearest(name: str, known: Mapping[str, Any]) -> str:
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f" did you mean {near[0]!r}?" if near else ""
+    near = meant(name, known)
+    return f" did you mean {near!r}?" if near else ""

@@ -28,6 +28,10 @@ class Scoped:
     policy: Policy
     targets: tuple[str, ...] = ("*",)
 
+    def __post_init__(self) -> None:
+        if not self.targets:
+            raise ValueError("targets must name at least one glob; without targets everything is shown")
+
     def propose(self, seen: Observation) -> Iterable[Proposal]:
         return self.policy.propose(
             replace(

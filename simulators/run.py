@@ -14,7 +14,9 @@ from agent.journal.life import begin, last_moment
 from agent.journal.memory import MemoryJournal
 from agent.journal.record import Entry, Kind
 from agent.loop import Agent
+from agent.matching import Known, unmatched
 from agent.settings import Settings
+from agent.strict_yaml import dotted
 from simulators import people
 from simulators.checkers import Checkers
 from simulators.civil import CivilWorld
@@ -289,6 +291,12 @@ class Simulation:
         )
 
     def _notes(self, by_model: dict[str, list[Minute]], ended_s: Mapping[str, float]) -> Iterator[str]:
+        told = self.scenario.settings
+        known = Known(
+            deployments=[each.spec.deployment for each in self.world.served.values()], models=list(told.models)
+        )
+        for keys, note in unmatched(told.policies, known):
+            yield f"{dotted(keys)}: {note}"
         for name, rows in by_model.items():
             if not any(each.arrived for each in rows):
                 yield f"models.{name}: no request came, so that nothing is known of how well it served"

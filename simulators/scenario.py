@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from pydantic import BaseModel
 from agent.application_names import CHALLENGER_SUFFIX
 from agent.assembly import AssemblyError, build_core
 from agent.cron import faults as cron_faults
+from agent.matching import unscheduled
 from agent.settings import PolicySettings, Settings
 from agent.strict_yaml import validated
 from agent.yaml_nodes import Fault, FileFault, Keys, text_of
@@ -124,6 +126,8 @@ def trace_path(path: str, folder: Path) -> Path:
 
 def _impossible(settings: ScenarioSettings, folder: Path, allowed: Packages) -> Iterator[Fault]:
     yield from _impossible_policies(settings, allowed)
+    yield from unscheduled(settings.policies, settings.schedules)
+    yield from _quota_faults(settings)
     yield from _expectation_faults(settings)
     yield from _fault_faults(settings)
     yield from _people_faults(settings)
@@ -208,6 +212,14 @@ def _few(names: Sequence[str]) -> str:
     return ", ".join(names) if len(names) <= 12 else f"{', '.join(names[:12])} and {len(names) - 12} more"
 
 
+def _quota_faults(settings: ScenarioSettings) -> Iterator[Fault]:
+    for index, quota in enumerate(settings.cluster.quotas):
+        for place, glob in enumerate(quota.models):
+            if not any(fnmatchcase(name, glob) for name in settings.models):
+                told = f"found {glob!r}, which matches no model; expected a glob over {_few(list(settings.models))}"
+                yield ("cluster", "quotas", index, "models", place), told
+
+
 def _fault_faults(settings: ScenarioSettings) -> Iterator[Fault]:
     nodes = {f"{kind.name}-{n + 1}" for kind in settings.cluster.nodes for n in range(kind.count)}
     for index, fault in enumerate(settings.faults):
@@ -228,8 +240,11 @@ def _learns(settings: ScenarioSettings, model: str | None) -> bool:
 def _name_faults(settings: ScenarioSettings) -> Iterator[Fault]:
     """A model that learns has an application for its challenger, which no other model may be called like."""
     for name, model in settings.models.items():
-        if not name.strip():
-            yield ("models", name), f"found the name {name!r}; expected some letters"
+        if "/" in name:
+            yield (
+                ("models", name),
+                f"found the name {name!r}; expected one without /, which parts application and deployment",
+            )
         challenger = f"{name}{CHALLENGER_SUFFIX}"
         if model.learning is not None and challenger in settings.models:
             told = f"found {challenger!r}, as the challenger of models.{name} is called; expected another name"

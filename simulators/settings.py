@@ -11,6 +11,7 @@ from agent.settings import (
     Count,
     DeadlineSettings,
     GuardSettings,
+    Name,
     PolicySettings,
     Replicas,
     Seconds,
@@ -187,7 +188,7 @@ Traffic = Annotated[
 class NodesSettings(Strict):
     """So many nodes of one kind; their names are `name`-1, `name`-2 and so on."""
 
-    name: str = "node"
+    name: Name = "node"
     count: Annotated[int, Field(ge=1, le=10_000)]
     cpus: Cores
     gpus: Cores = 0.0
@@ -220,7 +221,7 @@ class LifecycleSettings(Strict):
 class QuotaSettings(Strict):
     """What some models may hold together, serving and training, however much is free."""
 
-    models: Annotated[tuple[str, ...], Field(min_length=1)] = ("*",)
+    models: Annotated[tuple[Name, ...], Field(min_length=1)] = ("*",)
     """Globs over the names of models."""
     cpus: Cores | None = None
     gpus: Cores | None = None
@@ -374,7 +375,7 @@ class PersonSettings(Strict):
 class ScenarioSettings(Strict):
     """A scenario file."""
 
-    name: str
+    name: Name
     why: str = ""
     """Why this scenario is there."""
     seed: Seed = 1
@@ -383,7 +384,7 @@ class ScenarioSettings(Strict):
     """Minutes before it do not count in the measures."""
     tick_s: Tick = 10.0
     first_tick_s: Moment | None = None
-    models: Annotated[dict[str, SimModelSettings], Field(min_length=1)]
+    models: Annotated[dict[Name, SimModelSettings], Field(min_length=1)]
     cluster: ClusterSettings
     lifecycle: LifecycleSettings = LifecycleSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
@@ -394,6 +395,6 @@ class ScenarioSettings(Strict):
     budget: BudgetSettings = BudgetSettings()
     guards: GuardSettings = GuardSettings()
     deadlines: DeadlineSettings = DeadlineSettings()
-    schedules: dict[str, str] = Field(default_factory=dict)
+    schedules: dict[Name, str] = Field(default_factory=dict)
     expect: tuple[str, ...] = ()
     """Conditions such as "slo_violation_rate < 0.02" or "models.fraud.recovery_s <= 90"."""

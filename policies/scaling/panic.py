@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from policies.action import Evidence, Hold, Proposal, Scale
 from policies.observation import Deployment, Observation
-from policies.parameters import at_most, not_negative, positive
+from policies.parameters import at_least, at_most, not_negative, positive
 from policies.scaling.awakening import Awakening, at_most_one_each
 from policies.scaling.budget import within
 from policies.scaling.load import clamp, ongoing
@@ -64,6 +64,7 @@ class Panic:
 
     def __post_init__(self) -> None:
         positive(target_ongoing_requests=self.target_ongoing_requests, budget=self.budget)
+        at_least(0.01, target_ongoing_requests=self.target_ongoing_requests)
         at_most(10_000, target_ongoing_requests=self.target_ongoing_requests)
         positive(stable_window_s=self.stable_window_s, panic_window_s=self.panic_window_s)
         positive(stale_after_s=self.stale_after_s)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from policies.action import Evidence, Hold, Proposal, Scale
 from policies.observation import Deployment, Observation
-from policies.parameters import at_most, not_negative, positive
+from policies.parameters import at_least, at_most, not_negative, positive
 from policies.scaling.awakening import Awakening
 from policies.scaling.load import clamp, ongoing
 
@@ -67,6 +67,7 @@ class QueueLength:
 
     def __post_init__(self) -> None:
         positive(target_ongoing_requests=self.target_ongoing_requests, stale_after_s=self.stale_after_s)
+        at_least(0.01, target_ongoing_requests=self.target_ongoing_requests)
         at_most(10_000, target_ongoing_requests=self.target_ongoing_requests)
         positive(upscaling_factor=self.upscaling_factor, downscaling_factor=self.downscaling_factor)
         not_negative(upscale_delay_s=self.upscale_delay_s, downscale_delay_s=self.downscale_delay_s)

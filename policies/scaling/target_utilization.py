@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from policies.action import Evidence, Hold, Proposal, Scale
 from policies.observation import Deployment, Observation, ReplicaState
-from policies.parameters import at_most, not_negative, part, positive, share
+from policies.parameters import at_least, at_most, not_negative, part, positive, share
 from policies.scaling.awakening import Awakening, at_most_one_each
 from policies.scaling.load import clamp, ongoing
 
@@ -54,6 +54,7 @@ class TargetUtilization:
 
     def __post_init__(self) -> None:
         part(target=self.target)
+        at_least(0.01, target=self.target)
         positive(concurrency=self.concurrency, stale_after_s=self.stale_after_s)
         at_most(10_000, concurrency=self.concurrency)
         share(tolerance=self.tolerance)

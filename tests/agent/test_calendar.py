@@ -98,6 +98,45 @@ def test_what_is_no_cron_is_refused(expression: str) -> None:
         cron(expression)
 
 
+OF_OTHER_DIALECTS = {
+    "0 3 last * *": "'last' is no day of the month; expected 1 to 31",
+    "0 3 L * *": "'L' is no day of the month; expected 1 to 31",
+    "0 3 last_fri * *": "'last_fri' is no day of the month; expected 1 to 31",
+    "0 3 15W * *": "'15W' is no day of the month; expected 1 to 31",
+    "0 3 ? * 1": "'?' is no day of the month; expected 1 to 31",
+    "0 3 * * 5L": "'5L' is no weekday; expected 0 to 7 (Sunday is 0 or 7), or sun to sat",
+    "0 3 * * fri#2": "'fri#2' is no weekday; expected 0 to 7 (Sunday is 0 or 7), or sun to sat",
+    "0 3 * * friday": "'friday' is no weekday; expected 0 to 7 (Sunday is 0 or 7), or sun to sat",
+    "0 3 * january *": "'january' is no month; expected 1 to 12, or jan to dec",
+    "0 3 * 13 *": "'13' is no month; expected 1 to 12, or jan to dec",
+    "0 3 * mar-jan *": "'mar-jan' goes back; expected the earlier month first",
+    "0 24 * * *": "'24' is no hour; expected 0 to 23",
+    "60 3 * * *": "'60' is no minute; expected 0 to 59",
+    "30-10 3 * * *": "'30-10' goes back; expected the earlier minute first",
+    "٣ 3 * * *": "'٣' is no minute; expected 0 to 59",
+    "*/٣ 3 * * *": "'*/٣' has no step; expected a whole number above 0 after /",
+    "*/0 3 * * *": "'*/0' has no step; expected a whole number above 0 after /",
+    "*-5 3 * * *": "'*' is no minute; expected 0 to 59",
+    "1,,2 3 * * *": "'' is no minute; expected 0 to 59",
+    "H 3 * * *": "'H' is no minute; expected 0 to 59",
+    "@daily": "found 1 fields; expected minute, hour, day of the month, month and weekday",
+    "0 0 3 * * *": "found 6 fields; expected minute, hour, day of the month, month and weekday",
+}
+
+
+@pytest.mark.parametrize(("expression", "told"), OF_OTHER_DIALECTS.items(), ids=OF_OTHER_DIALECTS)
+def test_words_of_other_dialects_are_refused(expression: str, told: str) -> None:
+    """Those of schedulers that know more than crontab(5): what another reader of the file would not understand is not understood here."""
+    wanted = f"found {expression!r}; expected a cron expression of five fields: {told}"
+    assert list(faults({"nightly": expression}, [])) == [(("schedules", "nightly"), wanted)]
+
+
+def test_months_and_steps_are_those_of_cron() -> None:
+    """By name or number, in any capitals; a range with a step, and a number with one that goes on to the end."""
+    assert dates("0 3 1 Jan-MAR/2 *", 3) == ["Thu 01 Jan", "Sun 01 Mar", "Fri 01 Jan"]
+    assert dates("0 3 20/5 6 *", 4) == ["Sat 20 Jun", "Thu 25 Jun", "Tue 30 Jun", "Sun 20 Jun"]
+
+
 def test_a_window_is_open_from_its_start_for_its_duration() -> None:
     """Saturday 22:00 for two hours; the reason is the one that was given."""
     calendar = FreezeCalendar([FreezeWindow(start="0 22 * * 6", duration_s=7200.0, reason="peak")])

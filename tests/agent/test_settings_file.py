@@ -57,6 +57,75 @@ ROOT = Path(__file__).parents[2]
         ("models: {'': {}}", "f.yaml:1: models.: found the name ''"),
         ("models: {' fraud': {}}", "found the name ' fraud'"),
         ("models: {a: {application: x/y}}", "f.yaml:1: models.a.application: found 'x/y'; expected letters"),
+        (
+            f"models: {{{'x' * 101}: {{}}}}",
+            "expected letters, digits, '_', '-', '.' and spaces inside, at most 100, as",
+        ),
+        ("deployments: {' a/b': {}}", "f.yaml:1: deployments. a/b: found ' a'; expected 'a', without blanks around it"),
+        (
+            'deployments: {"a\\u0007/b": {}}',
+            "f.yaml:1: deployments.a\\x07/b: found 'a\\x07'; expected a name without control",
+        ),
+        (
+            "deployments: {a/b: {probe: ../x}}",
+            "f.yaml:1: deployments.a/b.probe: found '../x'; expected letters, digits,",
+        ),
+        ("deployments: {a/b: {probe: ''}}", "f.yaml:1: deployments.a/b.probe: found ''; expected a name, not blanks"),
+        (
+            "deployments: {a/b: {probe: x}, c/d: {probe: x}}",
+            "f.yaml:1: deployments.c/d.probe: found 'x', under which deployments.a/b is watched; expected another name",
+        ),
+        (
+            "schedules: {' a': '0 3 * * *'}",
+            "f.yaml:1: schedules. a: found ' a'; expected 'a', without blanks around it",
+        ),
+        ("schedules: {a: '0 3 last * *'}", "f.yaml:1: schedules.a: found '0 3 last * *'; expected a cron expression"),
+        ("policies: [{use: idle, targets: []}]", "f.yaml:1: policies[0].targets: found []; expected at least 1 value"),
+        (
+            "policies: [{use: idle, targets: 'a*'}]",
+            "f.yaml:1: policies[0].targets: found 'a*'; expected a list, such as ['a*']",
+        ),
+        (
+            "policies: [{use: idle, targets: ['']}]",
+            "f.yaml:1: policies[0].targets[0]: found ''; expected a name, not blanks",
+        ),
+        (
+            "models: {a: {drift: {monitors: [{kind: error_drift, use: adwin, signal: ''}]}}}",
+            'f.yaml:1: models.a.drift.monitors[0].signal: found \'\'; expected "loss", "prediction", the name of a feature',
+        ),
+        (
+            "policies: [{use: static, replicas: -1}]",
+            "f.yaml:1: policies[0]: policy 'static': parameter 'replicas' must be a mapping of names to values, got -1",
+        ),
+        (
+            "policies: [{use: static, replicas: {a: x}}]",
+            "f.yaml:1: policies[0]: policy 'static': parameter 'replicas' ['a'] must be a whole number, got 'x'",
+        ),
+        (
+            "policies: [{use: target_utilization, target: 1e-9}]",
+            "f.yaml:1: policies[0]: policy 'target_utilization': target must be at least 0.01, got 1e-09",
+        ),
+        (
+            "policies: [{use: queue_length, target_ongoing_requests: 1e-9}]",
+            "f.yaml:1: policies[0]: policy 'queue_length': target_ongoing_requests must be at least 0.01, got 1e-09",
+        ),
+        (
+            "policies: [{use: one_shot, rule: Sustained}]",
+            "parameter 'rule' must be one of 'sustained', 'stabilised', got 'Sustained'; did you mean 'sustained'?",
+        ),
+        ("policies: [{use: STATIC}]", "f.yaml:1: policies[0]: unknown policy 'STATIC'; did you mean 'static'?"),
+        (
+            "autonomy: {scale: OFF}",
+            "f.yaml:1: autonomy.scale: found 'OFF'; expected one of off, observe, suggest, approve or act; did you mean 'off'?",
+        ),
+        ("budget: {replicas: 1.5}", "f.yaml:1: budget.replicas: found 1.5; expected a whole number"),
+        ("budget: {replicas: ٣}", "f.yaml:1: budget.replicas: found '٣'; expected a whole number"),
+        (
+            "budget: {cluster_makes_room: maybe}",
+            "f.yaml:1: budget.cluster_makes_room: found 'maybe'; expected true or false",
+        ),
+        ("models: 3", "f.yaml:1: models: found 3; expected a mapping of keys to values"),
+        ("Tick_s: 3", "f.yaml:1: Tick_s: unknown key; did you mean 'tick_s'?"),
         ("name: ''", "f.yaml:1: name: found ''; expected letters"),
         (
             "notify: ['https://hooks/secret']",

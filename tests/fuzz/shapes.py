@@ -31,7 +31,7 @@ WHOLE = (0, 1, 2, 3, 5, 7, 60)
 TEXTS = ("shop", "shop", "node-1", "spam", "shop/ModelServer", "*", "zz*", "late", "")
 STEADY = {"kind": "steady", "rate_rps": 5}
 QUICK = {"kind": "constant", "seconds": 0.1}
-NODE = {"name": "node", "count": 5, "cpus": 100, "gpus": 8}
+NODE = {"name": "node", "count": 3, "cpus": 8, "gpus": 8}
 RARE = 5
 """One of so many scenarios has a key that it need not have."""
 

@@ -143,6 +143,22 @@ REFUSED = {
         },
         "f:3: cluster.nodes: found about 2,727,273 preemptions in the run; expected at most 1,000,000",
     ),
+    "a quota that covers nobody": (
+        {"nodes": "{count: 1, cpus: 8}], quotas: [{models: ['*', 'zz*'], cpus: 9}"},
+        "f:3: cluster.quotas[0].models[1]: found 'zz*', which matches no model; expected a glob over shop",
+    ),
+    "a node without a name": (
+        {"nodes": "{name: '', count: 1, cpus: 8}"},
+        "f:3: cluster.nodes[0].name: found ''; expected a name, not blanks",
+    ),
+    "a schedule that is called nothing": (
+        {"top": "schedules: {' ': '0 3 * * *'}"},
+        "f:10: schedules. : found ' '; expected a name, not blanks",
+    ),
+    "a policy whose schedule there is not": (
+        {"top": "policies: [{use: scheduled, schedule: nightly}]"},
+        "f:10: policies[0].schedule: found 'nightly'; expected a name under schedules (none)",
+    ),
     "labels of a model that learns nothing": (
         {"top": "faults: [{at_s: 5, kind: labels_late, model: shop}]"},
         "f:10: faults[0].kind: found 'labels_late', which is about models with `learning`; shop is without",
@@ -168,6 +184,36 @@ def test_a_shape_that_can_not_be_played_is_refused_at_its_key(changed: dict[str,
     with pytest.raises(ScenarioError) as error:
         parse_scenario(SCENARIO % (PLAIN | changed), "f", Path())
     assert str(error.value) == told
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("a/b", "found the name 'a/b'; expected one without /, which parts application and deployment"),
+        ("' shop'", "found ' shop'; expected 'shop', without blanks around it"),
+        ("''", "found ''; expected a name, not blanks"),
+        ('"a\\tb"', "found 'a\\tb'; expected a name without control characters"),
+        ("x" * 300, "expected a name of at most 100 characters, not 300"),
+    ],
+)
+def test_a_model_is_called_by_a_name_that_people_can_see(name: str, told: str) -> None:
+    """As deployments are, whose names begin with it."""
+    with pytest.raises(ScenarioError) as error:
+        parse_scenario((SCENARIO % PLAIN).replace("  shop:", f"  {name}:"), "f", Path())
+    assert [line for line in str(error.value).splitlines() if not line.startswith("f:5: models.")] == []
+    assert told in str(error.value)
+
+
+def test_a_glob_of_a_policy_that_matches_nothing_is_a_note_of_the_result() -> None:
+    """Since the policies of one file are played in many scenarios."""
+    top = "policies: [{use: static, replicas: {shop: 3}}, {use: idle, targets: [shop, spam]}]"
+    scenario = parse_scenario(SCENARIO % (PLAIN | {"top": top}), "f", Path())
+    told = play(Task(scenario=scenario, seed=1), lambda at_s: None, drawn=False).told["notes"]
+    nothing = "matches nothing here, so nothing comes of it; expected a glob over"
+    assert told == [
+        f"policies[0].replicas.shop: 'shop' {nothing} shop/ModelServer; did you mean 'shop/ModelServer'?",
+        f"policies[1].targets[1]: 'spam' {nothing} shop or shop/ModelServer",
+    ]
 
 
 @pytest.mark.parametrize(
