@@ -88,5 +88,5 @@ def waiting(journal: MemoryJournal) -> Sequence[Mapping[str, Any]]:
 
 
 def _cares(person: PersonSettings, action: Mapping[str, Any]) -> bool:
-    about = action.get("model") or str(action.get("deployment", "")).split("/", maxsplit=1)[0]
+    about = action.get("model") or str(action.get("deployment", "")).rpartition("/")[0]
     return person.action in (None, action["kind"]) and person.model in (None, about)

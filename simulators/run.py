@@ -338,7 +338,9 @@ class Simulation:
         last_fault_s = max((at_s for at_s, _ in self._faults), default=None)
         hours = served.replica_s() / HOUR_S
         intents = [each["action"] for each in self.journal.of_kind(Kind.INTENT)]
-        mine = [each for each in intents if name in (each.get("model"), str(each.get("deployment", "")).split("/")[0])]
+        mine = [
+            each for each in intents if name in (each.get("model"), str(each.get("deployment", "")).rpartition("/")[0])
+        ]
         violated, lost = served_well(rows, slo_s)
         return {
             "slo_violation_rate": violated,

@@ -110,12 +110,14 @@ def _beside_orders(
 
 def _decision(at_s: float, kind: str, proposal: Mapping[str, Any], when: When, outcome: str) -> dict[str, Any]:
     action = proposal["action"]
-    subject = action.get("model") or action.get("deployment") or action.get("subject", "")
+    about = (
+        action.get("model") or str(action.get("deployment", "")).rpartition("/")[0] or _model(action.get("subject", ""))
+    )
     order = f"order {proposal['number']}: " if "number" in proposal else ""
     return {
         "at_s": at_s,
         "kind": kind,
-        "model": str(subject).split("/")[0],
+        "model": about,
         "what": f"{order}{order_words(proposal, when=when)}",
         "why": reasons(proposal),
         "policy": proposal["policy"],
@@ -125,7 +127,11 @@ def _decision(at_s: float, kind: str, proposal: Mapping[str, Any], when: When, o
 
 
 def _plain(at_s: float, kind: str, what: str, why: str, subject: str = "") -> dict[str, Any]:
-    model = subject.split("/", maxsplit=1)[0]
     return {
-        "at_s": at_s, "kind": kind, "model": model, "what": what, "why": why, "policy": "", "outcome": "", "to": None
+        "at_s": at_s, "kind": kind, "model": _model(subject), "what": what, "why": why, "policy": "", "outcome": "", "to": None
     }  # fmt: skip
+
+
+def _model(subject: object) -> str:
+    """The model or the application of a subject, which may be a deployment's name."""
+    return str(subject).split("/", maxsplit=1)[0]

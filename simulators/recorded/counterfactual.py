@@ -117,7 +117,7 @@ def _seen(entries: Sequence[Entry], scenario: Scenario) -> Measured:
     """As a recording of the simulation would be measured."""
     slos = {name: model.slo_latency_s for name, model in scenario.settings.models.items()}
     rows = read(entries).deployments()
-    return together({name: measured(each, slos[name.split("/")[0]]) for name, each in rows.items()})
+    return together({name: measured(each, slos[name.rpartition("/")[0]]) for name, each in rows.items()})
 
 
 def _averaged(found: Sequence[Measured]) -> Measured:
