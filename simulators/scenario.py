@@ -240,11 +240,6 @@ def _learns(settings: ScenarioSettings, model: str | None) -> bool:
 def _name_faults(settings: ScenarioSettings) -> Iterator[Fault]:
     """A model that learns has an application for its challenger, which no other model may be called like."""
     for name, model in settings.models.items():
-        if "/" in name:
-            yield (
-                ("models", name),
-                f"found the name {name!r}; expected one without /, which parts application and deployment",
-            )
         challenger = f"{name}{CHALLENGER_SUFFIX}"
         if model.learning is not None and challenger in settings.models:
             told = f"found {challenger!r}, as the challenger of models.{name} is called; expected another name"

@@ -189,7 +189,6 @@ def test_a_shape_that_can_not_be_played_is_refused_at_its_key(changed: dict[str,
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("a/b", "found the name 'a/b'; expected one without /, which parts application and deployment"),
         ("' shop'", "found ' shop'; expected 'shop', without blanks around it"),
         ("''", "found ''; expected a name, not blanks"),
         ('"a\\tb"', "found 'a\\tb'; expected a name without control characters"),
@@ -202,6 +201,15 @@ def test_a_model_is_called_by_a_name_that_people_can_see(name: str, told: str) -
         parse_scenario((SCENARIO % PLAIN).replace("  shop:", f"  {name}:"), "f", Path())
     assert [line for line in str(error.value).splitlines() if not line.startswith("f:5: models.")] == []
     assert told in str(error.value)
+
+
+def test_what_is_done_for_a_model_with_a_slash_in_its_name_counts_as_its_own() -> None:
+    """Names are as they are on a hub; a deployment is the last part behind it."""
+    text = (SCENARIO % (PLAIN | {"top": "policies: [{use: static, replicas: {'*': 2}}]"})).replace(
+        "  shop:", "  hub/shop:"
+    )
+    told = play(Task(scenario=parse_scenario(text, "f", Path()), seed=1), lambda at_s: None, drawn=False).told
+    assert told["models"]["hub/shop"]["scale_orders"] == told["totals"]["scale_orders"] == 1
 
 
 def test_a_glob_of_a_policy_that_matches_nothing_is_a_note_of_the_result() -> None:
