@@ -2,13 +2,14 @@
 
 import pytest
 
-from policies.action import Evidence, Hold, Proposal
-from policies.observation import Model, Moments
-from policies.rollout.gates import Verdict, knowledge_gate, loss_gate
+from policies.action import Evidence, Hold, Proposal, RollBack, Scale, StartRollout
+from policies.observation import Comparison, DeploymentStatus, Model, Moments, Observation, ReplicaState
+from policies.rollout.gates import Gate, Verdict, error_gate, knowledge_gate, latency_gate, loss_gate, tail_gate
 from policies.rollout.staged import Staged
-from policies.testing import arm, comparison, model, observation, rollout, version
+from policies.sequential import difference_interval, rate_difference_interval
+from policies.testing import arm, comparison, deployment, model, observation, replica, rollout, version
 
-V2 = version("2", 10.0)
+V1, V2, V3 = version("1"), version("2", 10.0), version("3", 20.0)
 
 
 def running(**fields: object) -> Model:
@@ -16,8 +17,8 @@ def running(**fields: object) -> Model:
     return model(candidates=(V2,), rollout=rollout("2", **fields))
 
 
-def only(policy: Staged, seen: Model, at_s: float) -> Proposal:
-    (proposal,) = policy.propose(observation(at_s, seen))
+def only(policy: Staged, seen: Model | Observation, at_s: float) -> Proposal:
+    (proposal,) = policy.propose(seen if isinstance(seen, Observation) else observation(at_s, seen))
     return proposal
 
 
@@ -85,3 +86,169 @@ def test_a_version_that_knows_nothing_is_told_what_it_was_held_against():
     assert (gate.evidence.name, gate.evidence.threshold, gate.evidence.n, gate.evidence.note) == (
         "loss_over_constant", 0.0, 1000, note,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(("requests", "verdict"), [(0, "too few samples for the error rates"), (1, None)])
+def test_error_rates_are_told_as_soon_as_both_arms_answered(requests: int, verdict: str | None):
+    """Without a request there is no rate; from the first on, the upper bound of the difference, however wide."""
+    champion, challenger = arm(500, errors=5), arm(requests)
+    gate = error_gate(comparison(champion=champion, challenger=challenger), margin=0.02, alpha=0.01)
+    if verdict is not None:
+        told = Evidence(name="error_rate", value=None, threshold=0.02, n=0, note=f"undecided: {verdict}")
+    else:
+        bound = rate_difference_interval((0, 1), (5, 500), 0.01).high
+        note = "undecided: upper bound of the difference of error rates"
+        told = Evidence(name="error_rate", value=bound, threshold=0.02, n=1, note=note)
+    assert gate == Gate(Verdict.UNDECIDED, told)
+
+
+@pytest.mark.parametrize(
+    ("champion_s", "challenger_s", "factor", "threshold", "what"),
+    [
+        (0.05, 0.05, 1.5, 0.0, "mean latency above 1.5 times the champion's"),
+        (0.001, 0.004, 1.0, 0.005, "mean latency above the champion's"),
+    ],
+)
+def test_the_mean_latency_is_told_by_the_limit_that_lets_it_pass(
+    champion_s: float, challenger_s: float, factor: float, threshold: float, what: str
+):
+    """Equal arms by the factor of 1.5; four times of a millisecond by the floor of 5 ms."""
+    seen = comparison(champion=arm(latency_s=champion_s), challenger=arm(latency_s=challenger_s))
+    one, other = seen.challenger.latency, seen.champion.latency
+    bound = difference_interval(one, other, 0.01, factor=factor).high
+    told = Evidence(
+        name="latency_mean_s", value=bound, threshold=threshold, n=one.n, note=f"passed: upper bound of {what}"
+    )
+    assert latency_gate(seen, factor=1.5, floor_s=0.005, alpha=0.01) == Gate(Verdict.PASSED, told)
+
+
+def tails(champion_s: float | None, challenger_s: float | None) -> Comparison:
+    return comparison(champion=arm(latency_p95_s=champion_s), challenger=arm(300, latency_p95_s=challenger_s))
+
+
+@pytest.mark.parametrize(
+    ("champion_s", "challenger_s", "allowed_s", "verdict"),
+    [
+        (0.5, 0.75, 0.75, Verdict.PASSED), (0.5, 0.76, 0.75, Verdict.UNDECIDED),
+        (0.25, 0.5, 0.5, Verdict.PASSED), (0.25, 0.51, 0.5, Verdict.UNDECIDED),
+    ],
+)  # fmt: skip
+def test_a_tail_is_told_beside_the_most_that_is_allowed(
+    champion_s: float, challenger_s: float, allowed_s: float, verdict: Verdict
+):
+    """Half as much again or 0.25 s more, whichever allows more, and as much as that still passes."""
+    gate = tail_gate(tails(champion_s, challenger_s), factor=1.5, floor_s=0.25)
+    assert gate == Gate(
+        verdict, Evidence(name="latency_p95_s", value=challenger_s, threshold=allowed_s, n=300, note=f"{verdict}: tail")
+    )
+
+
+@pytest.mark.parametrize("known", [(0.1, None), (None, 0.1)])
+def test_a_tail_that_one_arm_does_not_measure_says_so(known: tuple[float | None, float | None]):
+    """No number stands beside it, for there is nothing to compare."""
+    told = Evidence(name="latency_p95_s", note="undecided: known of one arm only")
+    assert tail_gate(tails(*known), factor=1.5, floor_s=0.005) == Gate(Verdict.UNDECIDED, told)
+
+
+def knows(rows: int = 1000, above: Moments | None = None, told: Moments | None = None) -> Gate | None:
+    """Of a version that loses 0.05 more than a constant, and whose predictions have nothing to do with the labels."""
+    seen = comparison(
+        loss_over_constant=above or Moments(n=rows, mean=0.05, variance=0.0025),
+        covariance=told or Moments(n=rows, mean=0.0, variance=0.01),
+    )
+    return knowledge_gate(seen, min_rows=200, alpha=0.05)
+
+
+def test_knowledge_is_judged_from_the_first_row_that_is_enough():
+    """At `min_rows`, not one later."""
+    assert (knows(199), knows(200) is None) == (None, False)
+
+
+def test_predictions_that_never_move_tell_no_rows_apart():
+    """A covariance that is surely zero is not above zero."""
+    assert knows(told=Moments(n=1000, mean=0.0, variance=0.0)) is not None
+
+
+def test_a_loss_that_never_differed_from_a_constants_is_no_proof_by_itself():
+    """What 300 rows did not show may still be there, as large as the version's losses are."""
+    assert knows(above=Moments(n=300, mean=0.0001, variance=0.0)) is None
+
+
+# -- whole proposals -----------------------------------------------------------------------------------------------
+
+
+def test_more_challengers_are_asked_for_with_what_they_are_to_carry():
+    """How many run, how many it takes, and for which share; then all that the stage showed."""
+    champion = deployment("m/server", 4, model="m", slot="champion")
+    challenger = deployment("m-challenger/server", 1, model="m", slot="challenger")
+    seen = running(comparison=comparison(100.0))
+    proposal = only(Staged(steps=(0.5,)), observation(100.0, seen, champion, challenger), 100.0)
+    alone = only(Staged(steps=(0.5,)), seen, 100.0)
+    few = Evidence(name="challengers", value=1, threshold=2, note="before it answers 0.5")
+    assert proposal == Proposal(
+        action=Scale(deployment="m-challenger/server", replicas=2), because=(few, *alone.because)
+    )
+
+
+def test_copies_are_counted_for_the_challengers_that_will_be_there_where_none_are_seen():
+    """Two of four champions' worth carry half of the keys and nothing besides; one that is seen, nothing either way."""
+    champion = deployment("m/server", 4, model="m", slot="champion")
+    seen = running(comparison=comparison(100.0))
+    hidden = only(Staged(steps=(0.3,)), observation(100.0, seen, champion), 100.0).action
+    three = deployment("m-challenger/server", 3, model="m", slot="challenger")
+    shown = only(Staged(steps=(0.3,)), observation(100.0, seen, champion, three), 100.0).action
+    assert (hidden.shadow, shown.shadow) == (pytest.approx(0.28), pytest.approx(0.64))
+
+
+def promoted(at_s: float, since_s: float) -> Observation:
+    """At 0 s, or later, with no replica of the new champion running."""
+    rows = tuple(replica(f"r{n}", state=ReplicaState.STARTING) for n in range(4))
+    down = deployment("m/server", rows, model="m", slot="champion", status=DeploymentStatus.UNHEALTHY)
+    return observation(at_s, model(champion=V2, previous=V1, champion_since_s=since_s), down)
+
+
+def test_a_champion_that_does_not_run_says_since_when_and_how_new_it_is():
+    """Both beside their limits; as old as the watch is long, and down since the very moment of its promotion, it still counts."""
+    policy = Staged(crashing_s=60.0, watch_s=70.0)
+    assert list(policy.propose(promoted(10.0, 10.0))) == []
+    assert only(policy, promoted(80.0, 10.0), 80.0) == Proposal(
+        action=RollBack(model="m", version="2", to="1", to_digest="sha-1"),
+        because=(
+            Evidence(name="promoted_s_ago", value=70.0, threshold=70.0, note="newly promoted"),
+            Evidence(name="crashing_s", value=70.0, threshold=60.0, note="most of its replicas do not run"),
+        ),
+    )
+
+
+def test_a_first_version_is_left_to_people_with_a_word_how():
+    """There is nothing to compare it with."""
+    note = "there is no champion to compare with; promote the first version by hand"
+    assert only(Staged(), model(champion=None, candidates=(V2,)), 0.0) == Proposal(
+        action=Hold(subject="m"), because=(Evidence(name="champion", note=note),)
+    )
+
+
+def test_a_start_says_which_candidate_it_is_and_how_it_scored():
+    """By its number and its score in the search."""
+    scored = version("2", 10.0, score=0.25)
+    assert only(Staged(), model(candidates=(scored,)), 0.0) == Proposal(
+        action=StartRollout(model="m", version="2", digest="sha-2", shadow=1.0),
+        because=(Evidence(name="candidate", value=0.25, note="version 2 is the newest candidate"),),
+    )
+
+
+def test_a_rollback_to_nowhere_keeps_its_reason_and_says_why_it_waits():
+    """A challenger that failed where there is no champion."""
+    seen = model(champion=None, candidates=(V2,), rollout=rollout("2", failed="did not load"))
+    nowhere = Evidence(name="champion", note="unknown: there is no version to go back to")
+    assert only(Staged(), seen, 0.0) == Proposal(
+        action=Hold(subject="m"), because=(Evidence(name="rollout_failed", note="did not load"), nowhere)
+    )
+
+
+def test_an_overtaken_candidate_is_told_by_whom():
+    """The newer one's number."""
+    assert only(Staged(), model(candidates=(V2, V3)), 0.0) == Proposal(
+        action=RollBack(model="m", version="2", to="1", to_digest="sha-1"),
+        because=(Evidence(name="superseded", note="version 3 is newer"),),
+    )

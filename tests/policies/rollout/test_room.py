@@ -46,6 +46,7 @@ def test_a_share_needs_its_part_of_the_champions_replicas(champions: int | None,
     [
         (4, 1, 0.0, 1.0, 0.25),
         (3, 1, 0.0, 1.0, 0.33),
+        (80, 27, 0.0, 1.0, 0.33),
         (4, 1, 0.0, 0.2, 0.2),
         (4, 2, 0.5, 1.0, 0.0),
         (4, 3, 0.5, 1.0, 0.5),
