@@ -11,6 +11,7 @@ from typing import Any
 from agent.application_names import faults as name_faults
 from agent.assembly import AssemblyError, build_policies
 from agent.cron import faults as cron_faults
+from agent.database_urls import faults as url_faults
 from agent.matching import unscheduled
 from agent.monitoring import detectors
 from agent.settings import DriftSettings, PolicySettings, Settings
@@ -103,6 +104,7 @@ def _impossible(settings: Settings, allowed: Packages, built: bool) -> Iterator[
     if replicas is not None and least > replicas:
         yield ("budget", "replicas"), f"found {replicas}; the minimums of all deployments together are {least}"
     yield from name_faults(settings)
+    yield from url_faults(settings)
 
 
 def _model_faults(settings: Settings, allowed: Packages) -> Iterator[tuple[Keys, str]]:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from agent import refusals
+from agent.redaction import redacted, redacted_url
 from agent.refusals import KINDS, alternatives, expected, meant, one_of, words_in
 from agent.yaml_nodes import Fault, FileFault, Keys, Listing, NotPlain, compose
 from agent.yaml_nodes import Mapping as MappingNode
@@ -196,7 +197,11 @@ def _fault(error: ErrorDetails, keys: Keys, model: type[BaseModel]) -> Fault:
 
 
 def _short(found: Any) -> str:
-    text = repr(found) if isinstance(found, str | int | float | None) else reprlib.repr(found)
+    """What stands there, cut short; without secrets first, since half of a URL is known by nobody as one."""
+    if isinstance(found, str):
+        text = repr(redacted_url(found) if "://" in found else redacted(found))
+    else:
+        text = repr(found) if isinstance(found, int | float | None) else redacted(reprlib.repr(found))
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

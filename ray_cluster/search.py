@@ -20,6 +20,7 @@ from ray.tune import ResultGrid, Stopper
 from ray.tune.search import ConcurrencyLimiter
 from ray.tune.search.optuna import OptunaSearch
 
+from agent.database_urls import with_driver
 from agent.recipes import registry
 from agent.recipes.readiness import NotReady, check
 from agent.recipes.recipe import Fitted, Recipe
@@ -157,7 +158,7 @@ def _asker(spec: SearchSpec) -> OptunaSearch:
     if settings.study_url.startswith("sqlite:///"):
         Path(settings.study_url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = RDBStorage(settings.study_url)
+    storage = RDBStorage(with_driver(settings.study_url))
     return OptunaSearch(
         space=partial(_space, spec=spec),
         metric="loss",

@@ -21,6 +21,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from agent.codec import canonical
+from agent.database_urls import DATABASES, database_fault, with_driver
 from agent.journal import sqlite_file
 from agent.journal.controls import KINDS, ControlFold
 from agent.journal.record import GENESIS, Entry, Kind, UnreadableEntry, body, chained, check
@@ -208,18 +209,16 @@ def journal_name(url: str) -> str:
 
 
 def _with_password(url: str) -> sa.URL:
+    if (told := database_fault(url)) is not None:
+        raise JournalUnavailable(f"{redacted_url(url)!r}: {told}")
     try:
-        parsed = sa.make_url(url)
+        parsed = sa.make_url(with_driver(url))
     except (SQLAlchemyError, ValueError):  # ValueError: a port that is no number
-        raise JournalUnavailable(
-            f"{redacted_url(url)!r} is no database URL; expected sqlite:///FILE or postgresql://HOST/NAME"
-        ) from None
+        raise JournalUnavailable(f"{redacted_url(url)!r} is no database URL; expected {DATABASES}") from None
     if url.partition("?")[0].count("@") > 1:
         raise JournalUnavailable(
             f"{redacted_url(url)!r} holds more than one @; expected a password with %40 for @, %3A for : and %2F for /"
         )
-    if parsed.drivername == "postgresql":
-        parsed = parsed.set(drivername="postgresql+psycopg")
     password = os.environ.get(PASSWORD_VARIABLE)
     return parsed.set(password=password) if password and parsed.drivername.startswith("postgresql") else parsed
 
