@@ -21,7 +21,7 @@ from agent.lasting import LastingProblems
 from agent.notices import Notices
 from agent.order import JOURNAL_WAS_AWAY, UNWRITABLE, Order
 from agent.ports import Actuator, Journal, JournalUnavailable, Notifier, Refused, Sensor, Trainer
-from agent.redaction import redacted, redacted_seen
+from agent.redaction import redacted, redacted_alert, redacted_seen
 from agent.settings import AutonomySettings
 from agent.versions import FIRST_SEEN
 from agent.writable import plain_or_none, written_down
@@ -128,6 +128,7 @@ class Agent:
 
     def remark(self, alert: Alert, note: Mapping[str, Any], at_s: float) -> None:
         """Tell people of something that no observation shows, and write it down, as soon as that can be."""
+        alert = redacted_alert(alert)
         log.warning("remark", subject=alert.subject, text=alert.text)
         self._tell(alert)
         self._add(("note", at_s, {**note, "alert": to_json(alert)}))
@@ -161,11 +162,12 @@ class Agent:
         return True
 
     def _halt(self, error: JournalUnavailable) -> None:
-        log.error("journal_away", reason=str(error), effect="nothing is done until it is back")
+        reason = redacted(str(error))
+        log.error("journal_away", reason=reason, effect="nothing is done until it is back")
         if self.halted is None:
-            text = f"the journal can not be used, so nothing is done: {error}"
+            text = f"the journal can not be used, so nothing is done: {reason}"
             self._tell(Alert(subject="journal", text=text, severity="critical"))
-        self.halted = str(error)
+        self.halted = reason
 
     def _start(self, order: Order, at_s: float) -> None:
         port = self._trainer if isinstance(order.action, Retrain | StopTraining) else self._actuator
@@ -186,7 +188,7 @@ class Agent:
         """Best effort: a notifier that fails has told nobody, and costs the loop nothing else."""
         try:
             with contained():
-                self._notifier.notify(alert)
+                self._notifier.notify(redacted_alert(alert))
         except Exception as error:
             log.exception("alert_not_sent", subject=alert.subject, reason=type(error).__name__)
 

@@ -173,6 +173,11 @@ def _text(value: Any) -> str:
     return str(value)
 
 
+def _told(value: Any) -> str:
+    """What a policy says to people, without secrets: it may be what an error said to it."""
+    return redacted(_text(value))
+
+
 def _severity(value: Any) -> str:
     if value not in SEVERITIES:
         raise ValueError
@@ -251,9 +256,8 @@ SHARE: tuple[str, Check] = ("a number from 0 to 1", _share)
 MOMENT: tuple[str, Check] = ("a finite number of seconds", _number)
 ONE_OR_MORE: tuple[str, Check] = (f"a whole number from 1 to {COUNT_MAX}", _count(1))
 FIELDS: dict[str, tuple[str, Check]] = {
-    **dict.fromkeys(
-        ("deployment", "replica", "model", "version", "digest", "to", "to_digest", "subject", "text"), TEXT
-    ),
+    **dict.fromkeys(("deployment", "replica", "model", "version", "digest", "to", "to_digest"), TEXT),
+    **dict.fromkeys(("subject", "text"), (TEXT[0], _told)),
     "severity": ("one of " + ", ".join(SEVERITIES), _severity),
     "replicas": (f"a whole number from 0 to {COUNT_MAX}", _count(0)),
     "rows_max": ONE_OR_MORE,
@@ -270,5 +274,5 @@ EVIDENCE: dict[str, tuple[str, Check]] = {
     "threshold": ("a number or None", _known),
     "window_s": ("a number or None", _known),
     "n": ("a whole number or None", _known_count),
-    "note": TEXT,
+    "note": (TEXT[0], _told),
 }

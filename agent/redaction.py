@@ -1,7 +1,14 @@
-"""What must not be written down, printed or sent: passwords, keys and tokens in URLs, also in those that are malformed. Pure.
+"""What must not be written down, printed or sent: passwords, keys and tokens, in URLs and beside their names. Pure.
 
 The one place for it. Text that leaves an agent goes through here: settings in the journal, what the world says of its troubles, log lines,
 alerts, errors, and what commands print.
+
+1. The password of a URL, also of one that is malformed.
+2. What stands beside a name that says secret: `password='x y'`, `"api_key": "x"`, `?token=x`, `--secret x`, a line `dsn: x`.
+3. What an Authorization header carries.
+4. Keys that show by their form what they are, such as AWS's.
+
+Ordinary words stay: a feature called `token_count`, and the sentence "the password is wrong".
 """
 
 import re
@@ -9,33 +16,89 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, quote_plus, unquote
 
+from policies.action import Alert
 from policies.observation import Deployment, Model, Observation
 
 HIDDEN = "***"
 SHORTEST = 4
 """A password of fewer characters is a part of too many words to be looked for in them."""
 WITH_SCHEME = re.compile(
-    r"""(?P<before>\b[A-Za-z][A-Za-z0-9+.-]*:?/+[^\s:/@'"]*:)[^\s'"]+@"""
-    r"""|(?P<bare>[^\s:/@'"]+:)(?!//)[^\s'"]+@"""
-    r"""|(?P<token>\bhttps?://)[^\s:/@'"]+@"""
+    r"""(?P<before>\b[A-Za-z][A-Za-z0-9+.-]{0,40}:?/{1,9}[^\s:/@'"]{0,256}:)[^\s'"]{1,1024}@"""
+    r"""|(?P<bare>[^\s:/@'"]{1,256}:)(?!//)[^\s'"]{1,1024}@"""
+    r"""|(?P<token>\bhttps?://)[^\s:/@'"]{1,1024}@"""
 )
 """Up to the last @ of a word, since a password that is not escaped as a URL wants it may hold / : and @ itself. Who names himself to a web
-server by a single word names a token."""
+server by a single word names a token. Lengths are bounded everywhere here, so that no text takes much longer than another of its length."""
 WHOLE = re.compile(r"^(?P<before>[A-Za-z][A-Za-z0-9+.-]*:?/*[^:/@]*:)(?P<password>.+)@", re.DOTALL)
 """A URL and nothing else, whatever its password is made of."""
-NAMED = re.compile(
-    r"(?i)(?P<name>[\w-]*(?:password|passwd|passphrase|secret|token|api_?key|access_?key|signature|sig|credentials?)=)[^\s&'\",;]+"
+QUOTED = re.compile(
+    r"""(?P<quote>['"])(?P<before>[A-Za-z][A-Za-z0-9+.-]{0,40}:?/{1,9}[^\s:/@'"\[]{0,256}:)(?:(?!(?P=quote))[^\n]){1,1024}@(?=[\w\[])"""
 )
+"""Between quotes a URL ends where they do, whatever its password is made of."""
+SPACED = re.compile(
+    r"""(?P<before>\b[A-Za-z][A-Za-z0-9+.-]{0,40}://[^\s:/@'"\[]{0,256}:)(?!\d{1,5}(?:[/\s?#,;.)\]]|$))[^@\n'"]{1,200}?@(?=[\w\[])"""
+)
+"""A password with spaces in it: what stands behind the colon is no port, and a host follows."""
+NAME = (
+    r"(?:pass(?:word|wd|phrase)s?|pwd|secrets?|token|api[_-]?key|(?:secret|access|private|account)[_-]?(?:access[_-]?)?key"
+    r"|credentials?|dsn|connection[_-]?string)"
+)
+"""How a name ends that says secret. `token_count` and `tokens` end in another way."""
+VALUE = (
+    r"""(?P<value>\\"(?:(?!\\").)*(?:\\")?|\\'(?:(?!\\').)*(?:\\')?"""
+    r"""|"(?:[^"\\]|\\.)*"?|'(?:[^'\\]|\\.)*'?|(?:[^\s&'",;\\]|\\(?!["']))+)"""
+)
+"""Of a name: between quotes, also escaped ones, or up to where a value can not go on."""
+BYTES = r"""(?:[bru]{1,2}(?=["']))?"""
+BESIDE = (
+    re.compile(rf"""(?i)(?P<before>(?:{NAME}|signature|(?<![a-z])sig)\\?["']?(?:=| = )(?!=){BYTES}){VALUE}"""),
+    re.compile(rf"""(?i)(?P<before>{NAME}\\?["']\s*:\s*(?!(?:null|none|true|false)\b){BYTES}){VALUE}"""),
+    re.compile(rf"""(?i)(?P<before>--[\w-]{{0,80}}{NAME}\s+)(?!-){VALUE}"""),
+    re.compile(
+        rf"""(?i)(?P<before>{NAME}:[ \t]*)(?P<value>"[^"\n]+"|'[^'\n]+'|(?=[^\s,;]*\d)[^\s,;'"(){{}}\[\]]{{6,}})"""
+    ),
+    re.compile(rf"""(?i)(?P<before>{NAME}\s+(?:is|was)\s+)(?P<value>"[^"\n]+"|'[^'\n]+')"""),
+    re.compile(
+        rf"""(?im)^(?P<before>[ \t]*(?:- )?[\w.-]{{0,80}}{NAME}:[ \t]+)"""
+        r"""(?!(?:null|none|true|false|found|expected|is|was|it|its|can|the|not|no)\b)(?P<value>[^\s'"].*)$"""
+    ),
+    re.compile(
+        r"""(?i)(?P<before>authorization\\?["']?\s*[:=]\s*\\?["']?(?:(?:bearer|basic|token|digest|apikey)\s+|(?=\S{0,80}\d)))"""
+        r"""(?P<value>[^\s'",;\\]+)"""
+    ),
+    re.compile(r"(?i)(?P<before>\bbearer\s+)(?P<value>(?=\S{0,80}\d|\S{16})[\w+/.~=-]{6,})"),
+    re.compile(
+        r"(?P<before>\b[Bb]asic\s+)(?P<value>(?=\S{0,80}[\d=]|\S{0,40}[a-z]\S{0,40}[A-Z])[A-Za-z0-9+/]{8,}={0,2})"
+    ),
+)
+"""Secrets by what stands before them, in every way of writing that settings, headers, commands and errors use."""
+KNOWN = re.compile(
+    r"\b(?:(?:AKIA|ASIA)[0-9A-Z]{16}|gh[opsur]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|xox[abprs]-[\w-]{10,}|hf_\w{20,}"
+    r"|sk-[\w-]{20,}|AIza[\w-]{30,}|eyJ[\w-]{8,}\.[\w-]{4,}\.[\w-]*)"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)"
+)
+"""Keys whose form says what they are: those of AWS, GitHub, GitLab, Slack, Hugging Face, Google, JSON web tokens, PEM."""
+SUSPICIOUS = re.compile(
+    rf"(?i){NAME}|sig|authorization|bearer|basic|@|://|AKIA|ASIA|gh[opsur]_|xox|hf_|sk-|AIza|eyJ|PRIVATE KEY|glpat"
+)
+"""What holds none of these holds nothing of the above."""
+SAYS_SECRET = re.compile(rf"(?i).*(?:{NAME}|authorization)")
+"""Names of settings."""
 
 
 def redacted(text: str, *urls: str) -> str:
-    """`text` without the secrets of the URLs in it; those of `urls` are found wherever they stand, also by themselves."""
+    """`text` without the secrets in it; those of `urls` are found wherever they stand, also by themselves."""
     for url in urls:
         for secret in _secrets(url):
             text = text.replace(secret, HIDDEN)
+    if not SUSPICIOUS.search(text):
+        return text
     if "@" in text:
-        text = WITH_SCHEME.sub(_hidden, text)
-    return NAMED.sub(rf"\g<name>{HIDDEN}", text) if "=" in text else text
+        for pattern in (QUOTED, WITH_SCHEME, SPACED):
+            text = pattern.sub(_hidden, text)
+    for pattern in BESIDE:
+        text = pattern.sub(_blotted, text)
+    return KNOWN.sub(HIDDEN, text)
 
 
 def redacted_url(url: str) -> str:
@@ -44,14 +107,25 @@ def redacted_url(url: str) -> str:
 
 
 def redacted_settings(plain: Any, key: str = "") -> Any:
-    """Plain settings without the secrets of the URLs in them; every other text is as it was, since decisions may follow from it."""
+    """Plain settings without secrets: those of URLs, and single values whose name says secret. Every other text is as it was, since
+    decisions may follow from it."""
     if isinstance(plain, dict):
         return {name: redacted_settings(value, name) for name, value in plain.items()}
     if isinstance(plain, list | tuple):
         return [redacted_settings(value, key) for value in plain]
+    if isinstance(plain, bool) or not isinstance(plain, str | int | float):
+        return plain
+    if SAYS_SECRET.fullmatch(key):
+        return HIDDEN
     if isinstance(plain, str) and ("://" in plain or key.endswith(("url", "uri", "location"))):
         return redacted_url(plain)
     return plain
+
+
+def redacted_alert(alert: Alert) -> Alert:
+    """`alert` without secrets in its words."""
+    subject, text = redacted(alert.subject), redacted(alert.text)
+    return alert if (subject, text) == (alert.subject, alert.text) else replace(alert, subject=subject, text=text)
 
 
 def redacted_seen(seen: Observation) -> Observation:
@@ -78,7 +152,17 @@ def _model(seen: Model) -> Model:
 
 
 def _hidden(found: re.Match[str]) -> str:
-    return f"{found['before'] or found['bare'] or found['token']}{HIDDEN}@"
+    named = found.groupdict()
+    before = named["before"] or named.get("bare") or named.get("token")
+    return f"{named.get('quote') or ''}{before}{HIDDEN}@"
+
+
+def _blotted(found: re.Match[str]) -> str:
+    """What stands before a secret, and the quotes around it, if any."""
+    value = found["value"]
+    opening = value[: 2 if value.startswith("\\") else 1] if value[:1] in {'"', "'", "\\"} else ""
+    closing = opening if opening and value.endswith(opening) and len(value) > len(opening) else ""
+    return f"{found['before']}{opening}{HIDDEN}{closing}"
 
 
 def _secrets(url: str) -> list[str]:

@@ -34,7 +34,7 @@ def _escaped(character: str) -> str:
 
 
 class Terminal(Console):
-    """A console that prints every text as it is, in cells and titles of tables as well, but for the secrets of URLs."""
+    """A console that prints every text as it is, in cells and titles of tables as well, but for secrets."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"markup": False, "emoji": False, "highlight": False} | options)
@@ -51,8 +51,8 @@ class Terminal(Console):
 
 
 def styled(text: str, style: str) -> Text:
-    """`text` as it is, in a style, for cells of tables."""
-    return Text(readable(text), style=style)
+    """`text` as it is but for secrets, in a style, for cells of tables."""
+    return Text(readable(redacted(text)), style=style)
 
 
 def forgiving() -> None:

@@ -8,6 +8,7 @@ import asyncio
 import os
 import time
 from collections.abc import Hashable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import ray
@@ -126,7 +127,8 @@ class AgentHost:
         untold = self._repeats.hear(mark, time.monotonic())
         if untold is not None:
             text = again(f"the agent waits for {what}", untold)
-            self._notifier.notify(Alert(subject=self._settings.name, text=text, severity="critical"))
+            with suppress(Exception), contained():
+                self._notifier.notify(Alert(subject=self._settings.name, text=text, severity="critical"))
         self._is_waiting(what, mark)
 
     def _is_waiting(self, what: str, mark: Hashable = None) -> None:

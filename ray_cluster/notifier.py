@@ -7,14 +7,13 @@ import logging
 import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import Any
 
 import structlog
 
 from agent.containment import contained
 from agent.ports import Notifier
-from agent.redaction import redacted
+from agent.redaction import redacted_alert
 from policies.action import Alert
 
 log = structlog.get_logger()
@@ -42,7 +41,7 @@ class AppriseNotifier:
 
     def notify(self, alert: Alert) -> None:
         self._log.notify(alert)
-        self._sender.submit(self._send, replace(alert, text=redacted(alert.text)))
+        self._sender.submit(self._send, redacted_alert(alert))
 
     def _send(self, alert: Alert) -> None:
         try:

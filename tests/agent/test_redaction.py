@@ -3,6 +3,7 @@
 import io
 import json
 import stat
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,10 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from agent import logs
+from agent.assembly import rules
+from agent.calendar import FreezeCalendar
 from agent.cli import app
+from agent.core import Core
 from agent.journal.export import export
 from agent.journal.life import begin, started
 from agent.journal.store import SqlJournal
@@ -25,8 +29,9 @@ from agent.settings import Settings
 from agent.settings_file import SettingsError, parse
 from agent.terminal import Terminal
 from agent.testing import MemoryJournal, RecordingNotifier, ScriptedWorld
+from policies.action import Alert, Evidence, Proposal, Scale
 from policies.testing import observation
-from tests.agent.test_loop import agent_over, busy_world, ticked
+from tests.agent.test_loop import SETTINGS, agent_over, busy_world, ticked
 
 SECRET = "s3cr3t-Pa55"  # noqa: S105 - of nobody
 URLS = [
@@ -211,3 +216,107 @@ def test_an_alert_is_sent_without_secrets() -> None:
     journal.append = away
     agent.tick(1.0)
     assert [SECRET in alert.text for alert in notifier.alerts] == [False]
+
+
+BESIDE_A_NAME = [
+    f"password='x {SECRET}'", f'password="{SECRET}"', f'password = "{SECRET}"', f"password={SECRET}", f"PGPASSWORD={SECRET}",
+    f"passwd={SECRET};", f"password=b'{SECRET}'", f"password={SECRET}(1)", f"--password {SECRET} --x", f"--api-key={SECRET}",
+    f'{{"api_key": "{SECRET}"}}', f"{{'password': '{SECRET}'}}", f'{{\\"password\\": \\"{SECRET}\\"}}', f'{{"token":"{SECRET}"}}',
+    f"clientSecret={SECRET}", f"aws_secret_access_key = {SECRET}", f"AWS_SECRET_ACCESS_KEY={SECRET}", f"X-Api-Key: {SECRET}",
+    f"https://h/x?token={SECRET}&a=1", f"https://h/x?a=1&access_token={SECRET}", f"https://h/x?sig={SECRET}", f"api_key: {SECRET}",
+    f"in a.yaml\n  password: {SECRET} two {SECRET}", f"PASSWORD: '{SECRET} two'", f"host=db password={SECRET} user=x",
+    f"dsn='host=db user={SECRET}'",
+    f"jdbc:postgresql://db/x?user=u&password={SECRET}", f"Authorization: Bearer {SECRET}", f"authorization: Basic {SECRET}",
+    f"{{'Authorization': 'Bearer {SECRET}'}}", f"Authorization: {SECRET}", f"Bearer {SECRET} was refused", f"password is '{SECRET}'",
+    f"postgresql://agent:a {SECRET}@db/x refused", f"'postgresql://agent:a@b {SECRET}@db/x' refused", f"redis://:{SECRET} x@cache:6379/0",
+    f"https://u:{SECRET}@h/x and https://h2:8443/y, or mail a@b.c", "AKIAIOSFODNN7EXAMPLE", "user:dXNlcjpwYXNz Basic dXNlcjpwYXNz",
+    "ghp_0123456789abcdefghijklmno", "-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----",
+]  # fmt: skip
+LEAKS = (SECRET, "AKIAIOSFODNN7EXAMPLE", "Basic dXNlcjpwYXNz", "ghp_0123", "MIIE")
+
+
+@pytest.mark.parametrize("text", BESIDE_A_NAME)
+def test_a_secret_is_known_by_its_name_or_by_its_form(text: str) -> None:
+    """In settings, headers, queries, commands, JSON and the errors of libraries; twice is as good as once."""
+    told = redacted(f"ValueError: {text}")
+    assert [leak for leak in LEAKS if leak in told or leak in redacted(text)] == []
+    assert "***" in told
+    assert redacted(told) == told
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "the password is wrong", "the feature token_count drifts", "token_count=5 and max_tokens=7", "tokens: 17", "a secret santa came",
+        "12 features drift, most of all token_count and secret_share", "password: found 3; expected text", "KeyError: 'token'",
+        "model token: its registry: can not be read, no answer in 20 s", "token == 3", "Basic authentication is off", "basic features",
+        "the bearer of bad news", "no credentials were given", "compass=3 and bypass=1", "sk-learn is used", "passwords do not match",
+        "see http://[::1]:8265 or mail a@b.c", "http://head:8265 asks sre@shop.example", "deployments.shop/token.min_replicas: found -1",
+        "order 3 failed: the credentials were refused", "the signature changed", "models.token.training: found 3",
+    ],
+)  # fmt: skip
+def test_ordinary_words_stay_readable(text: str) -> None:
+    """Whoever reads at night reads words, not asterisks."""
+    assert redacted(text) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["password" * 5000, "'" * 40_000 + "@", "--" * 20_000 + "token x", "x@ " + "a:" * 20_000, "@ " + "http:/" * 7000]
+)  # fmt: skip
+def test_no_text_takes_long(text: str) -> None:
+    """Texts come from others, and a tick waits for them."""
+    begun_s = time.process_time()
+    redacted(text)
+    assert time.process_time() - begun_s < 5.0
+
+
+def test_parameters_whose_name_says_secret_stand_in_no_journal() -> None:
+    """Of policies, at any depth; every other one decides, and stays."""
+    secret = dict.fromkeys(("api_key", "dsn", "token", "password", "secret", "clientSecret", "HF_TOKEN"), SECRET)
+    kept = {"token_count": 5, "tokens": "many", "label": "a:b@c", "password_needed": True, "key": "row"}
+    settings = Settings.model_validate(
+        {"policies": [{"use": "idle", **secret, **kept, "more": {"password": SECRET, "n": [1]}}]}
+    )
+    journal = MemoryJournal()
+    begin(journal, settings, 1.0)
+    (policy,) = journal.of_kind("started")[0]["settings"]["policies"]
+    assert SECRET not in json.dumps(policy)
+    assert {name: policy[name] for name in kept} == kept
+    assert policy["more"] == {"password": "***", "n": [1]}
+
+
+@pytest.mark.parametrize(
+    "text", [f"password='{SECRET} x'", f'{{"api_key": "{SECRET}"}}', f"Authorization: Bearer {SECRET}"]
+)
+def test_what_parts_raise_is_told_without_secrets(text: str) -> None:
+    """A policy, a policy's own alert and evidence, an actuator and a notifier: in alerts, in the journal, and in the log."""
+
+    class Raises:
+        def propose(self, seen: Any) -> Any:
+            raise RuntimeError(text)
+
+    class Says:
+        def propose(self, seen: Any) -> Any:
+            because = (Evidence(name="x", note=text),)
+            yield Proposal(action=Scale(deployment="app/model", replicas=3), because=because)
+            yield Proposal(action=Alert(subject=text, text=text), because=())
+
+    class Notifies(RecordingNotifier):
+        def notify(self, alert: Alert) -> None:
+            super().notify(alert)
+            raise RuntimeError(text)
+
+    world, journal, notifier = busy_world(), MemoryJournal(), Notifies()
+    agent = agent_over(world, journal, notifier)
+    agent.core = Core([("raises", Raises()), ("says", Says())], rules(SETTINGS), FreezeCalendar())
+
+    def start(order: Any) -> None:
+        raise RuntimeError(text)
+
+    world.start = start  # type: ignore[method-assign]
+    with structlog.testing.capture_logs(processors=[structlog.processors.format_exc_info, without_secrets]) as logged:
+        ticked(agent, world, 4, ongoing=2.0)
+    written = json.dumps([entry.payload for entry in journal.kept])
+    sent = " ".join(alert.subject + alert.text for alert in notifier.alerts)
+    assert [SECRET in each for each in (written, sent, json.dumps(logged, default=str))] == [False, False, False]
+    assert all("***" in each for each in (written, sent, json.dumps(logged, default=str)))
