@@ -14,16 +14,16 @@ the one that was last heard with it, at first the one that proposed the order. H
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from agent.arbiter import ARBITER, replaces
-from agent.guards import autonomy
+from agent.arbiter import ARBITER, Veto, replaces
+from agent.guards import PASSES, autonomy
 from agent.order import Autonomy, Order, Outcome, Status
 from agent.proposals import Asked
 from agent.settings import AutonomySettings
-from policies.action import Action, Hold, Proposal, Quarantine, Retrain, RollBack, Scale, Target, target
+from policies.action import Action, Hold, Proposal, Quarantine, Retrain, RollBack, Scale, StopTraining, Target, target
 from policies.observation import Observation
 from policies.policy import Policy
 
@@ -38,7 +38,7 @@ PARTS_OF_EVERY_DEPLOYMENT = frozenset({"Serve", "metrics"})
 @dataclass(slots=True)
 class _Wish:
     policy: str
-    """Whose it is."""
+    """Whose it is, by the name of the policy in the configuration."""
     last_s: float
     """When it was last known to stand, or when this life first looked."""
 
@@ -55,30 +55,35 @@ class Approvals:
     """Those whose wish stands now."""
     _kept: set[int] = field(default_factory=set)
     """Those that the last decision came to again: the arbiter's own wishes are heard of no policy."""
+    _authors: Mapping[str, str] = field(default_factory=dict)
+    """Author -> policy, as of the last look."""
 
     def wait(self, order: Order) -> None:
         """`order` waits from now on, in the place of another for its target."""
         self.waiting[target(order.action)] = order
-        self._wishes[order.number] = _Wish(order.policy, order.issued_at_s)
+        self._wishes[order.number] = _Wish(self._policy_of(order), order.issued_at_s)
         self._kept.add(order.number)
 
     def hear(self, asked: Asked, seen: Observation) -> tuple[Outcome, ...]:
         """Take in what policies and people say now; the ends of those that nobody will let go any more."""
+        self._authors = asked.authors
         self._listen(asked, seen)
+        denied = set(seen.controls.denied)
         ended = [
             Outcome(number=order.number, status=status, at_s=seen.at_s, detail=detail)
             for order in self.waiting.values()
-            for status, detail in self._ends(order, seen)
+            for status, detail in self._ends(order, seen.at_s, denied)
         ]
         self._forget({outcome.number for outcome in ended})
         return tuple(ended)
 
     def let_go(self, seen: Observation, open_orders: Mapping[Target, Order]) -> tuple[Order, ...]:
         """Orders that a person approved and that are still wanted; not beside an order in flight, unless they replace that."""
+        approved = self._stands.intersection(seen.controls.approved)
         return tuple(
             order
             for key, order in self.waiting.items()
-            if order.number in seen.controls.approved and order.number in self._stands
+            if order.number in approved
             if key not in open_orders or replaces(order.action, open_orders[key].action)
         )
 
@@ -90,6 +95,11 @@ class Approvals:
         self._kept.add(waiting.number)
         return True
 
+    def hear_arbiter(self, passed_over: Iterable[Veto]) -> None:
+        """Where a guard keeps a scale back for now, it was not tried whether that fits: nobody knows what the arbiter would want then."""
+        if any(veto.rule in PASSES and isinstance(veto.proposal.action, Scale | StopTraining) for veto in passed_over):
+            self._kept |= {order.number for order in self.waiting.values() if order.policy == ARBITER}
+
     def takes_back(self, wanted: Action) -> bool:
         """Whether a rollback waits where `wanted` would go forward: while it does, nothing goes any further."""
         waiting = self.waiting.get(target(wanted))
@@ -99,13 +109,16 @@ class Approvals:
         said = _Said(asked, seen)
         self._stands.clear()
         for order in self.waiting.values():
-            wish = self._wishes.setdefault(order.number, _Wish(order.policy, seen.at_s))
+            wish = self._wishes.setdefault(order.number, _Wish(self._policy_of(order), seen.at_s))
             if self._heard(order, wish, said):
                 wish.last_s = seen.at_s
                 self._stands.add(order.number)
             elif seen.at_s - wish.last_s < self.pauses_s.get(wish.policy, 0.0) and not said.wishes(order):
                 self._stands.add(order.number)
         self._kept.clear()
+
+    def _policy_of(self, order: Order) -> str:
+        return self._authors.get(order.policy, order.policy)
 
     def _heard(self, order: Order, wish: _Wish, said: "_Said") -> bool:
         """Whether `wish` is heard now, be it of another policy than before, or nobody knows."""
@@ -116,18 +129,18 @@ class Approvals:
             wish.policy = wishers[0]
         return wish.policy in wishers or not said.knows(order, wish.policy)
 
-    def _ends(self, order: Order, seen: Observation) -> Iterator[tuple[Status, str]]:
+    def _ends(self, order: Order, at_s: float, denied: Collection[int]) -> Iterator[tuple[Status, str]]:
         """How `order` ends now, if it does: at most one way."""
         wish = self._wishes[order.number]
         lasts_s = max(WITHDRAWN_AFTER_S, 2 * self.pauses_s.get(wish.policy, 0.0))
-        if order.number in seen.controls.denied:
+        if order.number in denied:
             yield Status.DENIED, "a person said no"
-        elif seen.at_s - order.issued_at_s >= self.settings.approval_expires_s:
+        elif at_s - order.issued_at_s >= self.settings.approval_expires_s:
             yield Status.DENIED, "nobody approved it in time"
         elif autonomy(order.action, self.settings) not in LEVELS:
             yield Status.WITHDRAWN, "the settings no longer let the agent do it"
-        elif seen.at_s - wish.last_s >= lasts_s:
-            yield Status.WITHDRAWN, f"no policy has wanted it for {seen.at_s - wish.last_s:.0f} s"
+        elif at_s - wish.last_s >= lasts_s:
+            yield Status.WITHDRAWN, f"no policy has wanted it for {at_s - wish.last_s:.0f} s"
 
     def _forget(self, numbers: set[int]) -> None:
         self.waiting = {key: order for key, order in self.waiting.items() if order.number not in numbers}
@@ -142,6 +155,7 @@ class _Said:
     def __init__(self, asked: Asked, seen: Observation) -> None:
         self._seen = seen
         self._unsure = asked.unsure
+        self._authors = asked.authors
         self._wishes: dict[Target, list[Proposal]] = defaultdict(list)
         self._holds: set[tuple[str, str]] = set()
         """(policy, what it holds)."""
@@ -151,9 +165,9 @@ class _Said:
             if not isinstance(each.action, Hold):
                 self._wishes[target(each.action)].append(each)
             elif each.action.subject in seen.deployments or each.action.subject in seen.models:
-                self._holds.add((each.policy, each.action.subject))
+                self._holds.add((asked.authors[each.policy], each.action.subject))
             else:
-                self._hold_all.add(each.policy)
+                self._hold_all.add(asked.authors[each.policy])
         self._away = {problem.partition(":")[0] for problem in seen.problems}
 
     def wishes(self, order: Order) -> Sequence[Proposal]:
@@ -162,7 +176,8 @@ class _Said:
 
     def wishers(self, order: Order) -> list[str]:
         """Policies that want `order`, or more of it."""
-        return [each.policy for each in self.wishes(order) if _on_the_way(order.action, each.action, self._seen)]
+        wishes = (each for each in self.wishes(order) if _on_the_way(order.action, each.action, self._seen))
+        return [self._authors[each.policy] for each in wishes]
 
     def knows(self, order: Order, policy: str) -> bool:
         """Whether silence of `policy` about the target of `order` would mean that it does not want it."""

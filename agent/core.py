@@ -150,6 +150,7 @@ class Core:
         outcomes += self._approvals.hear(asked, seen)
         acting, suggestions = self._by_autonomy(asked.proposals, seen)
         choice = self._choose(acting, seen)
+        self._approvals.hear_arbiter(choice.passed_over)
         again, given_up = self._send(choice, seen)
         orders, superseded = self._issue(choice.chosen, seen)
         waits = tuple(veto for _, veto in choice.kept_back if veto.rule in PASSES)

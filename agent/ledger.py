@@ -3,7 +3,8 @@
 A deployment is charged for the replicas that it wants, since those are what it will take; a training for all of its concurrent
 trials. What an order in flight will take is charged before the world shows it, so that nothing is spent twice; what it will give back
 is there when the world shows it, since it may still be refused. The limit is the budget, and where the cluster is smaller, what is in
-use plus what the cluster says is free, unless it makes room by itself. Where the nodes are known, each replica and each trial must fit on
+use plus what the cluster says is free, unless it makes room by itself; what it says is free is not, as far as replicas that are wanted have
+no place yet and find one there. Where the nodes are known, each replica and each trial must fit on
 one of them, also in memory and in resources that the cluster's owner has named.
 """
 
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from agent.order import Order
 from agent.settings import BudgetSettings
 from policies.action import Retrain, Scale, StartRollout
-from policies.observation import Capacity, Deployment, JobState, Observation, Resources
+from policies.observation import Capacity, Deployment, JobState, Observation, ReplicaState, Resources
 from policies.places import Places
 
 EPSILON = 1e-9
@@ -73,16 +74,26 @@ class Ledger:
                 used = _sum(used, _without_replicas(model.training.resources))
         free = None if budget.cluster_makes_room else seen.capacity.free
         self.known = free is not None or budget.replicas is not None or budget.cpus is not None
+        self._places = Places(Capacity() if budget.cluster_makes_room else seen.capacity)
+        waiting = self._placed(seen)
         self._left = {
             "replicas": _left(budget.replicas, used.replicas, None),
-            "cpus": _left(budget.cpus, used.cpus, free.cpus if free else None),
-            "gpus": _left(budget.gpus, used.gpus, free.gpus if free else None),
+            "cpus": _left(budget.cpus, used.cpus, free.cpus - waiting.cpus if free else None),
+            "gpus": _left(budget.gpus, used.gpus, free.gpus - waiting.gpus if free else None),
         }
-        self._places = Places(Capacity() if budget.cluster_makes_room else seen.capacity)
         self._coming = dict.fromkeys(self._left, 0.0)
         self._under_way: dict[str, int] = {}
         for order in open_orders:
             self.charge(order, seen, training_cost or {})
+
+    def _placed(self, seen: Observation) -> Charge:
+        """What the replicas of `seen` that have no place yet will take of what is free, each on a node that has room for it."""
+        waiting = Charge()
+        for deployment in seen.deployments.values():
+            count = int(min(_without_place(deployment), self._places.fits(deployment.resources)))
+            self._places.take(deployment.resources, count)
+            waiting = _sum(waiting, Charge.of(deployment.resources, count))
+        return waiting
 
     @property
     def left(self) -> Mapping[str, float]:
@@ -163,6 +174,15 @@ def still_to_come(order: Order, seen: Observation, training_cost: Mapping[str, T
             return takes, Charge()
         case _:
             return Charge(), Charge()
+
+
+def _without_place(deployment: Deployment) -> int:
+    """Replicas that are wanted, and of which none is seen to run, or to start on a node."""
+    placed = sum(
+        each.state is ReplicaState.RUNNING or (each.state is ReplicaState.STARTING and each.node is not None)
+        for each in deployment.replicas
+    )
+    return max(0, deployment.replicas_wanted - placed)
 
 
 def _training(seen: Observation, model: str) -> bool:

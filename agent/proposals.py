@@ -50,6 +50,8 @@ class Asked:
     alerts: tuple[Alert, ...] = ()
     marks: Mapping[Alert, Hashable] = field(default_factory=dict)
     """What stays the same of an alert about a policy, although its words may change at every look."""
+    authors: Mapping[str, str] = field(default_factory=dict)
+    """Author -> the policy that handed it over: one that is made of others may name them."""
     unsure: frozenset[str] = frozenset()
     """Policies of whose wishes not all are known, as they raised or proposed something amiss."""
 
@@ -59,16 +61,20 @@ def ask(policies: Iterable[tuple[str, Policy]], seen: Observation) -> Asked:
     proposals: list[Proposal] = []
     alerts: list[Alert] = []
     marks: dict[Alert, Hashable] = {}
+    authors: dict[str, str] = {}
     unsure: set[str] = set()
     for name, policy in policies:
         said, faults = _said(name, policy, seen)
+        authors |= {each.policy: name for each in said}
         proposals += (each for each in said if not isinstance(each.action, Alert))
         alerts += (each.action for each in said if isinstance(each.action, Alert))
         for mark, fault in faults:
             alerts.append(Alert(subject=name, text=writable_text(redacted(fault)), severity="critical"))
             marks[alerts[-1]] = (name, *mark)
             unsure.add(name)
-    return Asked(proposals=tuple(proposals), alerts=tuple(alerts), marks=marks, unsure=frozenset(unsure))
+    return Asked(
+        proposals=tuple(proposals), alerts=tuple(alerts), marks=marks, authors=authors, unsure=frozenset(unsure)
+    )
 
 
 def _said(name: str, policy: Policy, seen: Observation) -> tuple[list[Proposal], list[Fault]]:

@@ -485,6 +485,42 @@ def test_what_the_arbiter_wants_lasts_while_it_wants_it() -> None:
     assert told(let_go) == ([(1, StopTraining(model="m"))], [], [])
 
 
+def test_what_the_arbiter_wants_lasts_while_a_guard_keeps_it_back() -> None:
+    """Changes are frozen for minutes: it still wants the end of the training, and the person finds the number again."""
+    autonomy = AutonomySettings(default=Autonomy.ACT, stop_training=Autonomy.APPROVE)
+    core = core_of(Wants(UP), budget=BudgetSettings(replicas=2), autonomy=autonomy)
+    trains = model(training=TrainingJob(id="j", state=JobState.RUNNING, started_at_s=0.0))
+    core.step(seen_at(0.0, deployment(), trains))
+    for at_s in range(5, 200, 5):
+        frozen = core.step(seen_at(float(at_s), deployment(), trains, controls=Controls(frozen=True)))
+        assert told(frozen) == ([], [], [1])
+    let_go = core.step(seen_at(200.0, deployment(), trains, approved=(1,)))
+    assert told(let_go) == ([(1, StopTraining(model="m"))], [], [])
+
+
+class Ensemble(Wants):
+    """Names an inner policy as the author of what it wants, and decides rarely, or raises."""
+
+    def propose(self, seen: Observation) -> list[Proposal]:
+        return [
+            each if isinstance(each.action, Hold) else replace(each, policy="fast") for each in super().propose(seen)
+        ]
+
+
+@pytest.mark.parametrize("blip", ["raises", "holds", "decides rarely"])
+def test_a_policy_that_names_another_author_is_one_policy_all_the_same(blip: str) -> None:
+    """What it does not know, and how rarely it decides, is said of the entry of the configuration, whoever it names."""
+    asks = Ensemble(UP)
+    asks.decide_every_s = 300.0 if blip == "decides rarely" else 0.0
+    core = core_of(asks)
+    assert [order.policy for order in core.step(seen_at(0.0)).awaiting] == ["fast"]
+    asks.raises = blip == "raises"
+    asks.actions = [Hold(subject="app/model")] if blip == "holds" else []
+    for at_s in (5.0, 100.0, 200.0):
+        assert told(core.step(seen_at(at_s))) == ([], [], [1])
+    assert told(core.step(seen_at(205.0, approved=(1,))))[0] == [(1, UP)]
+
+
 # -- over lives, by the journal
 
 

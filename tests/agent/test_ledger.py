@@ -11,8 +11,8 @@ from agent.ledger import Charge, Ledger, TrainingCost
 from agent.order import Order
 from agent.settings import BudgetSettings, Settings
 from policies.action import Action, Promote, Retrain, Scale, StartRollout
-from policies.observation import Capacity, JobState, Resources, TrainingJob
-from policies.testing import deployment, model, observation
+from policies.observation import Capacity, JobState, ReplicaState, Resources, TrainingJob
+from policies.testing import deployment, model, observation, replica
 
 
 def ordered(**budget: object) -> list[Action]:
@@ -175,3 +175,54 @@ def test_a_charge_and_a_cost_multiply() -> None:
     cost = TrainingCost(trial=BIG, trials=4)
     assert cost.of(Retrain(model="m")) == Charge(cpus=8.0, gpus=2.0)
     assert cost.of(Retrain(model="m", concurrent_trials=3)) == Charge(cpus=6.0, gpus=1.5)
+
+
+STARTS = {"state": ReplicaState.STARTING}
+
+
+@pytest.mark.parametrize(
+    ("replicas", "wanted", "left"),
+    [
+        ((replica("r1"), replica("r2")), 2, 4),
+        ((replica("r1"), replica("r2"), replica("r3", **STARTS), replica("r4", **STARTS)), 4, 2),
+        ((replica("r1"), replica("r2"), replica("r3", node="n1", **STARTS), replica("r4", **STARTS)), 4, 3),
+        ((replica("r1"), replica("r2")), 5, 1),
+        ((replica("r1"), replica("r2")), 9, 0),
+        ((replica("r1"), replica("r2"), replica("r3", state=ReplicaState.STOPPING)), 2, 4),
+        ((replica("r1"), replica("r2"), replica("r3", **STARTS)), 2, 4),
+    ],
+    ids=["all run", "two start", "one has its place", "three are to come", "more than is free", "stops", "not wanted"],
+)
+def test_what_is_free_is_not_free_for_others_while_replicas_that_are_wanted_have_no_place_yet(
+    replicas: Any, wanted: int, left: int
+) -> None:
+    """The world shows the wish and still shows as free what it will take; a replica that starts on a node has taken its part."""
+    here = deployment("a/a", replicas, replicas_wanted=wanted)
+    found = ledger(here, free=Resources(cpus=4.0), budget=BudgetSettings())
+    assert found.fits(Charge.of(Resources(cpus=1.0), 1), 9) == left
+    assert found.left["cpus"] == left
+
+
+def test_a_replica_that_has_room_on_no_node_takes_nothing_of_what_is_free() -> None:
+    """It waits, and what is smaller may go; one that has room takes it on its node."""
+    nodes = (("n1", Resources(cpus=2.0)), ("n2", Resources(cpus=2.0)))
+    room = Capacity(free=Resources(cpus=4.0), free_by_node=nodes)
+    small = Charge.of(Resources(cpus=1.0), 1)
+    for size, left in ((3.0, 4), (2.0, 2)):
+        waits = deployment("a/a", (replica("r1", **STARTS),), resources=Resources(cpus=size))
+        found = Ledger(observation(1.0, waits, capacity=room), BudgetSettings())
+        assert (found.fits(small, 9), found.left["cpus"]) == (left, left)
+    both = deployment("a/a", (replica("r1", **STARTS), replica("r2", **STARTS)), resources=Resources(cpus=1.0))
+    assert (
+        Ledger(observation(1.0, both, capacity=room), BudgetSettings()).fits(Charge.of(Resources(cpus=2.0), 1), 9) == 1
+    )
+
+
+def test_where_the_cluster_makes_room_what_starts_takes_nothing_of_what_is_free() -> None:
+    """Nothing that is free is a limit there; nor is anything of a budget taken twice."""
+    here = deployment("a/a", (replica("r1", **STARTS), replica("r2", **STARTS)))
+    budget = BudgetSettings(replicas=5, cluster_makes_room=True)
+    found = ledger(here, free=Resources(cpus=1.0), budget=budget)
+    assert (found.fits(Charge.of(Resources(cpus=1.0), 1), 9), found.left["replicas"]) == (3, 3)
+    bounded = ledger(here, free=Resources(cpus=9.0), budget=BudgetSettings(cpus=4.0))
+    assert bounded.left["cpus"] == 2.0

@@ -325,6 +325,6 @@ def test_an_agent_whose_clock_is_set_orders_what_it_would_have_ordered_and_when(
         for way in (("back", "forward") if kind == "clock_set_back" else ("forward", "back"))
     ]
     notes = [entry.payload for entry in clock_set.journal.kept if entry.kind == Kind.NOTE]
-    assert [note["note"] for note in notes] == ["clock_step", "clock_step"]
+    assert [note["note"] for note in notes] == ["first_seen", "clock_step", "clock_step"]
     moments = [entry.at_s for entry in clock_set.journal.kept]
     assert moments == sorted(moments)
