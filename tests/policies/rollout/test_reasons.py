@@ -252,3 +252,40 @@ def test_an_overtaken_candidate_is_told_by_whom():
         action=RollBack(model="m", version="2", to="1", to_digest="sha-1"),
         because=(Evidence(name="superseded", note="version 3 is newer"),),
     )
+
+
+# -- how the chance of a false alarm is shared ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ready", [True, False])
+def test_a_stage_that_goes_on_shows_every_gate_at_its_part_of_alpha_and_how_long_it_has_lasted(ready: bool):
+    """A sixth for the loss; a third each for errors and latency, shared among shadow and the two steps."""
+    at = comparison(70.0)
+    policy = Staged(alpha=0.18, steps=(0.1, 0.5), stage_min_s=60.0, margin=0.02, error_margin=0.03)
+    seen = running(comparison=at, share=0.1, stage_since_s=50.0, ready=ready)
+    gates = (
+        loss_gate(at, margin=0.02, min_rows=200, alpha=0.03),
+        error_gate(at, margin=0.03, alpha=0.02),
+        latency_gate(at, factor=1.5, floor_s=0.005, alpha=0.02),
+        tail_gate(at, factor=1.5, floor_s=0.005),
+    )
+    lasted = Evidence(name="stage_s", value=20.0, threshold=60.0, note="at share 0.1")
+    told = (*(each.evidence for each in gates if each is not None), lasted)
+    if not ready:
+        told = (Evidence(name="ready", note="the challenger is not ready everywhere yet"), *told)
+    assert only(policy, seen, 70.0) == Proposal(action=Hold(subject="m"), because=told)
+
+
+def test_that_a_version_knows_nothing_is_judged_at_a_sixth_of_alpha():
+    """The loss beside the champion has the other half of its third."""
+    nothing = comparison(70.0, loss_over_constant=Moments(n=1000, mean=0.05, variance=0.0025))
+    gate = knowledge_gate(nothing, min_rows=200, alpha=0.03)
+    assert gate is not None
+    assert only(Staged(alpha=0.18), running(comparison=nothing), 70.0).because == (gate.evidence,)
+
+
+def test_a_comparison_is_fresh_for_as_long_as_it_may_be_old():
+    """At 300 s it still counts."""
+    policy = Staged(stale_after_s=300.0)
+    assert only(policy, running(comparison=comparison(0.0)), 300.0).because[0].name == "paired_loss"
+    assert only(policy, running(comparison=comparison(0.0)), 300.5).because[0].name == "comparison_age_s"

@@ -126,6 +126,32 @@ def test_a_rolled_back_version_is_rejected_until_it_is_gone_and_never_started_ag
     assert say(policy, model(candidates=(V3,))) == [StartRollout(model="m", version="3", digest="sha-3")]
 
 
+def test_a_version_that_came_back_after_it_was_gone_is_tried_anew():
+    """Nothing is kept for ever of what nobody lists any more."""
+    policy = Staged()
+    assert say(policy, running(failed="did not load")) == [BACK]
+    assert say(policy, model()) == []
+    assert say(policy, model(candidates=(V2,))) == [StartRollout(model="m", version="2", digest="sha-2")]
+
+
+def test_a_version_that_runs_stays_judged_where_the_registry_does_not_list_it():
+    """What runs is on the scene, too."""
+    policy = Staged()
+    unlisted = replace(running(failed="did not load"), candidates=())
+    assert say(policy, unlisted) == [BACK]
+    assert say(policy, replace(running(), candidates=())) == [BACK]
+
+
+def test_what_is_judged_of_one_model_is_kept_while_another_forgets():
+    """Both have versions of their own, whatever their numbers."""
+    policy = Staged()
+    other = replace(model(candidates=(V3,)), name="n")
+    failed = replace(other, rollout=rollout("3", failed="did not load"))
+    back = RollBack(model="n", version="3", to="1", to_digest="sha-1")
+    assert [each.action for each in policy.propose(observation(100.0, failed))] == [back]
+    assert [each.action for each in policy.propose(observation(110.0, other, model()))] == [back]
+
+
 def test_older_candidates_are_rejected_before_the_newest_starts():
     """One thing per tick and model, and never two challengers."""
     policy = Staged()
@@ -135,9 +161,11 @@ def test_older_candidates_are_rejected_before_the_newest_starts():
 
 def test_a_newer_candidate_overtakes_a_shadow_but_not_a_canary():
     """Who answers users already is judged first."""
-    shadow = replace(running(), candidates=(V2, V3))
+    newest = version("4", 30.0)
+    shadow = replace(running(), candidates=(V2, V3, newest))
     canary = replace(running(0.1), candidates=(V2, V3))
-    assert say(Staged(), shadow) == [BACK]
+    (proposal,) = Staged().propose(observation(100.0, shadow))
+    assert (proposal.action, proposal.because[0].note) == (BACK, "version 4 is newer")
     assert say(Staged(), canary) == [SetTraffic(model="m", version="2", share=0.5, shadow=1.0)]
 
 
