@@ -1,7 +1,6 @@
 """Where the files lie that a scenario plays: beside it, or under HOMEOSTAT_DATA."""
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 DATA_VARIABLE = "HOMEOSTAT_DATA"
@@ -13,16 +12,6 @@ class ScenarioError(ValueError):
 
 class DataMissing(ScenarioError):
     """A file that the scenario plays is not on this machine."""
-
-
-def doubled(names: Sequence[str]) -> str | None:
-    """What is wrong with the names of columns where two are alike but for blanks at their ends; None where all differ."""
-    places: dict[str, int] = {}
-    for place, name in enumerate(map(str.strip, names), start=1):
-        if name and name in places:
-            return f"columns {places[name]} and {place} are both called {name!r}; expected a name of its own for each"
-        places[name] = place
-    return None
 
 
 def data_path(path: str, folder: Path, what: str) -> Path:

@@ -3,6 +3,7 @@
 A row is known by its number: the same number gives the same row, however many are asked for at a time.
 """
 
+import io
 import math
 import re
 from abc import ABC, abstractmethod
@@ -17,7 +18,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from simulators.changes import Change
-from simulators.data_files import ScenarioError, doubled
+from simulators.data_files import ScenarioError
+from simulators.foreign_tables import TableError, lines_of, text_of, with_comma
 from simulators.learning import seed_of
 
 Floats = NDArray[np.float64]
@@ -25,6 +27,8 @@ BLOCK = 1024
 """So many rows are made at a time."""
 UNITS = 1000.0
 """What numbers are multiplied with where their units are others."""
+TEXT_MAX = 1024 * 2**20
+"""Characters of a file, unpacked."""
 AGAIN = re.compile(r"\.\d+")
 """What pandas appends to the name of a column that it meets again."""
 SHIFT = 3.0
@@ -114,17 +118,27 @@ def read_stream(
 def _table(path: Path, changed_ns: int) -> pd.DataFrame:
     """The whole file, read once for all seeds. Raises StreamError."""
     try:
-        header = pd.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False).iloc[0].tolist()
-        if (twice := doubled(header)) is not None:
-            raise StreamError(f"{path}:1: {twice}")
-        table = pd.read_csv(path)
-    except StreamError:
-        raise
-    except (ValueError, IndexError, OSError, UnicodeDecodeError) as error:
+        text = text_of(path, TEXT_MAX)
+        for _ in lines_of(path, TEXT_MAX):
+            pass  # each of them is looked at, since pandas would fill or cut those of another length
+        table = pd.read_csv(io.StringIO(text))
+    except TableError as error:
+        raise StreamError(str(error)) from error
+    except (ValueError, OSError) as error:
         raise StreamError(f"{path}: can not be read as a table: {error}") from error
     if table.empty:
         raise StreamError(f"{path}: there are no rows in it")
+    _refuse_commas(path, table)
     return table
+
+
+def _refuse_commas(path: Path, table: pd.DataFrame) -> None:
+    """Numbers with a comma in them would be taken for names of categories. Raises StreamError."""
+    for name in table.columns:
+        values = table[name].dropna()
+        if len(values) and all(isinstance(value, str) and with_comma(value) for value in values):
+            told = f"column {name!r} holds {values.iloc[0]!r}; expected decimals with a point before them, and nothing between thousands"
+            raise StreamError(f"{path}: {told}")
 
 
 # -- generated ---------------------------------------------------------------------------------------------------

@@ -3,9 +3,10 @@
 import math
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from agent.settings import (
+    SECONDS_MAX,
     AutonomySettings,
     BudgetSettings,
     Count,
@@ -153,6 +154,17 @@ class BurstsSettings(Strict):
     stays_s: Annotated[tuple[Cadence, ...], Field(min_length=2)]
 
 
+def _of_the_trace(value: float) -> float:
+    if value > SECONDS_MAX:
+        raise ValueError(
+            "expected seconds from the trace's first request on, from which times since 1970 are counted too"
+        )
+    return value
+
+
+TraceMoment = Annotated[float, Field(ge=0, allow_inf_nan=False), AfterValidator(_of_the_trace)]
+
+
 class TraceSettings(Strict):
     """A recorded trace: counts per minute or second of one column, or raw timestamps. A relative path begins at HOMEOSTAT_DATA
     where that is set, else beside the scenario."""
@@ -161,8 +173,8 @@ class TraceSettings(Strict):
     path: str
     column: str | None = None
     """Which column of counts; missing: the file has one."""
-    from_s: Moment = 0.0
-    until_s: Moment | None = None
+    from_s: TraceMoment = 0.0
+    until_s: TraceMoment | None = None
     scale: Annotated[Positive, Field(le=10_000)] = 1.0
     stretch: Annotated[Positive, Field(ge=0.001, le=10_000)] = 1.0
     gaps: Literal["poisson", "exponential_gaps"] = "poisson"

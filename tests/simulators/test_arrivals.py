@@ -201,7 +201,7 @@ def test_no_more_is_unpacked_than_a_trace_may_have(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr("simulators.arrival_traces.TEXT_MAX", 2**20)
     path = tmp_path / "trace.csv.gz"
     path.write_bytes(gzip.compress(b"minute,a\n" + b"0,1\n" * 2**19))
-    with pytest.raises(TraceError, match=r"expected at most 1 MiB of text, unpacked; is it a trace\?"):
+    with pytest.raises(TraceError, match=r"expected at most 1 MiB of text, unpacked; is it a table\?"):
         load_trace(path)
 
 

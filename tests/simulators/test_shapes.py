@@ -68,6 +68,11 @@ REFUSED = {
         {"traffic": "{kind: trace, path: nowhere.csv, from_s: 60, until_s: 60}"},
         f"{TRAFFIC}.until_s: found 60; expected more than from_s, 60",
     ),
+    "a part of a trace by another clock": (
+        {"traffic": "{kind: trace, path: nowhere.csv, from_s: 1764345600}"},
+        f"{TRAFFIC}.from_s: found 1764345600; expected seconds from the trace's first request on, "
+        "from which times since 1970 are counted too",
+    ),
     "a pattern that is spelt with a capital": (
         {"traffic": "{kind: Ramp, from_rps: 1, to_rps: 9, begin_s: 0, end_s: 10}"},
         f"{TRAFFIC}.kind: found 'Ramp'; expected one of {KINDS}; did you mean 'ramp'?",
