@@ -12,7 +12,6 @@ from typing import Any
 
 import ray
 import structlog
-from ray.experimental.internal_kv import _internal_kv_get, _internal_kv_put
 
 from agent.logs import configure
 from agent.monitoring.model_monitor import ModelMonitor
@@ -21,7 +20,7 @@ from agent.settings import DriftSettings
 from agent.traffic import TrafficTable
 from policies.imports import Packages
 from policies.observation import Comparison, Report, Traffic
-from ray_cluster import names
+from ray_cluster import kv, names
 from ray_cluster.datalog import DataLog
 from ray_cluster.table import TableFollower
 
@@ -51,6 +50,7 @@ class MonitorShard:
         self._drift = _kept(model) or drift
         self._monitor = ModelMonitor(self._drift, allowed)
         self._log = DataLog(data_url, model) if data_url is not None else None
+        self._settling = asyncio.Lock()
         self._dropped = 0
         self._refused: Counter[str] = Counter()
         self._unlogged = 0
@@ -103,12 +103,13 @@ class MonitorShard:
 
         It is kept on the cluster: Ray would start a shard that died with what it was first told.
         """
-        if drift == self._drift:
-            return False
-        raw = drift.model_dump_json().encode()
-        _internal_kv_put(_kv_key(self._model), raw, overwrite=True, namespace=names.NAMESPACE.encode())
-        self._refused.update(self._monitor.refused)
-        self._drift, self._monitor = drift, ModelMonitor(drift, allowed)
+        async with self._settling:  # one after the other, or the one that is kept is not the one that is watched
+            if drift == self._drift:
+                return False
+            # In a thread, and with a time-out: a store that is silent must not keep the sensor waiting.
+            await asyncio.to_thread(kv.put, _kv_key(self._model), drift.model_dump_json().encode())
+            self._refused.update(self._monitor.refused)
+            self._drift, self._monitor = drift, ModelMonitor(drift, allowed)
         if self._follower.table is not None:
             await self._heard(self._follower.table)
         log.info("monitors_begin_anew", model=self._model, reason="the configuration says another drift")
@@ -164,17 +165,21 @@ class MonitorShard:
 
 
 def _kept(model: str) -> DriftSettings | None:
-    """What the shard of `model` was told last, where that is not what it was first told."""
-    raw = _internal_kv_get(_kv_key(model), namespace=names.NAMESPACE.encode())
+    """What the shard of `model` was told last, where that is not what it was first told.
+
+    None too where the store does not say so in time: a shard that raised would never be made again, and the next look at what must run
+    tells this one what to watch.
+    """
     try:
+        raw = kv.get(_kv_key(model))
         return DriftSettings.model_validate_json(raw) if raw else None
-    except ValueError as error:  # of another version of this package
+    except Exception as error:  # the store is away, or it was written by another version of this package
         log.warning("kept_drift_unreadable", model=model, reason=str(error))
         return None
 
 
-def _kv_key(model: str) -> bytes:
-    return f"drift:{model}".encode()
+def _kv_key(model: str) -> str:
+    return f"drift:{model}"
 
 
 def ensure_shard(

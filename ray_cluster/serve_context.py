@@ -64,11 +64,15 @@ def deployment(
 
 
 def _replica(replica: Any) -> Replica:
-    return Replica(id=str(getattr(replica, "unique_id", replica)), state=ReplicaState.RUNNING)
+    return Replica(id=_id(replica), state=ReplicaState.RUNNING)
+
+
+def _id(replica: Any) -> str:
+    return str(getattr(replica, "unique_id", replica))
 
 
 def _traffic(context: Context, at_s: float, ongoing: float | None) -> Traffic | None:
-    recorded = _recorded(context.raw_metrics or {}, at_s)
+    recorded = _recorded(context.raw_metrics or {}, frozenset(map(_id, context.running_replicas)), at_s)
     if recorded is None:
         # A window of no length says that there is no rate. Without requests in the system either, nothing is known.
         recorded = Traffic(measured_at_s=at_s, window_s=0.0, requests=0) if ongoing is not None else None
@@ -87,15 +91,24 @@ def _counted(context: Context, seen: Traffic, ongoing: float) -> Traffic:
     return replace(seen, ongoing=ongoing, queued=queued, **latencies)
 
 
-def _recorded(metrics: Mapping[str, Mapping[Any, Sequence[Any]]], at_s: float) -> Traffic | None:
-    """What replicas recorded over their look-back period, together; None where none of them has two fresh records."""
+def _recorded(
+    metrics: Mapping[str, Mapping[Any, Sequence[Any]]], running: frozenset[str], at_s: float
+) -> Traffic | None:
+    """What replicas recorded over their look-back period, together.
+
+    None where one that is `running` has no two fresh records, of requests or of errors where others have these: the sum over the others
+    is not what the deployment does. So it is for up to two records after a replica has started.
+    """
     spans = {
         replica: (series[0], series[-1])
         for replica, series in metrics.get(REQUESTS, {}).items()
         if len(series) > 1 and series[-1].timestamp > series[0].timestamp
         if at_s - series[-1].timestamp <= STATS_OLD_AFTER_S
     }
-    if not spans:
+    if not spans or not running <= set(map(_id, spans)):
+        return None
+    errors = _risen(metrics[ERRORS], spans) if metrics.get(ERRORS) else 0.0
+    if errors is None:
         return None
     window_s = max(last.timestamp - first.timestamp for first, last in spans.values())
     rates = {
@@ -103,12 +116,12 @@ def _recorded(metrics: Mapping[str, Mapping[Any, Sequence[Any]]], at_s: float) -
         for replica, (first, last) in spans.items()
     }
     requests = sum(rates.values()) * window_s
-    latencies = {field: _weighted(metrics.get(metric, {}), rates) for field, metric in QUANTILES.items()}
+    latencies = {field: _weighted(metrics.get(metric, {}), rates, at_s) for field, metric in QUANTILES.items()}
     return Traffic(
         measured_at_s=max(last.timestamp for _, last in spans.values()),
         window_s=window_s,
         requests=round(requests),
-        errors=round(_risen(metrics.get(ERRORS, {}), spans) or 0.0),
+        errors=round(errors),
         latency_mean_s=_ratio(_risen(metrics.get(LATENCY, {}), spans), _risen(metrics[REQUESTS], spans)),
         **latencies,
     )
@@ -116,9 +129,9 @@ def _recorded(metrics: Mapping[str, Mapping[Any, Sequence[Any]]], at_s: float) -
 
 def _risen(series: Mapping[Any, Sequence[Any]], replicas: Mapping[Any, Any]) -> float | None:
     """By how much counters rose, over all `replicas`; None where one of them has none."""
-    if not replicas.keys() <= series.keys():
+    if not all(series.get(each) for each in replicas):
         return None
-    return known(sum(_grown(series[each][0].value, series[each][-1].value) for each in replicas if series[each]))
+    return known(sum(_grown(series[each][0].value, series[each][-1].value) for each in replicas))
 
 
 def _grown(before: float, after: float) -> float:
@@ -129,12 +142,15 @@ def _ratio(top: float | None, bottom: float | None) -> float | None:
     return known(top / bottom) if top is not None and bottom else None
 
 
-def _weighted(series: Mapping[Any, Sequence[Any]], rates: Mapping[Any, float]) -> float | None:
-    """The rate-weighted mean of the newest values."""
-    pairs = [
-        (rate, value)
-        for replica, rate in rates.items()
-        if series.get(replica) and rate > 0 and (value := known(series[replica][-1].value)) is not None
-    ]
-    total = sum(rate for rate, _ in pairs)
-    return sum(rate * value for rate, value in pairs) / total if total else None
+def _weighted(series: Mapping[Any, Sequence[Any]], rates: Mapping[Any, float], at_s: float) -> float | None:
+    """The rate-weighted mean of the newest values; None where a replica that answered has no fresh one."""
+    newest = {replica: points[-1] for replica, points in series.items() if points}
+    total, weighted = 0.0, 0.0
+    for replica, rate in rates.items():
+        if rate <= 0:
+            continue
+        point = newest.get(replica)
+        if point is None or at_s - point.timestamp > STATS_OLD_AFTER_S:
+            return None
+        total, weighted = total + rate, weighted + rate * point.value
+    return known(weighted / total) if total else None

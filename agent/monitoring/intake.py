@@ -5,15 +5,14 @@ A bad row costs itself only. What is let through is small, can be written to a f
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 from agent.monitoring.rows import Answered, Labelled, Served
 from agent.monitoring.values import INTEGER_MAX, NUMBER_MAX, TEXT_MAX, Unreadable, name, number, plain, text, whole
 
-T = TypeVar("T")
 TIME_MAX_S = 253_402_300_800.0
 """The end of the year 9999 in POSIX seconds. Milliseconds of today are beyond it."""
 AHEAD_MAX_S = 3600.0
@@ -27,6 +26,7 @@ FIRST_ROWS = 20
 COMMON = 10
 NAMES_CARRIED = 5 * NAMES_MAX
 """Who only hands rows on asks for no common names: a probe and a data log outlive the versions whose features they see."""
+LEAST = -NUMBER_MAX
 RARE_KEPT = 1_000
 """Names that are not common yet, remembered at most."""
 
@@ -76,25 +76,30 @@ class Intake:
 
     def row(self, served: Served) -> Served | None:
         """`served`, made sound where that is needed; None where it is refused."""
-        return self._sound(self._row, served)
+        try:
+            return self._row(served)
+        except Exception as error:  # values are of anybody's classes
+            self._count(error)
+            return None
 
     def answer(self, answered: Answered) -> Answered | None:
         """`answered`, with an unknown latency where it has none to believe; None where it came at no time."""
-        return self._sound(self._answer, answered)
+        try:
+            return self._answer(answered)
+        except Exception as error:
+            self._count(error)
+            return None
 
     def label(self, labelled: Labelled) -> Labelled | None:
         """`labelled` with a finite label, or None."""
-        return self._sound(self._label, labelled)
-
-    def _sound(self, read: Callable[[T], T], given: T) -> T | None:
-        """What `read` makes of `given`; None, and counted, where it refuses it or anything in it raises."""
         try:
-            return read(given)
-        except _Refused as refused:
-            self.refused[str(refused)] += 1
-        except Exception:  # values are of anybody's classes
-            self.refused[BROKEN] += 1
-        return None
+            return self._label(labelled)
+        except Exception as error:
+            self._count(error)
+            return None
+
+    def _count(self, error: Exception) -> None:
+        self.refused[str(error) if isinstance(error, _Refused) else BROKEN] += 1
 
     def _answer(self, answered: Answered) -> Answered:
         at_s, latency_s = self._moment(answered.at_s), self._latency(answered.latency_s)
@@ -139,7 +144,7 @@ class Intake:
         return found
 
     def _prediction(self, value: Any) -> float | None:
-        if value is None or (type(value) is float and -NUMBER_MAX <= value <= NUMBER_MAX):
+        if value is None or (type(value) is float and LEAST <= value <= NUMBER_MAX):
             return value
         found = number(value)
         if found is None:
@@ -160,7 +165,7 @@ class Intake:
 
     def _features(self, features: Any) -> dict[str, Any]:
         """`features` itself where there is nothing to change, as nearly always."""
-        if not isinstance(features, Mapping):
+        if type(features) is not dict and not isinstance(features, Mapping):
             raise _Refused(FEATURES)
         names = self._names
         for each, value in features.items():
@@ -169,7 +174,7 @@ class Intake:
                 type(each) is str
                 and each in names
                 and (
-                    (kind is float and -NUMBER_MAX <= value <= NUMBER_MAX)
+                    (kind is float and LEAST <= value <= NUMBER_MAX)
                     or (kind is str and len(value) <= TEXT_MAX and value.isascii())
                     or value is None
                     or kind is bool

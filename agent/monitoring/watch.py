@@ -111,8 +111,8 @@ class Watches:
         self._seed = seed
         self._monitors = DEFAULT_MONITORS if settings.monitors is None else settings.monitors
         self._streams: dict[str, list[Watch]] = {LOSS: [], PREDICTION: []}
-        self._features: dict[str, list[Watch]] = {}
-        self._numeric: dict[str, bool] = {}
+        self._features: dict[str, tuple[type, list[Watch]]] = {}
+        """Whether a feature is a number or a text, by what it was first, and what watches it."""
         for monitor in self._monitors:
             if monitor.signal in self._streams:
                 self._streams[monitor.signal].append(self._watch(monitor, monitor.signal))
@@ -129,23 +129,24 @@ class Watches:
             watch.update(value, at_s)
 
     def features(self, features: Mapping[str, Any], at_s: float) -> None:
+        watched = self._features
         for name, value in features.items():
-            watches = self._features.get(name)
-            if watches is None:
+            found = watched.get(name)
+            if found is None:
                 if value is None:
                     continue  # whether it is a number or a text is not known yet
-                watches = self._features[name] = self._for_feature(name, value)
-                self._numeric[name] = isinstance(value, int | float)
-            kept = (
-                value
-                if type(value) is float and self._numeric[name]
-                else _of_its_kind(value, numeric=self._numeric[name])
-            )
+                found = watched[name] = (
+                    float if isinstance(value, int | float) else str,
+                    self._for_feature(name, value),
+                )
+            kind, watches = found
+            if type(value) is not kind:  # of most values it is that very kind
+                value = _of_its_kind(value, numeric=kind is float)  # noqa: PLW2901
             for watch in watches:
-                watch.update(kept, at_s)
-        if len(features) < len(self._features):
-            for name in self._features.keys() - features.keys():
-                for watch in self._features[name]:
+                watch.update(value, at_s)
+        if len(features) < len(watched):
+            for name in watched.keys() - features.keys():
+                for watch in watched[name][1]:
                     watch.update(None, at_s)
 
     def symptoms(self) -> tuple[Symptom, ...]:
@@ -165,7 +166,7 @@ class Watches:
         return Watch(monitor, signal, parameters, self._allowed, loss=self._loss, seed=self._seed)
 
     def _all(self) -> Iterable[Watch]:
-        for watches in (*self._streams.values(), *self._features.values()):
+        for watches in (*self._streams.values(), *(watches for _, watches in self._features.values())):
             yield from watches
 
     def _for_feature(self, name: str, value: Any) -> list[Watch]:

@@ -38,9 +38,11 @@ class WindowTest:
         self.drift_detected = False
         self.reach = window + (confirm - 1) * (window // 2)
         self._window = window
+        self._every = window // 2
         self._confirm = confirm
         self._recover = recover
         self._reference: list[Any] = []
+        self._filling = True
         self._recent: deque[Any] = deque(maxlen=window)
         self._since_test = 0
         self._failed = 0
@@ -51,12 +53,13 @@ class WindowTest:
         kept = self.keep(value)
         if kept is None:
             return
-        if len(self._reference) < self._window:
+        if self._filling:
             self._reference.append(kept)
+            self._filling = len(self._reference) < self._window
             return
         self._recent.append(kept)
         self._since_test += 1
-        if len(self._recent) == self._window and self._since_test >= self._window // 2:
+        if self._since_test >= self._every and len(self._recent) == self._window:
             self._since_test = 0
             self._judge()
 
@@ -219,6 +222,8 @@ class MissingRate(WindowTest):
         self._least = least
 
     def keep(self, value: Any) -> int:
+        if type(value) is float:
+            return 0 if -math.inf < value < math.inf else 1
         return 1 if value is None or (isinstance(value, float) and not math.isfinite(value)) else 0
 
     def distance(self, reference: list[Any], recent: deque[Any]) -> float:

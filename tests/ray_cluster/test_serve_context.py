@@ -100,6 +100,47 @@ def test_statistics_that_say_no_rate_are_none(metrics: dict) -> None:
     assert seen == Traffic(measured_at_s=AT_S, window_s=0.0, requests=0, ongoing=3.0, queued=0.0)
 
 
+def without(metrics: dict, name: str, *, keep: int = 0) -> dict:
+    """`metrics` in which the second replica has only `keep` records of `name`."""
+    second = list(metrics[REQUESTS])[1]
+    left = metrics[name][second][-keep:] if keep else None
+    others = {replica: points for replica, points in metrics[name].items() if replica != second}
+    return metrics | {name: others if left is None else others | {second: left}}
+
+
+@pytest.mark.parametrize(("name", "keep"), [(REQUESTS, 0), (REQUESTS, 1), (ERRORS, 0)])
+def test_the_sum_over_some_of_the_replicas_that_run_is_no_rate(name: str, keep: int) -> None:
+    """One has no records, or too few: what the deployment does is unknown, and only Serve's own count is told."""
+    metrics = without(recorded(), name, keep=keep)
+    seen = deployment(context(raw_metrics=lambda: metrics), AT_S, ongoing=3.0).traffic
+    assert seen == Traffic(measured_at_s=AT_S, window_s=0.0, requests=0, ongoing=3.0, queued=0.0)
+    assert deployment(context(raw_metrics=lambda: metrics), AT_S, ongoing=None).traffic is None
+
+
+def test_records_of_a_replica_that_no_longer_runs_count_and_none_of_it_is_waited_for() -> None:
+    """It answered requests in the window."""
+    metrics = recorded()
+    assert deployment(context(1, 1, raw_metrics=lambda: metrics), AT_S, ongoing=None).traffic.requests == 150
+    assert (
+        deployment(context(1, 1, raw_metrics=lambda: without(metrics, REQUESTS)), AT_S, ongoing=None).traffic.requests
+        == 100
+    )
+
+
+@pytest.mark.parametrize("age_s", [None, 60.0])
+def test_a_quantile_without_that_of_a_replica_that_answered_is_unknown(age_s: float | None) -> None:
+    """Or with one that is old."""
+    metrics = recorded()
+    p95 = QUANTILES["latency_p95_s"]
+    second = list(metrics[p95])[1]
+    metrics = without(metrics, p95)
+    if age_s is not None:
+        metrics[p95][second] = [Point(AT_S - age_s, 0.1)]
+    assert deployment(context(raw_metrics=lambda: metrics), AT_S, ongoing=None).traffic == replace(
+        deployment(context(raw_metrics=recorded), AT_S, ongoing=None).traffic, latency_p95_s=None
+    )
+
+
 def test_recorded_statistics_stay_where_requests_in_the_system_are_not_known() -> None:
     """What is known is not thrown away with what is not."""
     seen = deployment(context(raw_metrics=recorded), AT_S, ongoing=None).traffic
@@ -109,7 +150,7 @@ def test_recorded_statistics_stay_where_requests_in_the_system_are_not_known() -
 def test_without_requests_there_is_no_latency() -> None:
     """None, not zero; a replica that misses a counter makes the sum unknown."""
     idle = {REQUESTS: {"r1": [Point(AT_S - 10, 5.0), Point(AT_S, 5.0)]}}
-    seen = deployment(context(raw_metrics=lambda: idle), AT_S, ongoing=0.0).traffic
+    seen = deployment(context(1, 1, raw_metrics=lambda: idle), AT_S, ongoing=0.0).traffic
     assert seen == Traffic(measured_at_s=AT_S, window_s=10.0, requests=0, ongoing=0.0, queued=0.0)
     partial = recorded()
     partial[LATENCY] = dict(list(partial[LATENCY].items())[:1])
