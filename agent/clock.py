@@ -7,7 +7,9 @@ somebody may set it. The agent's own clock goes on by the steady clock of the ma
 2. Where the civil clock moves otherwise than the steady one by `STEP_S` or more, it was set: a `Step`. The agent's clock goes on as if it
    had not been, and is ahead of the civil one by so much more (or less) from then on.
 3. A moment that the world gives is civil. It is read as the clock stood when it was shown: one from before a step by the difference of
-   that time. `Border` does that for everything that passes a port, both ways, without loss.
+   that time, also one that was shown by a clock which was ahead for a while and lies in the future of the one that is right again.
+   `Border` does that for everything that passes a port, both ways, without loss.
+4. A moment that the clock has shown twice is what it was taken for when it was met first; a new one is of the last time.
 
 Reads no clock itself: both are handed in.
 """
@@ -27,6 +29,8 @@ STEP_S = 2.0
 GRAIN = 1024.0
 """Differences are whole parts of this many to the second, so that adding one to a moment and taking it away again loses nothing."""
 STEPS_KEPT = 50
+MET_MAX = 10_000
+"""So many moments of earlier times are remembered."""
 MOMENTS = ("at_s", "since_s", "until_s", "deadline_s")
 
 T = TypeVar("T")
@@ -43,11 +47,13 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """From `civil_s` of the civil clock, and `own_s` of the agent's, on the agent's clock is ahead by `ahead_s`."""
+    """From `civil_s` of the civil clock, and `own_s` of the agent's, on the agent's clock is ahead by `ahead_s`, until the civil one is set
+    at `until_s`."""
 
     civil_s: float
     own_s: float
     ahead_s: float
+    until_s: float = math.inf
 
 
 class AgentClock:
@@ -61,8 +67,12 @@ class AgentClock:
         self._own_s = self._wall_s
         self._frames = [_Frame(-math.inf, -math.inf, 0.0)]
         self._steps: list[Step] = []
+        self._met: dict[float, float] = {}
+        """Moments that an earlier frame showed and the last may show again: civil ones, and what they are on the agent's clock."""
+        self._given: dict[float, float] = {}
+        """Moments of the agent's clock that were shown by another frame than theirs, as by another machine, and what was given."""
         if not_before_s - self._wall_s >= STEP_S:
-            self._begin_frame(self._wall_s, not_before_s, not_before_s - self._wall_s)
+            self._begin_frame(not_before_s, self._wall_s, not_before_s, not_before_s - self._wall_s)
             self._steps.append(Step(at_s=not_before_s, before_s=not_before_s, after_s=self._wall_s))
         self._own_s = max(not_before_s, self._wall_s + self.ahead_s)
 
@@ -82,8 +92,9 @@ class AgentClock:
         passed_s = max(0.0, steady_s - self._steady_s)
         set_by_s = wall_s - self._wall_s - passed_s
         if abs(set_by_s) >= STEP_S:
-            self._steps.append(Step(at_s=self._own_s + passed_s, before_s=self._wall_s + passed_s, after_s=wall_s))
-            self._begin_frame(wall_s - passed_s, self._own_s, self.ahead_s - set_by_s)
+            before_s = self._wall_s + passed_s
+            self._steps.append(Step(at_s=self._own_s + passed_s, before_s=before_s, after_s=wall_s))
+            self._begin_frame(before_s, wall_s - passed_s, self._own_s, self.ahead_s - set_by_s)
         self._wall_s, self._steady_s = wall_s, steady_s
         self._own_s = max(self._own_s, wall_s + self.ahead_s)
         return self._own_s
@@ -94,22 +105,49 @@ class AgentClock:
         return steps
 
     def own_s(self, civil_s: float) -> float:
-        """The agent's time of a moment that the civil clock showed."""
-        newest_s = self._wall_s + STEP_S  # what lies after now was shown before the clock was set back
-        for frame in reversed(self._frames[1:]):
-            if frame.civil_s <= civil_s <= newest_s:
-                return civil_s + frame.ahead_s
-        return civil_s + self._frames[0].ahead_s
+        """The agent's time of a moment that the civil clock showed, or that another machine's did."""
+        known_s = self._met.get(civil_s)
+        if known_s is not None:
+            return known_s
+        frame = self._frame_of(civil_s)
+        own_s = civil_s + frame.ahead_s
+        if frame is not self._frames[-1] and civil_s >= self._frames[-1].civil_s:
+            _remember(self._met, civil_s, own_s)
+        if self.civil_s(own_s) != civil_s:
+            _remember(self._given, own_s, civil_s)
+        return own_s
+
+    def _frame_of(self, civil_s: float) -> _Frame:
+        """The last that showed it; else, since what is shown is seldom yet to come, the last by which it has been; else that of now."""
+        now_s = self._wall_s + STEP_S  # what lies after now was shown before the clock was set back
+        for frame in reversed(self._frames):
+            if frame.civil_s <= civil_s <= min(frame.until_s, now_s if frame is self._frames[-1] else math.inf):
+                return frame
+        for frame in reversed(self._frames):
+            if frame.civil_s <= civil_s <= self._own_s + STEP_S - frame.ahead_s:
+                return frame
+        return self._frames[-1]
 
     def civil_s(self, own_s: float) -> float:
-        """What the civil clock showed at a moment of the agent's time."""
+        """What the civil clock showed at a moment of the agent's time; of one that the world gave, what it gave."""
+        given_s = self._given.get(own_s)
+        if given_s is not None:
+            return given_s
         frame = next((each for each in reversed(self._frames) if own_s >= each.own_s), self._frames[0])
         return own_s - frame.ahead_s
 
-    def _begin_frame(self, civil_s: float, own_s: float, ahead_s: float) -> None:
+    def _begin_frame(self, until_s: float, civil_s: float, own_s: float, ahead_s: float) -> None:
+        """The clock showed `until_s`, and from now on `civil_s`."""
         taken_back = abs(ahead_s) < STEP_S / 2
+        self._frames[-1] = replace(self._frames[-1], until_s=until_s)
         self._frames.append(_Frame(civil_s, own_s, 0.0 if taken_back else math.ceil(ahead_s * GRAIN) / GRAIN))
         del self._frames[:-STEPS_KEPT]
+
+
+def _remember(moments: dict[float, float], key_s: float, value_s: float) -> None:
+    moments[key_s] = value_s
+    if len(moments) > MET_MAX:
+        del moments[next(iter(moments))]
 
 
 def told(step: Step) -> Alert:

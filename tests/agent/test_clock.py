@@ -1,6 +1,7 @@
 """The agent's clock: stepped by hand, never slept. What decides sees time go on; what the world shows keeps its age."""
 
 from dataclasses import fields, is_dataclass
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -220,3 +221,73 @@ def retrains(core: Core, clock: AgentClock, journal: MemoryJournal) -> int:
     decision = core.step(seen)
     journal.append(lines_of(decision, seen))
     return sum(order.number not in known for order in decision.orders)
+
+
+@pytest.mark.parametrize(("step_s", "for_s"), [(HOUR_S, 600.0), (86_400.0, 7200.0), (-HOUR_S, 600.0)])
+def test_moments_of_a_time_in_which_the_clock_was_wrong_keep_their_age(step_s: float, for_s: float) -> None:
+    """Set forward and back, or back and forward: what was shown meanwhile lies neither in the future nor in another hour, also not when
+    the clock comes to show it again."""
+    machine = Machine()
+    clock = machine.clock()
+    stamps: list[tuple[float, float]] = []
+
+    def stamp() -> None:
+        stamps.append((clock.now(), machine.wall_s))
+
+    def ages() -> list[float]:
+        return [round(clock.own_s(civil_s) - own_s, 2) for own_s, civil_s in stamps]
+
+    stamp()
+    for step in (step_s, -step_s):
+        machine.pass_(5.0)
+        machine.wall_s += step
+        clock.now()
+        machine.pass_(for_s / 2)
+        stamp()
+        assert ages() == [0.0] * len(stamps)
+    for _ in range(20):
+        machine.pass_(abs(step_s) / 10)
+        stamp()
+        assert ages() == [0.0] * len(stamps)
+    assert [clock.civil_s(clock.own_s(civil_s)) for _, civil_s in stamps] == [civil_s for _, civil_s in stamps]
+
+
+def test_the_agents_own_moments_are_never_ahead_of_it_whatever_was_done_to_the_clock() -> None:
+    """Orders, alerts and schedules go by moments that it gave itself: they only ever grow."""
+    machine = Machine()
+    clock = machine.clock()
+    moments = [clock.now()]
+    for step_s in (HOUR_S, 0.0, -HOUR_S, 86_400.0, 0.0, -86_400.0, -HOUR_S, HOUR_S):
+        machine.pass_(600.0)
+        machine.wall_s += step_s
+        moments.append(clock.now())
+    assert [round(b - a, 2) for a, b in pairwise(moments)] == [600.0] * 8
+    assert clock.ahead_s == 0.0
+
+
+@pytest.mark.parametrize("step_s", [HOUR_S, -HOUR_S])
+def test_moments_of_a_machine_whose_clock_is_right_are_read_as_they_are(step_s: float) -> None:
+    """The agent's machine was set, the others were not: what they say happened ten seconds ago did so, and comes back to them as it was."""
+    machine = Machine()
+    clock = machine.clock()
+    right_s = machine.wall_s
+    machine.pass_(5.0)
+    machine.wall_s += step_s
+    clock.now()
+    for _ in range(5):
+        machine.pass_(300.0)
+        now_s = clock.now()
+        theirs_s = right_s + machine.steady_s - 7.0 - 10.0
+        assert now_s - clock.own_s(theirs_s) == pytest.approx(10.0, abs=0.002)
+        assert clock.civil_s(clock.own_s(theirs_s)) == theirs_s
+
+
+def test_a_moment_that_is_yet_to_come_lies_ahead() -> None:
+    """The end of a span that a person has named, after a step: as far ahead as it was meant."""
+    machine = Machine()
+    clock = machine.clock()
+    machine.pass_(5.0)
+    machine.wall_s += HOUR_S
+    now_s = clock.now()
+    assert clock.own_s(machine.wall_s + 7200.0) - now_s == pytest.approx(7200.0, abs=0.002)
+    assert clock.civil_s(clock.own_s(machine.wall_s + 7200.0)) == machine.wall_s + 7200.0
