@@ -44,7 +44,8 @@ def looking(url: sa.URL, lock_timeout_s: float) -> sa.Engine:
     if file is None:
         return engine(url, "read", lock_timeout_s=lock_timeout_s)
     # Whoever opens a file that has a log of writes makes that log. A file without one is used by nobody, and does not change meanwhile.
-    logged = file.with_name(f"{file.name}-wal").exists()
+    # A log beside no file is left of one that was deleted: there is nothing to look at.
+    logged = file.exists() and file.with_name(f"{file.name}-wal").exists()
     if not logged:
         _expect_database(file)
     place = f"file:{quote(str(file.absolute()))}?{'mode=ro' if logged else 'mode=ro&immutable=1'}"

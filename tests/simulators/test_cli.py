@@ -207,10 +207,10 @@ TEXT = "minute,calls\n0,5\n1,many\n"
     ("change", "parts"),
     [
         (("tick_s: 10", "tick: 10"), ["bad.scenario.yaml:4: tick: unknown key", "did you mean 'tick_s'"]),
-        (("rate_rps: 20", "rate_rps: -20"), ["bad.scenario.yaml:8:", "rate_rps", "-20", "greater than or equal to 0"]),
+        (("rate_rps: 20", "rate_rps: -20"), ["bad.scenario.yaml:8:", "rate_rps", "-20", "at least 0"]),
         (("slo_latency_s: 0.5", "slo_latency_s: fast"), ["bad.scenario.yaml:12:", "'fast'", "expected seconds"]),
-        (("seed: 5", "seed: five"), ["bad.scenario.yaml:2: seed: found 'five'", "valid integer"]),
-        (("seed: 5", "seed: 5.5"), ["bad.scenario.yaml:2: seed: found 5.5", "valid integer"]),
+        (("seed: 5", "seed: five"), ["bad.scenario.yaml:2: seed: found 'five'", "a whole number"]),
+        (("seed: 5", "seed: 5.5"), ["bad.scenario.yaml:2: seed: found 5.5", "a whole number"]),
         (("slo_violation_rate", "slo_violations"), ["bad.scenario.yaml:15: expect[0]", "no measure 'slo_violations'", "node_cost"]),
         (("models.shop.replicas_max", "models.shop.recovery"), ["bad.scenario.yaml:16: expect[1]", "recovery_s"]),
         (("replicas_max <= 6", "replicas_max around 6"), ["bad.scenario.yaml:16: expect[1]", "a measure, a comparison and a number"]),

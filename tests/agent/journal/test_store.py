@@ -159,3 +159,13 @@ def test_a_full_disk_loses_nothing_that_was_accepted(tmp_path: Path) -> None:
     assert child.returncode == 7, child.stderr
     result = verify(SqlJournal(url).entries())
     assert (result.ok, result.entries) == (True, int(child.stdout.split()[0]))
+
+
+def test_a_journal_whose_file_was_deleted_is_begun_anew(tmp_path: Path) -> None:
+    """A killed agent leaves its log of writes; whoever deletes the file beside it begins an empty journal, and none is away."""
+    url = f"sqlite:///{tmp_path / 'journal.db'}"
+    before = SqlJournal(url)
+    before.append([("note", 1.0, {"n": 0})])
+    assert (tmp_path / "journal.db-wal").exists()
+    (tmp_path / "journal.db").unlink()
+    assert list(SqlJournal(url).entries()) == []
