@@ -159,11 +159,10 @@ class _Reading:
         except ScenarioError as error:
             yield ("policy_file",), str(error)
             return
-        told = _refused(_plain(settings.policies), self.allowed)
-        if told is None:
+        told = [_refused([each], self.allowed) for each in _plain(settings.policies)]
+        yield from ((("policies", index), each) for index, each in enumerate(told) if each is not None)
+        if not any(told):
             self.policies = settings.policies
-        else:
-            yield ("policies",), told
 
     def _parameters(self, parameters: Mapping[str, ParameterSettings]) -> Iterator[Fault]:
         for name, parameter in parameters.items():

@@ -11,6 +11,18 @@ from simulators.quantities import Seed
 Choice = bool | int | float | str | None
 
 
+def _once(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A value that is given twice would count twice, or was to be another one."""
+    for place, value in enumerate(values):
+        if any(type(each) is type(value) and each == value for each in values[:place]):
+            raise ValueError(f"expected each value once, and {value!r} is there twice")
+    return values
+
+
+Once = AfterValidator(_once)
+Seeds = Annotated[tuple[Seed, ...], Field(min_length=1, max_length=10_000), Once]
+
+
 class ParameterSettings(Strict):
     """A range (`low`, `high`) or `choices` of one parameter."""
 
@@ -22,7 +34,7 @@ class ParameterSettings(Strict):
     step: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     whole: bool = Field(default=False, alias="int")
     """Whole numbers only."""
-    choices: tuple[Choice, ...] = ()
+    choices: Annotated[tuple[Choice, ...], Once] = ()
 
     @model_validator(mode="after")
     def _one_form(self) -> Self:
@@ -31,7 +43,9 @@ class ParameterSettings(Strict):
             raise ValueError("expected either low and high, or choices")
         if self.choices:
             return self._chosen()
-        if self.low is None or self.high is None or not self.low < self.high:
+        if self.low is None or self.high is None:
+            raise ValueError(f"expected {'low' if self.low is None else 'high'} beside it, or choices")
+        if not self.low < self.high:
             raise ValueError(f"expected low below high, got low {self.low} and high {self.high}")
         return self._ranged(self.low, self.high)
 
@@ -81,9 +95,9 @@ class ObjectiveSettings(Strict):
 class HoldOutSettings(Strict):
     """What tuning never sees."""
 
-    scenarios: tuple[str, ...] = ()
+    scenarios: Annotated[tuple[str, ...], Field(min_length=1), Once] = ()
     """Files or globs; missing: the scenarios of tuning, with other seeds."""
-    seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=10_000)]
+    seeds: Seeds
 
 
 class SamplerSettings(Strict):
@@ -159,9 +173,9 @@ class SpaceSettings(Strict):
     """The policies themselves, in place of a file."""
     parameters: Annotated[dict[str, ParameterSettings], Field(min_length=1)]
     """By path: `policies[0].target`, or `target_utilization.target` where one policy of the list is called so."""
-    scenarios: Annotated[tuple[str, ...], Field(min_length=1)]
+    scenarios: Annotated[tuple[str, ...], Field(min_length=1), Once]
     """Files or globs, relative to this file."""
-    seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=10_000)]
+    seeds: Seeds
     hold_out: HoldOutSettings
     objectives: Annotated[tuple[ObjectiveSettings, ...], Field(min_length=1)]
     trials: Annotated[int, Field(ge=1, le=1_000_000)] = 100
@@ -177,6 +191,8 @@ class SpaceSettings(Strict):
     @field_validator("choose", mode="before")
     @classmethod
     def _knee(cls, value: Any) -> Any:
+        if value != "knee" and not isinstance(value, dict | ChooseSettings):
+            raise ValueError("expected knee, or a mapping with least or most, and where beside it")
         return {} if value == "knee" else value
 
     @property
