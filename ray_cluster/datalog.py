@@ -52,8 +52,8 @@ class DataLog:
         """Keep what was answered to somebody; shadow copies are no new rows."""
         with self._adding:
             for row in batch:
-                sound = None if row.shadow else self._intake.row(row)
-                if sound is not None:
+                sound = self._intake.row(row)
+                if sound is not None and not sound.shadow:
                     self._rows.append(sound)
 
     def labels(self, batch: Iterable[Labelled]) -> None:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from scipy.special import gammaincc, gammaln, ndtr, stdtrit
 
 from agent.monitoring.moments import Welford
+from agent.monitoring.values import number
 
 CHANCE = 3.4e-6
 """As rare as 4.5 deviations of a normal, and that twice in a row."""
@@ -96,7 +97,8 @@ class WindowMean(WindowTest):
         self._block = block
 
     def keep(self, value: Any) -> float | None:
-        return float(value) if value is not None and math.isfinite(value) else None
+        found = value if type(value) is float else number(value)
+        return found if found is not None and math.isfinite(found) else None
 
     def distance(self, reference: list[Any], recent: deque[Any]) -> float:
         before, after = self._blocks(reference), self._blocks(list(recent))

@@ -1,6 +1,7 @@
 """The data log: what was answered is there to be learned from, whole and once."""
 
 import math
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -17,6 +18,7 @@ from agent.recipes.columns import Columns
 from policies.observation import Quarantined
 from ray_cluster import datalog
 from ray_cluster.datalog import DataLog, features, read
+from tests.agent.monitoring.test_odd_values import STRANGE
 
 DAY_S = 86_400.0
 
@@ -287,3 +289,16 @@ def test_the_newest_rows_are_the_newest_whoever_wrote_them(tmp_path: Path) -> No
     labelled = read(str(tmp_path), "m", rows_max=25, labelled_only=True)
     assert labelled["label"].tolist() == [float(n) for n in range(10, 60, 2)]
     assert list(read(str(tmp_path), "m", rows_max=3, until_s=1010.0)["key"]) == ["7", "8", "9"]
+
+
+@pytest.mark.parametrize("place", range(len(STRANGE)))
+def test_no_value_keeps_the_rows_beside_it_out_of_the_log(tmp_path: Path, place: int) -> None:
+    """As a feature, a label, a key, or in any other place: what can not be kept is left out alone."""
+    odd = STRANGE[place]
+    good = Served("a", 1.0, {"x": 1.0}, 0.5, 0.1, "1", "r")
+    log = DataLog(str(tmp_path), "m")
+    log.rows([good, replace(good, key="b", features={"x": odd}), Served(odd, 2.0, {"y": odd}, odd, odd, odd, odd, odd)])
+    log.labels([Labelled("a", 2.0, 1.0), Labelled("b", 2.0, odd), Labelled(odd, odd, odd)])
+    log.flush()
+    rows = read(str(tmp_path), "m").set_index("key")
+    assert (float(rows.loc["a", "x"]), rows.loc["a", "label"], log.waiting) == (1.0, 1.0, 0)

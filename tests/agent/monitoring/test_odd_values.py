@@ -2,6 +2,7 @@
 
 import contextlib
 import enum
+import itertools
 import math
 from dataclasses import replace
 from datetime import timedelta
@@ -17,11 +18,13 @@ from hypothesis import strategies as st
 
 from agent.codec import canonical, to_json
 from agent.monitoring import intake
+from agent.monitoring.detectors import RIVER, WINDOWS
 from agent.monitoring.intake import Intake
+from agent.monitoring.limits import RIGHT_OR_WRONG
 from agent.monitoring.model_monitor import ModelMonitor
 from agent.monitoring.rows import Answered, Labelled, Served
 from agent.monitoring.values import Unreadable, number, plain
-from agent.settings import DriftSettings
+from agent.settings import DriftSettings, MonitorSettings
 
 GOOD = [Served(f"good-{n}", 100.0 + n, {"x": 0.5 * n, "city": "Ulm"}, 0.25, 0.01, "1", "r1") for n in range(3)]
 
@@ -161,6 +164,27 @@ def test_a_value_is_read_or_said_to_be_unreadable(place: int) -> None:
         found = None
     assert type(found) in {float, int, bool, str, type(None)}
     assert type(number(STRANGE[place])) in {float, type(None)}
+
+
+KINDS: dict[str, list[Any]] = {
+    "texts": ["ab", "c", ""], "numbers": [1.0, 2.0], "whole numbers": [1, 2], "truths": [True, False], "nothing": [None],
+    "a mixture": [1.0, "a", None, True, math.nan], "texts and numbers": ["a", 1.0, None],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("use", [*RIVER, *WINDOWS])
+def test_a_detector_that_is_put_on_a_feature_of_another_kind_costs_no_row(use: str) -> None:
+    """A monitor names its feature, whatever that turns out to hold."""
+    for signal, values in itertools.product(("x", "*", "prediction"), KINDS.values()):
+        if use in RIGHT_OR_WRONG:
+            signal = "loss"  # noqa: PLW2901 - they watch nothing else
+        monitor = ModelMonitor(
+            DriftSettings(window_rows=10, monitors=(MonitorSettings(kind="feature_drift", use=use, signal=signal),))
+        )
+        rows = [replace(GOOD[0], key=str(n), features={"x": values[n % len(values)]}) for n in range(60)]
+        assert len(monitor.rows(rows)) == 60
+        assert len(monitor.labels([Labelled(each.key, 101.0, 1.0) for each in rows])) == 60
+        assert (monitor.report(200.0).rows, monitor.refused) == (60, {})
 
 
 @pytest.mark.parametrize(
