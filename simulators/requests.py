@@ -140,26 +140,12 @@ class RequestKernel:
             dispatcher_holds=(dispatcher_holds, 0),
             retries=(retries, 0),
         )
-        if routing not in ROUTINGS:
-            raise ValueError(f"routing must be one of {', '.join(ROUTINGS)}, not {routing!r}")
-        chosen = ROUTINGS.index(routing)
-        records, table = packed(service, router, overhead)
-        self._hold(
-            vacant(
-                services=records,
-                table=table,
-                streams=streams(*seed.spawn(5)),
-                slots=_FIRST_SLOTS,
-                rows=_FIRST_ROWS,
-                bins=_FIRST_BINS,
-            )
-        )
+        chosen = _place_of(routing)
+        self._hold(_empty(seed, service, router, overhead))
         self._set(
             routing=chosen,
             concurrency=concurrency,
-            held_max=min(concurrency * batch_max, max_ongoing_requests)
-            if chosen == SHARED_QUEUE
-            else max_ongoing_requests,
+            held_max=_held_max(chosen, max_ongoing_requests, concurrency * batch_max),
             waiting_max=max_queued_requests + dispatcher_holds if max_queued_requests >= 0 else _UNBOUNDED,
             batch_max=batch_max,
             retries=retries,
@@ -177,12 +163,16 @@ class RequestKernel:
         )
         self._marked = isinstance(service, Tokens)
         self._shuffled = chosen == ROUTINGS.index("round_robin")
+        self._bin_sketches = bin_sketches
+        self._begin(seed)
+
+    def _begin(self, seed: np.random.SeedSequence) -> None:
+        """Without replicas, and with nothing to tell."""
         # the order in which round robin goes about is chance too, but drawn between calls
         self._order = np.random.default_rng(seed.spawn(1)[0])
         self._rows: dict[int, int] = {}
         self._drained: list[int] = []
         self._closed: list[Bin] = []
-        self._bin_sketches = bin_sketches
         self._reach_s = 0.0
 
     # -- replicas ------------------------------------------------------------------------------------------------
@@ -401,6 +391,30 @@ class RequestKernel:
         k.state["first_bin"] = number
         if final:
             self._reach_s = 0.0
+
+
+def _empty(seed: np.random.SeedSequence, *services: Service | None) -> Station:
+    """A station that takes so long at its replicas, in its router and on the way out, with five streams of chance out of `seed`."""
+    records, table = packed(*services)
+    return vacant(
+        services=records,
+        table=table,
+        streams=streams(*seed.spawn(5)),
+        slots=_FIRST_SLOTS,
+        rows=_FIRST_ROWS,
+        bins=_FIRST_BINS,
+    )
+
+
+def _place_of(routing: str) -> int:
+    if routing not in ROUTINGS:
+        raise ValueError(f"routing must be one of {', '.join(ROUTINGS)}, not {routing!r}")
+    return ROUTINGS.index(routing)
+
+
+def _held_max(routing: int, ongoing_max: int, served_max: int) -> int:
+    """From a shared queue a replica takes no more than it serves at once."""
+    return min(served_max, ongoing_max) if routing == SHARED_QUEUE else ongoing_max
 
 
 def _check_counts(**counts: tuple[Any, int]) -> None:

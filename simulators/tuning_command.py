@@ -93,20 +93,13 @@ def sim_tune(
     A study that was interrupted, or killed, goes on where it stood: call the same command again.
     """
     from agent.terminal import Terminal  # noqa: PLC0415
-    from simulators.plan import BadInput, importable  # noqa: PLC0415
-    from simulators.run_command import Files, own_code  # noqa: PLC0415
-    from simulators.tuning_problem import load, located  # noqa: PLC0415
+    from simulators.run_command import Files  # noqa: PLC0415
+    from simulators.tuning_problem import located  # noqa: PLC0415
 
     del schema  # it was answered before anything else was looked at
     errors = Terminal(stderr=True)
     faults = [*Files(json=json_file, report=report).unwritable(), *_unwritable(out)]
-    problem = None
-    try:
-        allowed = packages_allowed(allow_imports)
-        with importable(own_code(allowed)):
-            problem = load(space, allowed)
-    except BadInput as error:
-        faults += error.faults
+    problem = _read(space, allow_imports, faults)
     if storage and storage.partition(":///")[0] not in ("sqlite", "journal"):
         faults.append(f"--storage: found {storage!r}; expected sqlite:///FILE or journal:///FILE")
     if faults or problem is None:
@@ -123,6 +116,21 @@ def sim_tune(
         date=date or datetime.now(UTC).date().isoformat(),
     )
     raise typer.Exit(_perform(problem, asked, errors))
+
+
+def _read(space: Path, allow_imports: Any, faults: list[str]) -> "Problem | None":
+    """The problem in `space`; None where it has faults, which are added."""
+    from simulators.plan import BadInput, importable  # noqa: PLC0415
+    from simulators.run_command import own_code  # noqa: PLC0415
+    from simulators.tuning_problem import load  # noqa: PLC0415
+
+    allowed = packages_allowed(allow_imports)
+    try:
+        with importable(own_code(allowed)):
+            return load(space, allowed)
+    except BadInput as error:
+        faults += error.faults
+        return None
 
 
 def _unwritable(out: Path | None) -> Iterator[str]:
