@@ -85,7 +85,7 @@ def build_core(
         versions=beginning.versions(),
         back_off=beginning.back_off(),
     )
-    for seen in again:
+    for seen in (*beginning.owed, *again):
         core.relive(seen)
     return core
 

@@ -12,6 +12,7 @@ from agent.back_off import BackOff, Failures
 from agent.codec import from_json, to_json
 from agent.guards import DAY_S, MINUTE_S, counted_s
 from agent.journal.controls import accepted
+from agent.journal.owed import owed
 from agent.journal.record import Entry, Kind
 from agent.journal.warm_start import Readable, first_seen_again
 from agent.order import Order, Outcome
@@ -20,6 +21,7 @@ from agent.redaction import redacted_settings
 from agent.settings import Settings
 from agent.versions import FIRST_SEEN, Versions
 from policies.action import Action, Promote, Retrain, RollBack, StartRollout, target
+from policies.observation import Observation
 
 log = structlog.get_logger()
 FOLLOWED = (Kind.INTENT, Kind.OUTCOME, Kind.DECIDED, Kind.CONTROL, Kind.NOTE)
@@ -49,6 +51,8 @@ class Beginning:
     """(model, version, times)."""
     failures: tuple[tuple[str, tuple[str, str], str, int, float, str], ...] = ()
     """(kind of order, target, thing, times in a row, when last, why) of orders that failed."""
+    owed: tuple[Observation, ...] = ()
+    """What was seen when schedules were taken that were not done, and that are older than what follows. The policies are shown it first."""
     seen_again_from: int | None = None
     """The policies are shown the observations from this entry of the journal on, before anything else."""
 
@@ -97,6 +101,7 @@ def begin(journal: Lived, settings: Settings, at_s: float, *, above: int = 0, ke
     if settings.journal.warm_start_s > 0:
         since_s = at_s - settings.journal.warm_start_s
         beginning = replace(beginning, seen_again_from=first_seen_again(journal, since_s))
+    beginning = replace(beginning, owed=owed(journal, at_s, beginning.seen_again_from))
     journal.append([(Kind.STARTED, at_s, started(beginning, settings))], durable=True)
     return beginning
 

@@ -13,8 +13,8 @@ from agent.journal.replay import replay
 from agent.schedules import Schedules, taken
 from agent.settings import Settings
 from agent.testing import RecordingNotifier
-from policies.observation import Observation
-from policies.testing import observation
+from policies.observation import Capacity, JobState, Observation, Resources, TrainingJob
+from policies.testing import model, observation, rollout
 
 NIGHTLY = {"nightly": "0 3 * * *"}
 HOUR_S = 3600.0
@@ -95,3 +95,76 @@ def test_a_schedule_that_is_new_counts_from_now_on(before: dict[str, str]) -> No
     journal = MemoryJournal()
     life(journal, before, at(1), at(2))
     assert life(journal, NIGHTLY, at(5), at(27)) == [(), ("nightly",)]
+
+
+SCHEDULED = Settings.model_validate(
+    {
+        "autonomy": {"default": "act"},
+        "schedules": NIGHTLY,
+        "policies": [{"use": "scheduled", "schedule": "nightly", "expires_s": 36 * HOUR_S}],
+        "budget": {"retrainings_per_day": 5},
+    }
+)
+
+
+class Nights:
+    """Two models, of which one can be kept back by a rollout; a training that was ordered has succeeded, and is forgotten at ten."""
+
+    def __init__(self) -> None:
+        self.blocked = {"b"}
+        self.ordered: list[tuple[float, str]] = []
+        self.due: tuple[str, ...] = ()
+
+    def observe(self, at_s: float) -> Observation:
+        started_s = {name: begun_s for begun_s, name in self.ordered if at_s < at(10) or begun_s > at(10)}
+        models = [
+            model(
+                name,
+                rollout=rollout() if name in self.blocked else None,
+                training=TrainingJob(id="1", state=JobState.SUCCEEDED, started_at_s=started_s[name]) if name in started_s else None,
+            )
+            for name in ("a", "b")
+        ]  # fmt: skip
+        due, self.due = self.due, ()
+        room = Capacity(total=Resources(cpus=64.0), free=Resources(cpus=64.0))
+        return observation(at_s, *models, due=due, capacity=room)
+
+    def start(self, order: Any) -> None:
+        self.ordered.append((order.issued_at_s, order.action.model))
+
+
+def lives_on(journal: MemoryJournal, world: Any, *moments: float) -> None:
+    beginning = begin(journal, SCHEDULED, moments[0])
+    agent = assemble(
+        SCHEDULED, sensor=world, actuator=world, trainer=world, notifier=RecordingNotifier(), journal=journal, beginning=beginning
+    )  # fmt: skip
+    for at_s in moments:
+        agent.tick(at_s)
+
+
+@pytest.mark.parametrize("restarts", [1, 3])
+def test_a_schedule_that_was_taken_and_kept_back_is_owed_over_restarts(restarts: int) -> None:
+    """Due at three while `b` is rolled out, which lasts for longer than `warm_start_s`: `b` is trained then, and `a`, which was, is not."""
+    journal, world = MemoryJournal(), Nights()
+    world.due = ("nightly",)
+    lives_on(journal, world, at(3), at(3.01), at(3.02))
+    for n in range(restarts):
+        lives_on(journal, world, at(6.0 + n), at(6.01 + n))
+    assert world.ordered == [(at(3), "a")]
+    world.blocked.clear()
+    lives_on(journal, world, at(11), at(11.01), at(11.02))
+    assert world.ordered == [(at(3), "a"), (at(11), "b")]
+    lives_on(journal, world, at(14), at(14.01))
+    assert len(world.ordered) == 2
+    assert replay(journal.kept).identical
+
+
+def test_what_is_owed_expires_as_in_one_life() -> None:
+    """The policy's own time counts from when it was due, however many lives lie between."""
+    journal, world = MemoryJournal(), Nights()
+    world.due = ("nightly",)
+    lives_on(journal, world, at(3), at(3.01))
+    world.blocked.clear()
+    lives_on(journal, world, at(3.0 + 36.1), at(3.0 + 36.2))
+    assert [name for _, name in world.ordered] == ["a"]
+    assert replay(journal.kept).identical
