@@ -142,6 +142,7 @@ class _Past:
             except (KeyError, TypeError, ValueError) as error:  # a ValidationError is a ValueError
                 if entry.kind in {Kind.INTENT, Kind.OUTCOME} and isinstance(entry.payload.get("number"), int):
                     self.ended.add(entry.payload["number"])
+                    self.open_orders.pop(entry.payload["number"], None)
                 log.warning("entry_not_followed", entry=entry.seq, kind=entry.kind, reason=str(error).splitlines()[0])
 
     def _follow(self, entry: Entry) -> None:

@@ -171,6 +171,26 @@ def test_an_intent_after_the_outcome_of_its_order_opens_nothing_again() -> None:
     assert numbers == [[2], [2]]
 
 
+@pytest.mark.parametrize("outcome", [{"status": "forgotten", "at_s": 102.0, "detail": ""}, {"status": "failed"}])
+def test_an_order_whose_outcome_can_not_be_read_has_ended_all_the_same(outcome: dict) -> None:
+    """How it ended, another version knew; it is not sent again."""
+    journal = MemoryJournal()
+    lived(journal, 100.0)
+    assert [each.number for each in begin(journal, SETTINGS, 101.0).open_orders] == [1, 2]
+    journal.append([(Kind.OUTCOME, 102.0, {"number": 1, **outcome})])
+    assert [each.number for each in begin(journal, SETTINGS, 103.0).open_orders] == [2]
+
+
+@pytest.mark.parametrize(("at_s", "numbers"), [(699.0, [1, 2]), (700.0, [2]), (86_499.0, [2]), (86_500.0, [])])
+def test_what_counts_no_more_stands_in_no_start(at_s: float, numbers: list[int]) -> None:
+    """A scale counts for its cool-down of 600 s, a retraining for the day; the journal keeps both for ever."""
+    journal = MemoryJournal()
+    lived(journal, 100.0)
+    ended = {"status": "succeeded", "at_s": 101.0, "detail": ""}
+    journal.append([(Kind.OUTCOME, 101.0, {"number": number, **ended}) for number in (1, 2)])
+    assert [each.number for each in begin(journal, SETTINGS, at_s).remembered] == numbers
+
+
 def test_the_orders_of_a_journal_that_was_begun_anew_have_other_keys() -> None:
     """The same number for the same action, and yet no job of before passes for it."""
     keys = []
