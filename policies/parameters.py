@@ -94,7 +94,7 @@ def fit(value: Any, hint: Any, build: BuildNested) -> Any:
         return _first_that_fits(value, inner, build)
     if origin is typing.Literal:
         return _chosen(value, inner)
-    if origin is tuple and len(inner) == 2 and inner[1] is Ellipsis:
+    if origin is Sequence or (origin is tuple and len(inner) == 2 and inner[1] is Ellipsis):
         if isinstance(value, str) or not isinstance(value, Sequence):
             raise ValueError(f"must be a list, got {value!r}")
         return tuple(fit(each, inner[0], build) for each in value)

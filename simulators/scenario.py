@@ -12,6 +12,7 @@ from agent.application_names import CHALLENGER_SUFFIX
 from agent.assembly import AssemblyError, build_core
 from agent.cron import faults as cron_faults
 from agent.matching import unscheduled
+from agent.refusals import meant
 from agent.settings import PolicySettings, Settings
 from agent.strict_yaml import validated
 from agent.yaml_nodes import Fault, FileFault, Keys, text_of
@@ -194,7 +195,7 @@ def _column_fault(trace: CountTrace | StampTrace, traffic: TraceSettings) -> str
         told = f"found {column!r}; this trace holds timestamps and has no columns to choose from"
         return None if column is None else told
     chosen = column in trace.names or (column is None and len(trace.names) == 1)
-    return None if chosen else f"found {column!r}; expected one of {_shown(trace)}"
+    return None if chosen else f"found {column!r}; {_one_of(column, trace.names)}"
 
 
 def _played_faults(learning: PlayedSettings, keys: Keys, folder: Path, allowed: Packages) -> Iterator[Fault]:
@@ -204,8 +205,11 @@ def _played_faults(learning: PlayedSettings, keys: Keys, folder: Path, allowed: 
         yield (*keys, *below), told
 
 
-def _shown(trace: CountTrace) -> str:
-    return _few(trace.names)
+def _one_of(found: object, names: Iterable[str]) -> str:
+    """What may be named, as far as people read it, and what was probably meant."""
+    known = list(names)
+    near = meant(found, known)
+    return f"expected one of {_few(known)}" + (f"; did you mean {near!r}?" if near is not None else "")
 
 
 def _few(names: Sequence[str]) -> str:
@@ -224,12 +228,12 @@ def _fault_faults(settings: ScenarioSettings) -> Iterator[Fault]:
     nodes = {f"{kind.name}-{n + 1}" for kind in settings.cluster.nodes for n in range(kind.count)}
     for index, fault in enumerate(settings.faults):
         if fault.model is not None and fault.model not in settings.models:
-            yield ("faults", index, "model"), f"found {fault.model!r}; expected one of {', '.join(settings.models)}"
+            yield ("faults", index, "model"), f"found {fault.model!r}; {_one_of(fault.model, settings.models)}"
         if fault.kind in OF_LEARNING and not _learns(settings, fault.model):
             told = f"found {fault.kind!r}, which is about models with `learning`; {fault.model or 'every model'} is without"
             yield ("faults", index, "kind"), told
         if fault.node is not None and fault.node not in nodes:
-            yield ("faults", index, "node"), f"found {fault.node!r}; expected one of {_few(sorted(nodes))}"
+            yield ("faults", index, "node"), f"found {fault.node!r}; {_one_of(fault.node, sorted(nodes))}"
 
 
 def _learns(settings: ScenarioSettings, model: str | None) -> bool:
@@ -256,7 +260,7 @@ def _people_faults(settings: ScenarioSettings) -> Iterator[Fault]:
                 f"found {person.model!r}; expected a model with `learning`: {', '.join(managed) or 'there is none'}",
             )
         elif person.model is not None and person.model not in settings.models:
-            yield (*keys, "model"), f"found {person.model!r}; expected one of {', '.join(settings.models)}"
+            yield (*keys, "model"), f"found {person.model!r}; {_one_of(person.model, settings.models)}"
         for name in ("action", "every_s", "for_s"):
             if getattr(person, name) is not None and not answers:
                 yield (

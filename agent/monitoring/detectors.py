@@ -20,6 +20,7 @@ from agent.monitoring.losses import PARTS, WRONG_ABOVE
 from agent.monitoring.values import number
 from agent.monitoring.windows import MissingRate, PopulationStability, ScaleChange, WindowMean
 from policies.imports import ImportRefused, Packages, found
+from policies.parameters import meant
 
 log = structlog.get_logger()
 
@@ -207,7 +208,9 @@ def _river(use: str, allowed: Packages) -> Callable[..., Any]:
     path = RIVER.get(use)
     if path is None:
         known = ", ".join(sorted([*RIVER, *WINDOWS]))
-        raise ValueError(f"unknown detector {use!r}; expected one of {known}, or package.module:Class")
+        near = meant(use, [*RIVER, *WINDOWS])
+        hint = f"; did you mean {near!r}?" if near else ""
+        raise ValueError(f"unknown detector {use!r}; expected one of {known}, or package.module:Class{hint}")
     module, _, name = path.partition(":")
     make: Callable[..., Any] = getattr(import_module(module), name)
     return make

@@ -6,6 +6,7 @@ Which rows a training takes, and how it searches, is the trainer's part. What co
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from policies.action import Alert, Evidence, Hold, Proposal, Quarantine, Retrain
 from policies.observation import JobState, Model, Observation, Report, Symptom
@@ -13,6 +14,8 @@ from policies.parameters import not_negative, positive
 from policies.retraining.quarantine import BadRows
 
 Because = tuple[Evidence, ...]
+SymptomKind = Literal["error_drift", "prediction_drift", "feature_drift", "data_quality", "performance"]
+"""What monitors tell of."""
 Told = tuple[str, str]
 """Kind and signal of a symptom: two detectors that say the same of one signal are one piece of news."""
 NAMED = 2
@@ -67,7 +70,7 @@ class OnDrift:
     Where at least `min_rows` labelled rows came since the drift, older rows than `margin_s` before it are left out.
     """
 
-    kinds: tuple[str, ...] = ("error_drift", "performance")
+    kinds: tuple[SymptomKind, ...] = ("error_drift", "performance")
     min_rows: int = 500
     min_rows_after_drift: int = 0
     margin_s: float = 0.0

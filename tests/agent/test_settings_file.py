@@ -113,6 +113,20 @@ ROOT = Path(__file__).parents[2]
             "policies: [{use: one_shot, rule: Sustained}]",
             "parameter 'rule' must be one of 'sustained', 'stabilised', got 'Sustained'; did you mean 'sustained'?",
         ),
+        (
+            "policies: [{use: on_drift, kinds: [Error_drift]}]",
+            "must be one of 'error_drift', 'prediction_drift', 'feature_drift', 'data_quality', 'performance', got 'Error_drift'; "
+            "did you mean 'error_drift'?",
+        ),
+        ("policies: [{use: joint, past: {a: 3}}]", "policy 'joint': parameter 'past' ['a'] must be a list, got 3"),
+        (
+            "policies: [{use: joint, past: {a: [x]}}]",
+            "policy 'joint': parameter 'past' ['a'] must be a finite number, got 'x'",
+        ),
+        (
+            "models: {a: {drift: {monitors: [{kind: error_drift, use: Adwin}]}}}",
+            "or package.module:Class; did you mean 'adwin'?",
+        ),
         ("policies: [{use: STATIC}]", "f.yaml:1: policies[0]: unknown policy 'STATIC'; did you mean 'static'?"),
         (
             "autonomy: {scale: OFF}",

@@ -164,6 +164,11 @@ REFUSED = {
         {"top": "policies: [{use: scheduled, schedule: nightly}]"},
         "f:10: policies[0].schedule: found 'nightly'; expected a name under schedules (none)",
     ),
+    "a fault of a model that is misspelt": (
+        {"top": "faults: [{at_s: 5, kind: hang, model: Shop}, {at_s: 5, kind: node_loss, node: node1}]"},
+        "f:10: faults[0].model: found 'Shop'; expected one of shop; did you mean 'shop'?\n"
+        "f:10: faults[1].node: found 'node1'; expected one of node-1, node-2; did you mean 'node-1'?",
+    ),
     "labels of a model that learns nothing": (
         {"top": "faults: [{at_s: 5, kind: labels_late, model: shop}]"},
         "f:10: faults[0].kind: found 'labels_late', which is about models with `learning`; shop is without",
