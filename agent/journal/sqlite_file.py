@@ -24,6 +24,11 @@ def file_of(url: sa.URL) -> Path | None:
     return Path(url.database)
 
 
+def on_disk(url: sa.URL) -> bool:
+    """Whether `url` is that of an SQLite file."""
+    return url.get_backend_name() == "sqlite" and file_of(url) is not None
+
+
 def engine(url: sa.URL, use: Use, *, lock_timeout_s: float) -> sa.Engine:
     """For all that a journal does. To "make" one is to create file and folder where they are missing."""
     file = file_of(url)

@@ -1,6 +1,7 @@
 """The journal in a database: SQLite by default, PostgreSQL by URL. Every fault of the database is JournalUnavailable.
 
-A database that is silent is away, too: connecting, locks, statements and their answers have time-outs, so no tick waits for longer.
+A database that is silent is away, too: connecting, locks, statements and their answers have time-outs, so no tick waits for longer. An
+SQLite file on a disk that is gone has none of its own; it is asked in a thread that can be left alone.
 Where the answer to a commit is lost it is not known whether the entries are there; the same entries given again are looked for first,
 so that they are there once.
 
@@ -13,9 +14,9 @@ import os
 import socket
 import threading
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
@@ -24,6 +25,7 @@ from agent.codec import canonical
 from agent.database_urls import DATABASES, database_fault, with_driver
 from agent.journal import sqlite_file
 from agent.journal.controls import KINDS, ControlFold
+from agent.journal.patience import Turns
 from agent.journal.record import GENESIS, Entry, Kind, UnreadableEntry, body, chained, check
 from agent.journal.schema import NewerTables, NoJournal, NothingThere, entries, epochs, revision, upgrade
 from agent.journal.sqlite_file import Use
@@ -37,13 +39,16 @@ CONNECT_TIMEOUT_S = 5
 LOCK_TIMEOUT_S = 5.0
 """For the write lock: the command line and the agent write to one chain."""
 ANSWER_TIMEOUT_S = 10.0
-"""For one use of the database from its beginning to its end, a page read or a tick written."""
+"""For one use of the database from its beginning to its end, a page read or a tick written; of an SQLite file, once it has the lock."""
 ADVISORY_LOCK = 0x686F6D656F
 """Names our lock among all advisory locks of a PostgreSQL server."""
+OPEN_TIMEOUT_S = 60.0
+"""For opening it, with all that has to be imported and made for it."""
 PAGE_ROWS = 500
 PAYLOAD_MAX_BYTES = 256_000_000
 """Of one entry: some hundred times what an agent of a thousand models writes in one."""
 
+T = TypeVar("T")
 Line = tuple[str, float, Mapping[str, Any]]
 
 
@@ -62,14 +67,25 @@ class SqlJournal:
         self._fold = ControlFold()
         self._sent: list[dict[str, Any]] = []
         """Rows whose commit was not answered, as they would be in the database."""
-        with self._faults():
-            self._look(use)
-            self._engine = _engine(self._url, use)
-            if use == "make":
-                upgrade(self._engine)
+        # A server cuts its connections itself; a disk that is gone cuts nothing.
+        self._turns = Turns() if sqlite_file.on_disk(self._url) else None
+        self._ask(lambda: self._open(use), OPEN_TIMEOUT_S)
 
     def close(self) -> None:
         self._engine.dispose()
+
+    def _open(self, use: Use) -> None:
+        self._look(use)
+        self._engine = _engine(self._url, use)
+        if use == "make":
+            upgrade(self._engine)
+
+    def _ask(self, call: Callable[[], T], limit_s: float | None = None) -> T:
+        """What `call` gives of the database. Raises JournalUnavailable, also where it takes too long."""
+        with self._faults():
+            return (
+                call() if self._turns is None else self._turns.take(call, limit_s or LOCK_TIMEOUT_S + ANSWER_TIMEOUT_S)
+            )
 
     def _look(self, use: Use) -> None:
         """Raises NoJournal for what can not be used so; changes nothing. A server's database may hold tables of others, too."""
@@ -85,10 +101,13 @@ class SqlJournal:
 
     def begin(self, at_s: float, *, above: int = 0) -> int:
         """A new epoch, higher than any before and than `above`; from now on this journal writes in it and no earlier one can."""
-        with self._faults(), self._writing(durable=True) as connection:
+        self._epoch = self._ask(lambda: self._next_epoch(at_s, above))
+        return self._epoch
+
+    def _next_epoch(self, at_s: float, above: int) -> int:
+        with self._writing(durable=True) as connection:
             last = max(above, connection.execute(sa.select(sa.func.max(epochs.c.epoch))).scalar() or 0)
             connection.execute(sa.insert(epochs).values(epoch=last + 1, at_s=at_s))
-        self._epoch = last + 1
         return last + 1
 
     def append(self, lines: Iterable[Line], *, durable: bool = False) -> None:
@@ -97,7 +116,11 @@ class SqlJournal:
         Then it may be that they were written and the answer was lost: given again, perhaps with more behind them, they are there once.
         """
         wanted = list(lines)
-        with self._faults(), self._writing(durable=durable) as connection:
+        self._ask(lambda: self._write_down(wanted, durable))
+        self._sent = []  # whoever did not hear the answer gives the same again, and it may have been written in the meantime
+
+    def _write_down(self, wanted: Sequence[Line], durable: bool) -> None:
+        with self._writing(durable=durable) as connection:
             self._fence(connection)
             there = self._already_there(connection, wanted)
             head = connection.execute(
@@ -107,7 +130,6 @@ class SqlJournal:
             self._sent = [*there, *rows]
             if rows:
                 connection.execute(sa.insert(entries), rows)
-        self._sent = []
 
     def _already_there(self, connection: sa.Connection, wanted: Sequence[Line]) -> list[dict[str, Any]]:
         """The rows of the first of `wanted` that an append wrote whose answer was lost."""
@@ -136,15 +158,19 @@ class SqlJournal:
     def head(self) -> Entry | None:
         """The last entry."""
         query = sa.select(entries).order_by(entries.c.seq.desc()).limit(1)
-        with self._faults(), self._reading() as connection:
-            row = connection.execute(query).first()
-        return _entry(row) if row else None
+        return self._first(query)
 
     def last(self, kind: Kind) -> Entry | None:
         """The last entry of `kind`."""
         query = sa.select(entries).where(entries.c.kind == kind.value).order_by(entries.c.seq.desc()).limit(1)
-        with self._faults(), self._reading() as connection:
-            row = connection.execute(query).first()
+        return self._first(query)
+
+    def _first(self, query: sa.Select[Any]) -> Entry | None:
+        def look() -> sa.Row[Any] | None:
+            with self._reading() as connection:
+                return connection.execute(query).first()
+
+        row = self._ask(look)
         return _entry(row) if row else None
 
     def controls(self, at_s: float) -> Controls:
@@ -158,8 +184,12 @@ class SqlJournal:
             query = query.where(entries.c.at_s >= since_s)
         if kinds is not None:
             query = query.where(entries.c.kind.in_([kind.value for kind in kinds]))
-        with self._faults(), self._reading() as connection:
-            return connection.execute(query).all()
+
+        def look() -> Sequence[sa.Row[Any]]:
+            with self._reading() as connection:
+                return connection.execute(query).all()
+
+        return self._ask(look)
 
     def _fence(self, connection: sa.Connection) -> None:
         if self._epoch is None:

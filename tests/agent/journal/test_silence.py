@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from agent.codec import to_json
 from agent.journal import store
+from agent.journal.patience import StillWaiting, Turns
 from agent.journal.record import verify
 from agent.journal.replay import replay
 from agent.journal.store import SqlJournal
@@ -216,3 +217,101 @@ def test_what_somebody_else_wrote_in_between_stands_between(loses_answers: list[
         {"n": 1},
     ]
     assert verify(journal.entries()).ok
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
+    """A disk that can be gone: whatever is read or committed while it is does not return before it is back, and is done then."""
+    state: dict[str, Any] = {"commit": None, "read": None}
+    dialect = sa.engine.default.DefaultDialect
+    commit, execute = dialect.do_commit, dialect.do_execute
+
+    def committed(self: Any, connection: Any) -> None:
+        if state["commit"] is not None:
+            state["commit"].wait()
+        commit(self, connection)
+
+    def executed(self: Any, cursor: Any, statement: str, *more: Any) -> None:
+        if state["read"] is not None and statement.startswith("SELECT entries"):
+            state["read"].wait()
+        execute(self, cursor, statement, *more)
+
+    monkeypatch.setattr(dialect, "do_commit", committed)
+    monkeypatch.setattr(dialect, "do_execute", executed)
+    yield state
+    for back in filter(None, state.values()):
+        back.set()
+
+
+def test_a_disk_that_is_gone_keeps_no_tick_and_nothing_is_there_twice(
+    impatient: None, disk: dict[str, Any], tmp_path: Path
+) -> None:
+    """The write comes through when the disk is back, after the agent had given it up: it is found, and not written again."""
+    journal = SqlJournal(f"sqlite:///{tmp_path / 'journal.db'}")
+    notifier = RecordingNotifier()
+    world = ScriptedWorld.with_deployment("app/model", 2)
+    agent: Agent = agent_over(world, journal, notifier)  # type: ignore[arg-type]
+    back = threading.Event()
+
+    def tick(at_s: float) -> float:
+        world.give_traffic("app/model", ongoing=2.0, latency_mean_s=0.2, measured_at_s=at_s)
+        began_s = time.monotonic()
+        agent.tick(at_s)
+        return time.monotonic() - began_s
+
+    disk["commit"] = back
+    took = [tick(at_s) for at_s in (1.0, 2.0, 3.0)]
+    assert max(took) < PATIENCE_S
+    assert max(took[1:]) < SHORT_S, "while it hangs nobody waits again"
+    assert (world.effects, agent.halted is not None) == ([], True)
+    assert agent.halted is not None
+    assert "an earlier attempt still hangs" in agent.halted
+    disk["commit"] = None
+    back.set()
+    deadline_s = time.monotonic() + PATIENCE_S
+    at_s = 4.0
+    while agent.halted is not None and time.monotonic() < deadline_s:
+        tick(at_s)
+        at_s += 1.0
+    tick(at_s)
+    entries = list(journal.entries())
+    observed = [entry.at_s for entry in entries if entry.kind == "observed"]
+    assert observed == sorted(set(observed))
+    assert observed[0] == 1.0
+    numbers = [entry.payload["number"] for entry in entries if entry.kind == "intent"]
+    assert numbers == sorted(set(numbers))
+    assert verify(entries).ok
+    assert replay(entries).identical
+    assert [alert.subject for alert in notifier.alerts][:2] == ["journal", "journal"]
+
+
+def test_a_disk_that_is_gone_keeps_nobody_who_reads(impatient: None, disk: dict[str, Any], tmp_path: Path) -> None:
+    """Nor whoever writes meanwhile; when it is back everything is as it was."""
+    journal = SqlJournal(f"sqlite:///{tmp_path / 'journal.db'}")
+    journal.append([("note", 1.0, {"n": 1})])
+    disk["read"] = back = threading.Event()
+    assert took_s(lambda: list(journal.entries())) < PATIENCE_S
+    assert took_s(journal.head) < SHORT_S
+    assert took_s(lambda: journal.append([("note", 2.0, {"n": 2})])) < SHORT_S
+    disk["read"] = None
+    back.set()
+    deadline_s = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline_s:
+        with suppress(JournalUnavailable):
+            journal.append([("note", 2.0, {"n": 2})])
+            break
+    assert [entry.payload for entry in journal.entries()] == [{"n": 1}, {"n": 2}]
+
+
+def test_whoever_waits_for_a_turn_waits_no_longer_than_for_an_answer() -> None:
+    """A call that is slow and ends is no call that hangs: the next one has its turn."""
+    turns, slow = Turns(), threading.Event()
+    first = threading.Thread(target=lambda: turns.take(slow.wait, PATIENCE_S))
+    first.start()
+    with pytest.raises(StillWaiting, match="no answer in"):
+        turns.take(lambda: 1, 0.05)
+    slow.set()
+    first.join()
+    assert turns.take(lambda: 2, PATIENCE_S) == 2
+    with pytest.raises(ValueError, match="its own"):
+        turns.take(lambda: (_ for _ in ()).throw(ValueError("its own")), PATIENCE_S)
