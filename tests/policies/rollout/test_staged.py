@@ -126,6 +126,21 @@ def test_a_rolled_back_version_is_rejected_until_it_is_gone_and_never_started_ag
     assert say(policy, model(candidates=(V3,))) == [StartRollout(model="m", version="3", digest="sha-3")]
 
 
+def test_every_model_has_its_own_rollout():
+    """One tick serves all of them."""
+    other = replace(model(candidates=(V3,)), name="n")
+    asked = [each.action for each in Staged().propose(observation(100.0, running(failed="x"), other))]
+    assert asked == [BACK, StartRollout(model="n", version="3", digest="sha-3")]
+
+
+def test_a_choice_is_forgotten_with_the_rollout_that_led_to_it():
+    """The same version on trial again must show itself again."""
+    policy = Staged(steps=())
+    assert say(policy, running()) == [Promote(model="m", version="2", digest="sha-2")]
+    assert say(policy, model()) == []
+    assert say(policy, running(comparison=None)) == [HOLD]
+
+
 def test_a_version_that_came_back_after_it_was_gone_is_tried_anew():
     """Nothing is kept for ever of what nobody lists any more."""
     policy = Staged()
