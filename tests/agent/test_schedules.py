@@ -46,6 +46,31 @@ def test_a_clock_that_is_set_back_takes_no_schedule_twice_and_one_set_forward_lo
     assert schedules.due(at(28)) == ("nightly",)
 
 
+@pytest.mark.parametrize("days", [1, 365])
+def test_a_clock_that_was_far_ahead_for_ten_minutes_keeps_no_schedule_back_for_as_long(days: int) -> None:
+    """Taken once by the wrong clock, which counts for the coming night; the night after is another one."""
+    schedules = Schedules(NIGHTLY, {"nightly": at(1)})
+    assert schedules.due(at(2)) == ()
+    assert schedules.due(at(2) + days * 24 * HOUR_S) == ("nightly",)
+    assert [schedules.due(civil_s) for civil_s in (at(2.2), at(3.1), at(26.9))] == [(), (), ()]
+    assert [schedules.due(civil_s) for civil_s in (at(27), at(28), at(51))] == [("nightly",), (), ("nightly",)]
+
+
+def test_a_clock_that_is_set_back_by_a_day_stops_no_hourly_schedule() -> None:
+    """The hours are shown again, and pass: the coming one is the one that was taken."""
+    schedules = Schedules({"hourly": "0 * * * *"}, {"hourly": at(11.5, day=2)})
+    assert schedules.due(at(12, day=2)) == ("hourly",)
+    assert [schedules.due(at(hour)) for hour in (12.5, 13, 14, 15)] == [(), (), ("hourly",), ("hourly",)]
+
+
+@pytest.mark.parametrize("ahead_s", [HOUR_S, 24 * HOUR_S, 365 * 24 * HOUR_S])
+def test_a_clock_that_was_ahead_in_the_life_before_takes_no_schedule_twice_and_loses_none(ahead_s: float) -> None:
+    """Taken just after three by a clock that is set back before the agent is restarted."""
+    journal = MemoryJournal()
+    assert life(journal, NIGHTLY, at(1), at(2.5) + ahead_s) == [(), ("nightly",)]
+    assert life(journal, NIGHTLY, at(2.6), at(3.1), at(27.1)) == [(), (), ("nightly",)]
+
+
 class Due:
     """A sensor that shows what fell due."""
 
