@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from policies.parameters import meant
+
 COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
     "<=": operator.le,
     ">=": operator.ge,
@@ -83,7 +85,11 @@ def lookup(path: str, measures: Mapping[str, Any]) -> float | None:
             raise ExpectationError(f"{path!r} goes on below a number")
         keys = [key for key in place if rest == key or rest.startswith(f"{key}.")]
         if not keys:
-            raise ExpectationError(f"there is no measure {path!r}; known here: {', '.join(sorted(map(str, place)))}")
+            near = meant(rest, map(str, place))
+            hint = f"; did you mean {near!r}?" if near is not None else ""
+            raise ExpectationError(
+                f"there is no measure {path!r}; known here: {', '.join(sorted(map(str, place)))}{hint}"
+            )
         key = max(keys, key=len)
         place, rest = place[key], rest[len(key) + 1 :]
     if isinstance(place, Mapping):

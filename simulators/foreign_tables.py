@@ -56,10 +56,10 @@ class Line:
 
 def lines_of(path: Path, text_max: int = TEXT_MAX) -> Iterator[Line]:
     """The lines of the table in `path` that hold anything, the names of its columns first. Raises TableError, OSError."""
-    text = text_of(path, text_max)
+    reader = csv.reader(io.StringIO(text_of(path, text_max), newline=""), strict=True)
     width = None
     try:
-        for number, cells in enumerate(csv.reader(io.StringIO(text, newline="")), start=1):
+        for number, cells in enumerate(reader, start=1):
             if not any(cell.strip() for cell in cells):
                 continue
             line = Line(path, number, cells)
@@ -70,7 +70,9 @@ def lines_of(path: Path, text_max: int = TEXT_MAX) -> Iterator[Line]:
                 raise line.wrong(f"{width} columns, as in the first line, not {len(cells)}{_decimals(cells, width)}")
             yield line
     except csv.Error as error:
-        raise TableError(f"{path}: expected text in CSV, plain or gzipped: {error}") from error
+        raise TableError(
+            f"{path}:{reader.line_num}: expected CSV, with every quote closed before the next comma: {error}"
+        ) from error
 
 
 def text_of(path: Path, text_max: int = TEXT_MAX) -> str:

@@ -139,9 +139,14 @@ def _policies(file: Path, faults: list[str], allowed: Packages) -> tuple[PolicyS
         return ()
 
 
+def seed_of(text: str) -> int | None:
+    """The seed that a command line names; None where it is none."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < SEED_DIGITS else None
+
+
 def _numbers(seeds: Iterable[str], faults: list[str]) -> Iterator[int]:
     for text in seeds:
-        number = int(text) if text.isascii() and text.isdecimal() and len(text) < SEED_DIGITS else None
+        number = seed_of(text)
         if number is None:
             faults.append(f"--seed: found {text!r}; expected a whole number from 0 on, such as 7")
         else:

@@ -76,6 +76,7 @@ def faults(settings: PlayedSettings, folder: Path, allowed: Packages = ()) -> It
         else:
             if settings.task == "regression" and getattr(recipe, "task", None) == "binary":
                 yield ("recipes", index), f"recipe {use!r} is for labels of 0 and 1, and the task is regression"
+    yield from _version_faults(settings)
     for index, monitor in enumerate(settings.drift.monitors or ()):
         try:
             detectors.build(monitor.use, monitor.parameters, allowed=allowed)
@@ -88,6 +89,12 @@ def faults(settings: PlayedSettings, folder: Path, allowed: Packages = ()) -> It
         return
     except StreamError as error:
         yield ("stream",), str(error)
+
+
+def _version_faults(settings: PlayedSettings) -> Iterator[Fault]:
+    for number, part in settings.bad_versions.items():
+        if part > 1:
+            yield ("bad_versions", str(number)), f"found {part:g}; expected a part of its answers, from 0 to 1"
 
 
 def _label_faults(settings: PlayedSettings, labels: NDArray[np.float64]) -> Iterator[Fault]:

@@ -80,14 +80,16 @@ class ScenarioFile(pytest.File):
 
     def _seeds(self) -> Iterator[int]:
         """Those of the command line, else those of the ini file. Raises CollectError for what is no whole number."""
+        from simulators.plan import seed_of  # noqa: PLC0415
+
         asked = self.config.getoption("homeostat_seeds")
         named = "--homeostat-seeds" if asked is not None else "homeostat_seeds"
         text = asked if asked is not None else self.config.getini("homeostat_seeds")
         for word in dict.fromkeys(text.replace(",", " ").split()):
-            try:
-                yield int(word)
-            except ValueError as error:
-                raise self.CollectError(f"{named}: found {word!r}; expected whole numbers, such as 1,2,3") from error
+            number = seed_of(word)
+            if number is None:
+                raise self.CollectError(f"{named}: found {word!r}; expected whole numbers, such as 1,2,3")
+            yield number
 
     def _allowed(self) -> tuple[str, ...]:
         """Packages of the command line and of the ini file. Raises CollectError for what can not be one."""

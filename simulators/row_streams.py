@@ -3,6 +3,7 @@
 A row is known by its number: the same number gives the same row, however many are asked for at a time.
 """
 
+import csv
 import io
 import math
 import re
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from simulators.changes import Change
 from simulators.data_files import ScenarioError
-from simulators.foreign_tables import TableError, lines_of, text_of, with_comma
+from simulators.foreign_tables import TableError, lines_of, with_comma
 from simulators.learning import seed_of
 
 Floats = NDArray[np.float64]
@@ -118,10 +119,10 @@ def read_stream(
 def _table(path: Path, changed_ns: int) -> pd.DataFrame:
     """The whole file, read once for all seeds. Raises StreamError."""
     try:
-        text = text_of(path, TEXT_MAX)
-        for _ in lines_of(path, TEXT_MAX):
-            pass  # each of them is looked at, since pandas would fill or cut those of another length
-        table = pd.read_csv(io.StringIO(text))
+        plain = io.StringIO(newline="")
+        csv.writer(plain).writerows(line.cells for line in lines_of(path, TEXT_MAX))
+        plain.seek(0)
+        table = pd.read_csv(plain)
     except TableError as error:
         raise StreamError(str(error)) from error
     except (ValueError, OSError) as error:

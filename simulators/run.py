@@ -29,6 +29,7 @@ from simulators.room import cluster_of
 from simulators.scenario import Scenario
 from simulators.schedules import due_s
 from simulators.serving import TABLE_LIFE_S
+from simulators.shapes import never
 from simulators.sketch import quantiles
 from simulators.staging import Seeds, preemptions, specs_of
 from simulators.telemetry import Telemetry
@@ -295,7 +296,7 @@ class Simulation:
         known = Known(
             deployments=[each.spec.deployment for each in self.world.served.values()], models=list(told.models)
         )
-        for keys, note in unmatched(told.policies, known):
+        for keys, note in (*never(told), *unmatched(told.policies, known)):
             yield f"{dotted(keys)}: {note}"
         for name, rows in by_model.items():
             if not any(each.arrived for each in rows):

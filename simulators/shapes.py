@@ -60,6 +60,19 @@ def _lifecycle(lifecycle: LifecycleSettings, keys: Keys) -> Iterator[Fault]:
     return _duration(lifecycle.cold_start, (*keys, "cold_start"))
 
 
+def never(settings: ScenarioSettings) -> Iterator[Fault]:
+    """What is to happen when the run is over: it may be played, as a part of a longer one, and hardly was meant."""
+    end_s = settings.duration_s
+    for what, each in (("faults", settings.faults), ("people", settings.people)):
+        for index, one in enumerate(each):
+            if one.at_s > end_s:
+                yield (what, index, "at_s"), f"found {one.at_s:g}; the run ends at {end_s:g} s, so nothing comes of it"
+    first_s = settings.tick_s if settings.first_tick_s is None else settings.first_tick_s
+    if settings.policies and first_s > end_s:
+        key = "tick_s" if settings.first_tick_s is None else "first_tick_s"
+        yield (key,), f"found {first_s:g}; the run ends at {end_s:g} s, so the policies are never asked"
+
+
 # -- traffic and durations ---------------------------------------------------------------------------------------
 
 

@@ -23,6 +23,7 @@ from agent.testing import RecordingNotifier, ScriptedWorld
 from simulators.arrival_traces import TraceError, load_trace
 from simulators.recorded.recording import RecordingError
 from simulators.recorded.recording import read as read_recording
+from simulators.row_streams import StreamError, read_stream
 from tests.fuzz.fuzzing import fuzzed, in_words
 from tests.fuzz.inputs import odd_values, spoilt_texts
 
@@ -52,6 +53,23 @@ def test_any_trace_is_read_or_refused(folder: Path, raw: bytes, how: str) -> Non
         load_trace(folder / "trace.csv")
     except TraceError as error:
         in_words(error, "trace.csv")
+
+
+STREAMS = ["y,a,b\n1,2,x\n0,3,y\n1,,z\n", 'y,"a b"\n0,"1,5"\n1,"2,5"\n', "y;a\n1;2\n", "\ufeffy,a\r\n1,2\r\n"]
+
+
+@fuzzed(3_000)
+@given(st.one_of(spoilt_texts(STREAMS).map(lambda text: text.encode("utf-8", "replace")), st.binary(max_size=300)))
+def test_any_stream_of_rows_is_read_or_refused(folder: Path, raw: bytes) -> None:
+    """With the name of the file, in no words of a library's reader of tables."""
+    (folder / "rows.csv").write_bytes(raw)
+    told = ""
+    try:
+        read_stream(folder / "rows.csv", target="y")
+    except StreamError as error:
+        in_words(error, "rows.csv")
+        told = str(error)
+    assert "C error" not in told
 
 
 def life() -> list[str]:

@@ -47,6 +47,10 @@ REFUSED = {
         b"second,a\n0,1,5\n",
         ":2: expected 2 columns, as in the first line, not 3; decimals have a point before them, not a comma",
     ),
+    "a quote that is not closed": (
+        b'second,a\n0,1\n1,"2\n3,4\n',
+        ":4: expected CSV, with every quote closed before the next comma: unexpected end of data",
+    ),
     "a line that is too short": (b"second,a\n0,1\n1\n", ":3: expected 2 columns, as in the first line, not 1"),
 }
 

@@ -222,6 +222,49 @@ def test_what_is_done_for_a_model_with_a_slash_in_its_name_counts_as_its_own() -
     assert told["models"]["hub/shop"]["scale_orders"] == told["totals"]["scale_orders"] == 1
 
 
+def test_what_is_to_happen_after_the_end_is_a_note_of_the_result() -> None:
+    """A fault, a person, a first look."""
+    late = "faults: [{at_s: 601, kind: hang}, {at_s: 600, kind: hang}]\npeople: [{at_s: 700, says: freeze}]\n"
+    scenario = parse_scenario(
+        SCENARIO % (PLAIN | {"top": f"{late}first_tick_s: 601\npolicies: [{{use: idle}}]"}), "f", Path()
+    )
+    assert play(Task(scenario=scenario, seed=1), lambda at_s: None, drawn=False).told["notes"] == [
+        "faults[0].at_s: found 601; the run ends at 600 s, so nothing comes of it",
+        "people[0].at_s: found 700; the run ends at 600 s, so nothing comes of it",
+        "first_tick_s: found 601; the run ends at 600 s, so the policies are never asked",
+    ]
+
+
+def test_a_measure_that_is_misspelt_says_what_was_meant() -> None:
+    """Of the whole, or of a model."""
+    with pytest.raises(ScenarioError) as error:
+        parse_scenario(
+            SCENARIO % (PLAIN | {"top": "expect: [slo_violation_rat < 1, models.shop.p99 < ٣, models.shop.p99 < 1]"}),
+            "f",
+            Path(),
+        )
+    told = [line.rpartition("; ")[2] for line in str(error.value).splitlines()]
+    assert told == [
+        "did you mean 'slo_violation_rate'?",
+        "expected a measure, a comparison and a number, as in 'slo_violation_rate < 0.02'",
+        "did you mean 'p99_s'?",
+    ]
+
+
+def test_a_bad_version_that_is_played_gives_a_part_of_its_answers_wrongly() -> None:
+    """More than all of them is no part."""
+    with pytest.raises(ScenarioError) as error:
+        parse_scenario(
+            SCENARIO % (PLAIN | {"model": "learning: {fidelity: played, generate: {}, bad_versions: {2: 5}}"}),
+            "f",
+            Path(),
+        )
+    assert (
+        str(error.value)
+        == "f:9: models.shop.learning.bad_versions.2: found 5; expected a part of its answers, from 0 to 1"
+    )
+
+
 def test_a_glob_of_a_policy_that_matches_nothing_is_a_note_of_the_result() -> None:
     """Since the policies of one file are played in many scenarios."""
     top = "policies: [{use: static, replicas: {shop: 3}}, {use: idle, targets: [shop, spam]}]"
