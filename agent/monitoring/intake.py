@@ -77,6 +77,9 @@ class Intake:
     def row(self, served: Served) -> Served | None:
         """`served`, made sound where that is needed; None where it is refused."""
         try:
+            if self._is_sound(served):
+                self._rows += 1
+                return served
             return self._row(served)
         except Exception as error:  # values are of anybody's classes
             self._count(error)
@@ -85,7 +88,11 @@ class Intake:
     def answer(self, answered: Answered) -> Answered | None:
         """`answered`, with an unknown latency where it has none to believe; None where it came at no time."""
         try:
-            return self._answer(answered)
+            at_s, latency_s = self._moment(answered.at_s), self._latency(answered.latency_s)
+            replica, ok = answered.replica, answered.ok
+            if at_s is answered.at_s and latency_s is answered.latency_s and type(replica) is str and type(ok) is bool:
+                return answered
+            return replace(answered, replica=_told(replica), latency_s=latency_s, at_s=at_s, ok=bool(ok))
         except Exception as error:
             self._count(error)
             return None
@@ -93,7 +100,14 @@ class Intake:
     def label(self, labelled: Labelled) -> Labelled | None:
         """`labelled` with a finite label, or None."""
         try:
-            return self._label(labelled)
+            key, at_s, label = labelled.key, labelled.at_s, labelled.label
+            if (
+                (type(key) is str and len(key) <= TEXT_MAX and key.isascii())
+                and (type(at_s) is float and 0.0 <= at_s < self._until_s)
+                and (type(label) is float and LEAST <= label <= NUMBER_MAX)
+            ):
+                return labelled
+            return Labelled(key=_key(key), at_s=self._moment(at_s), label=_label(label))
         except Exception as error:
             self._count(error)
             return None
@@ -101,38 +115,51 @@ class Intake:
     def _count(self, error: Exception) -> None:
         self.refused[str(error) if isinstance(error, _Refused) else BROKEN] += 1
 
-    def _answer(self, answered: Answered) -> Answered:
-        at_s, latency_s = self._moment(answered.at_s), self._latency(answered.latency_s)
-        replica, ok = answered.replica, answered.ok
-        if at_s is answered.at_s and latency_s is answered.latency_s and type(replica) is str and type(ok) is bool:
-            return answered
-        return replace(answered, replica=_told(replica), latency_s=latency_s, at_s=at_s, ok=bool(ok))
+    def _is_sound(self, served: Served) -> bool:
+        """Whether nothing is to be changed, as nearly always. By exact types, and in one piece, since every row passes here."""
+        key, at_s, prediction, latency_s = served.key, served.at_s, served.prediction, served.latency_s
+        return (
+            (type(key) is str and len(key) <= TEXT_MAX and key.isascii())
+            and (type(at_s) is float and 0.0 <= at_s < self._until_s)
+            and (prediction is None or (type(prediction) is float and LEAST <= prediction <= NUMBER_MAX))
+            and (latency_s is None or (type(latency_s) is float and 0.0 <= latency_s <= LATENCY_MAX_S))
+            and (type(served.version) is str and type(served.shadow) is bool and type(served.features) is dict)
+            and self._are_sound(served.features)
+        )
 
-    def _label(self, labelled: Labelled) -> Labelled:
-        key, at_s, label = _key(labelled.key), self._moment(labelled.at_s), _label(labelled.label)
-        same = key is labelled.key and at_s is labelled.at_s and label is labelled.label
-        return labelled if same else Labelled(key=key, at_s=at_s, label=label)
+    def _are_sound(self, features: dict[str, Any]) -> bool:
+        names = self._names
+        for each, value in features.items():
+            kind = type(value)
+            if (
+                type(each) is str
+                and each in names
+                and (
+                    (kind is float and LEAST <= value <= NUMBER_MAX)
+                    or (kind is str and len(value) <= TEXT_MAX and value.isascii())
+                    or value is None
+                    or kind is bool
+                    or (kind is int and -INTEGER_MAX <= value <= INTEGER_MAX)
+                )
+            ):
+                continue
+            return False
+        return True
 
     def _row(self, served: Served) -> Served:
-        key, at_s = _key(served.key), self._moment(served.at_s)
-        prediction = self._prediction(served.prediction)
-        latency_s = self._latency(served.latency_s)
-        features = self._features(served.features)
+        """Raises _Refused."""
+        sound = replace(
+            served,
+            key=_key(served.key),
+            at_s=self._moment(served.at_s),
+            prediction=self._prediction(served.prediction),
+            latency_s=self._latency(served.latency_s),
+            features=self._made_sound(served.features),
+            version=_told(served.version),
+            shadow=bool(served.shadow),
+        )
         self._rows += 1
-        if (
-            key is served.key
-            and at_s is served.at_s
-            and prediction is served.prediction
-            and latency_s is served.latency_s
-            and features is served.features
-            and type(served.version) is str
-            and type(served.shadow) is bool
-        ):
-            return served
-        return replace(
-            served, key=key, at_s=at_s, prediction=prediction, latency_s=latency_s, features=features,
-            version=_told(served.version), shadow=bool(served.shadow),
-        )  # fmt: skip
+        return sound
 
     def _moment(self, at_s: Any) -> float:
         """Raises _Refused."""
@@ -144,8 +171,8 @@ class Intake:
         return found
 
     def _prediction(self, value: Any) -> float | None:
-        if value is None or (type(value) is float and LEAST <= value <= NUMBER_MAX):
-            return value
+        if value is None:
+            return None
         found = number(value)
         if found is None:
             raise _Refused(PREDICTION)
@@ -163,29 +190,10 @@ class Intake:
         self.refused[LATENCY] += 1
         return None
 
-    def _features(self, features: Any) -> dict[str, Any]:
-        """`features` itself where there is nothing to change, as nearly always."""
-        if type(features) is not dict and not isinstance(features, Mapping):
+    def _made_sound(self, features: Any) -> dict[str, Any]:
+        """Raises _Refused."""
+        if not isinstance(features, Mapping):
             raise _Refused(FEATURES)
-        names = self._names
-        for each, value in features.items():
-            kind = type(value)
-            if (
-                type(each) is str
-                and each in names
-                and (
-                    (kind is float and LEAST <= value <= NUMBER_MAX)
-                    or (kind is str and len(value) <= TEXT_MAX and value.isascii())
-                    or value is None
-                    or kind is bool
-                    or (kind is int and -INTEGER_MAX <= value <= INTEGER_MAX)
-                )
-            ):
-                continue
-            return self._made_sound(features)
-        return features if type(features) is dict else dict(features)
-
-    def _made_sound(self, features: Mapping[Any, Any]) -> dict[str, Any]:
         sound: dict[str, Any] = {}
         for known, value in _named(features).items():
             if known in self._names or self._admitted(known):
@@ -266,17 +274,16 @@ def _told(value: Any) -> str:
 
 def _text(value: str, reason: str) -> str:
     """What identifies something is refused where it can not be written down, lest two become one."""
+    exact = str.__str__(value)  # what the text is, whatever a class of somebody's makes of it
     try:
-        value.encode()
+        exact.encode()
     except UnicodeEncodeError as error:
         raise _Refused(reason) from error
-    return text(value)
+    return text(exact)
 
 
 def _label(value: Any) -> float:
     """Raises _Refused."""
-    if type(value) is float and -NUMBER_MAX <= value <= NUMBER_MAX:
-        return value
     found = number(value)
     if found is None or math.isnan(found):
         raise _Refused(LABEL)
