@@ -28,6 +28,8 @@ STEP_S = 2.0
 """Less than this is a clock that is being disciplined, not one that was set."""
 GRAIN = 1024.0
 """Differences are whole parts of this many to the second, so that adding one to a moment and taking it away again loses nothing."""
+SLEW_MAX = 500e-6
+"""Of the time that passes a clock is disciplined by this part at most (adjtime(2)); what it is off by after a life is no step."""
 STEPS_KEPT = 50
 MET_MAX = 10_000
 """So many moments of earlier times are remembered."""
@@ -56,12 +58,34 @@ class _Frame:
     until_s: float = math.inf
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """How an agent's clock stood when the steady one of a machine, since its start `boot`, showed `steady_s`."""
+
+    boot: str
+    steady_s: float
+    own_s: float
+    frames: tuple[tuple[float | None, float | None, float, float | None], ...]
+    """`_Frame`s, with None for what is infinite."""
+
+
 class AgentClock:
-    """`wall` shows civil time in POSIX seconds, `steady` seconds that nobody can set. It begins at `not_before_s` or later."""
+    """`wall` shows civil time in POSIX seconds, `steady` seconds that nobody can set. It begins at `not_before_s` or later.
+
+    `boot` names the start of the machine from which `steady` counts. Where that is the one of `kept`, the clock of a life before goes on:
+    what was done to the civil one in the meantime is a step, and no time that has passed.
+    """
 
     def __init__(
-        self, wall: Callable[[], float], steady: Callable[[], float], *, not_before_s: float = -math.inf
+        self,
+        wall: Callable[[], float],
+        steady: Callable[[], float],
+        *,
+        not_before_s: float = -math.inf,
+        boot: str = "",
+        kept: Kept | None = None,
     ) -> None:
+        self._boot = boot
         self._wall, self._steady = wall, steady
         self._wall_s, self._steady_s = wall(), steady()
         self._own_s = self._wall_s
@@ -71,10 +95,29 @@ class AgentClock:
         """Moments that an earlier frame showed and the last may show again: civil ones, and what they are on the agent's clock."""
         self._given: dict[float, float] = {}
         """Moments of the agent's clock that were shown by another frame than theirs, as by another machine, and what was given."""
-        if not_before_s - self._wall_s >= STEP_S:
-            self._begin_frame(not_before_s, self._wall_s, not_before_s, not_before_s - self._wall_s)
-            self._steps.append(Step(at_s=not_before_s, before_s=not_before_s, after_s=self._wall_s))
+        if kept is not None and boot and kept.boot == boot and kept.steady_s <= self._steady_s:
+            self._go_on(kept)
+        if not_before_s - self._wall_s - self.ahead_s >= STEP_S:
+            self._step(not_before_s - self.ahead_s, not_before_s)
         self._own_s = max(not_before_s, self._wall_s + self.ahead_s)
+
+    def _go_on(self, kept: Kept) -> None:
+        passed_s = self._steady_s - kept.steady_s
+        own_s = kept.own_s + passed_s
+        self._frames = [_frame(each) for each in kept.frames]
+        shown_s = own_s - self.ahead_s
+        if abs(self._wall_s - shown_s) >= STEP_S + SLEW_MAX * passed_s:
+            self._step(shown_s, own_s)
+
+    def _step(self, shown_s: float, own_s: float) -> None:
+        """At `own_s` the civil clock, which showed `shown_s`, is found to have been set."""
+        self._steps.append(Step(at_s=own_s, before_s=shown_s, after_s=self._wall_s))
+        self._begin_frame(shown_s, self._wall_s, own_s, own_s - self._wall_s)
+
+    def kept(self) -> Kept:
+        """How it stands, for a life that begins later on this machine."""
+        frames = tuple((_or_none(f.civil_s), _or_none(f.own_s), f.ahead_s, _or_none(f.until_s)) for f in self._frames)
+        return Kept(boot=self._boot, steady_s=self._steady_s, own_s=self._own_s, frames=frames)
 
     @property
     def untouched(self) -> bool:
@@ -142,6 +185,20 @@ class AgentClock:
         self._frames[-1] = replace(self._frames[-1], until_s=until_s)
         self._frames.append(_Frame(civil_s, own_s, 0.0 if taken_back else math.ceil(ahead_s * GRAIN) / GRAIN))
         del self._frames[:-STEPS_KEPT]
+
+
+def _frame(kept: tuple[float | None, float | None, float, float | None]) -> _Frame:
+    civil_s, own_s, ahead_s, until_s = kept
+    return _Frame(
+        -math.inf if civil_s is None else civil_s,
+        -math.inf if own_s is None else own_s,
+        ahead_s,
+        math.inf if until_s is None else until_s,
+    )
+
+
+def _or_none(seconds: float) -> float | None:
+    return None if math.isinf(seconds) else seconds
 
 
 def _remember(moments: dict[float, float], key_s: float, value_s: float) -> None:

@@ -149,7 +149,7 @@ class AgentHost:
         life, began = self._life, time.monotonic()
         agent, at_s = life.agent, life.clock.now()
         for step in life.clock.steps():
-            agent.remark(told(step), {"note": "clock_step", **to_json(step)}, at_s)
+            agent.remark(told(step), {"note": "clock_step", **to_json(step), "clock": to_json(life.clock.kept())}, at_s)
         self._last = agent.tick(at_s)
         self._is_waiting("" if agent.halted is None else f"the journal: {agent.halted}")
         if _may_act(agent):

@@ -3,12 +3,15 @@
 import secrets
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
 
 from agent.assembly import assemble
 from agent.clock import AgentClock, Border
-from agent.journal.life import begin, last_moment
+from agent.codec import to_json
+from agent.journal.life import begin, last_clock, last_moment
+from agent.journal.record import Kind
 from agent.journal.store import SqlJournal
 from agent.loop import Agent
 from agent.ports import Notifier
@@ -26,6 +29,7 @@ from ray_cluster.serve_rest import ServeRest
 from ray_cluster.training import TuneTrainer
 
 log = structlog.get_logger()
+BOOT_FILE = Path("/proc/sys/kernel/random/boot_id")
 KEY_BYTES = 4
 """Of chance in the keys of a life's orders."""
 
@@ -47,7 +51,7 @@ def begun(settings: Settings, dashboard_url: str, notifier: Notifier, allowed: P
     `allowed` are the packages whose classes may be named by import path.
     """
     journal = SqlJournal(settings.journal.url)
-    clock = AgentClock(time.time, steady_s, not_before_s=last_moment(journal))
+    clock = AgentClock(time.time, steady_s, not_before_s=last_moment(journal), boot=boot(), kept=last_clock(journal))
     schedules = Schedules(settings.schedules, taken(journal, settings.schedules, clock.civil_s(clock.now())))
     beginning = begin(
         journal,
@@ -56,6 +60,7 @@ def begun(settings: Settings, dashboard_url: str, notifier: Notifier, allowed: P
         above=highest_epoch(settings.name),
         key_prefix=f"{secrets.token_hex(KEY_BYTES)}-",
     )
+    journal.append([(Kind.NOTE, clock.now(), {"note": "clock", "clock": to_json(clock.kept())})])
     registry = MlflowRegistry(settings.registry.tracking_uri, settings.registry.artifact_location)
     rest = ServeRest(dashboard_url)
     trainer = TuneTrainer(settings, quarantined, allowed)
@@ -100,3 +105,13 @@ def begun(settings: Settings, dashboard_url: str, notifier: Notifier, allowed: P
 def steady_s() -> float:
     """Seconds that nobody can set. They go on while the machine is suspended, where it can tell: that time has passed, too."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+
+
+def boot() -> str:
+    """Names the start of this machine, from which `steady_s` counts; empty where that can not be told."""
+    if not hasattr(time, "CLOCK_BOOTTIME"):
+        return ""
+    try:
+        return BOOT_FILE.read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        return ""

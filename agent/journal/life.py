@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -9,6 +10,7 @@ import structlog
 from pydantic import ValidationError
 
 from agent.back_off import BackOff, Failures
+from agent.clock import Kept
 from agent.codec import from_json, to_json
 from agent.guards import DAY_S, MINUTE_S, counted_s
 from agent.journal.controls import accepted
@@ -86,6 +88,16 @@ def last_moment(journal: Lived) -> float:
     """The agent's time when it last wrote; minus infinity where it never has. A life begins no earlier. Raises JournalUnavailable."""
     entries = (journal.last(Kind.STARTED), journal.last(Kind.OBSERVED))
     return max((entry.at_s for entry in entries if entry is not None), default=-math.inf)
+
+
+def last_clock(journal: Lived) -> Kept | None:
+    """How the clock of an earlier life stood when that was last written down. Raises JournalUnavailable."""
+    found = None
+    for entry in journal.entries(kinds=(Kind.NOTE,)):
+        if "clock" in entry.payload:
+            with suppress(ValidationError):  # of another version of the agent
+                found = from_json(Kept, entry.payload["clock"])
+    return found
 
 
 def begin(journal: Lived, settings: Settings, at_s: float, *, above: int = 0, key_prefix: str = "") -> Beginning:

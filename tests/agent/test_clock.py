@@ -8,8 +8,9 @@ import pytest
 
 from agent.assembly import build_core
 from agent.clock import AgentClock, Border, Step, is_moment, told
+from agent.codec import to_json
 from agent.core import Core
-from agent.journal.life import begin, last_moment
+from agent.journal.life import begin, last_clock, last_moment
 from agent.journal.memory import MemoryJournal
 from agent.loop import lines_of
 from agent.order import Order
@@ -291,3 +292,69 @@ def test_a_moment_that_is_yet_to_come_lies_ahead() -> None:
     now_s = clock.now()
     assert clock.own_s(machine.wall_s + 7200.0) - now_s == pytest.approx(7200.0, abs=0.002)
     assert clock.civil_s(clock.own_s(machine.wall_s + 7200.0)) == machine.wall_s + 7200.0
+
+
+def lives_on(machine: Machine, journal: MemoryJournal, boot: str = "this") -> tuple[Core, AgentClock]:
+    """A life on a machine that tells since when its steady clock counts, as on a cluster."""
+    clock = machine.clock(not_before_s=last_moment(journal), boot=boot, kept=last_clock(journal))
+    core = build_core(ALLOWANCE, begin(journal, ALLOWANCE, clock.now()))
+    journal.append([("note", clock.now(), {"note": "clock", "clock": to_json(clock.kept())})])
+    return core, clock
+
+
+@pytest.mark.parametrize("step_s", [HOUR_S, 86_400.0, -86_400.0, 365 * 86_400.0])
+def test_no_step_between_two_lives_renews_an_allowance_or_keeps_one_back(step_s: float) -> None:
+    """One retraining a day: set while no agent ran, and set right again while the next one does, or before the third begins."""
+    machine, journal = Machine(), MemoryJournal()
+    core, clock = lives_on(machine, journal)
+    assert retrains(core, clock, journal) == 1
+    machine.pass_(1800.0)
+    machine.wall_s += step_s
+    core, clock = lives_on(machine, journal)
+    assert retrains(core, clock, journal) == 0
+    assert [round(step.after_s - step.before_s) for step in clock.steps()] == [step_s]
+    machine.pass_(1800.0)
+    machine.wall_s -= step_s
+    core, clock = lives_on(machine, journal)
+    assert retrains(core, clock, journal) == 0
+    assert clock.ahead_s == 0.0
+    machine.pass_(80_000.0)
+    assert retrains(core, clock, journal) == 0
+    machine.pass_(10_000.0)
+    assert retrains(core, clock, journal) == 1
+
+
+def test_moments_keep_their_age_over_a_restart_while_the_clock_is_wrong() -> None:
+    """Shown before, meanwhile and after; the new life knows how the clock stood in the one before."""
+    machine, journal = Machine(), MemoryJournal()
+    stamps: list[tuple[float, float]] = []
+    _, clock = lives_on(machine, journal)
+    stamps.append((clock.now(), machine.wall_s))
+    for step_s in (HOUR_S, -HOUR_S):
+        machine.pass_(60.0)
+        machine.wall_s += step_s
+        _, clock = lives_on(machine, journal)
+        machine.pass_(60.0)
+        stamps.append((clock.now(), machine.wall_s))
+        assert [round(clock.own_s(civil_s) - own_s, 2) for own_s, civil_s in stamps] == [0.0] * len(stamps)
+
+
+def test_a_clock_that_was_disciplined_all_week_is_no_step() -> None:
+    """A minute of a week, by NTP; nor is it one on another machine, where nothing is known of this one."""
+    machine, journal = Machine(), MemoryJournal()
+    lives_on(machine, journal)
+    machine.pass_(7 * 86_400.0)
+    machine.wall_s -= 60.0
+    _, clock = lives_on(machine, journal)
+    assert (clock.steps(), clock.now()) == ((), machine.wall_s)
+    machine.wall_s += HOUR_S
+    _, other = lives_on(machine, journal, "another")
+    assert (other.steps(), other.now()) == ((), machine.wall_s)
+
+
+@pytest.mark.parametrize("kept", [{"boot": "this"}, {"boot": 3}, [], None])
+def test_a_clock_that_another_version_kept_is_not_gone_on_with(kept: Any) -> None:
+    """It begins as on a machine that has just been started."""
+    journal = MemoryJournal()
+    journal.append([("note", 1.0, {"note": "clock", "clock": kept})])
+    assert last_clock(journal) is None
