@@ -3,12 +3,14 @@
 import re
 from collections.abc import Iterator
 
-from agent.settings import NAME_MAX, ModelSettings, Settings, named
+from agent.settings import ModelSettings, Settings, named
 from agent.yaml_nodes import Fault, Keys
 
 CHALLENGER_SUFFIX = "-challenger"
 SERVER_DEPLOYMENT = "ModelServer"
 """The one deployment of a managed model's application."""
+NAME_MAX = 100
+"""Folders and applications are called by it, with more behind it."""
 _NAME = re.compile(rf"\w([\w .-]{{0,{NAME_MAX - 2}}}\w)?")
 EXPECTED = f"letters, digits, '_', '-', '.' and spaces inside, at most {NAME_MAX}, as registry and Serve take them"
 

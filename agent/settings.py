@@ -66,7 +66,7 @@ def named(value: str) -> str:
     return value
 
 
-NAME_MAX = 100
+NAME_MAX = 200
 Name = Annotated[str, AfterValidator(named)]
 
 

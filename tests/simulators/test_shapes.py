@@ -202,7 +202,7 @@ def test_a_shape_that_can_not_be_played_is_refused_at_its_key(changed: dict[str,
         ("' shop'", "found ' shop'; expected 'shop', without blanks around it"),
         ("''", "found ''; expected a name, not blanks"),
         ('"a\\tb"', "found 'a\\tb'; expected a name without control characters"),
-        ("x" * 300, "expected a name of at most 100 characters, not 300"),
+        ("x" * 300, "expected a name of at most 200 characters, not 300"),
     ],
 )
 def test_a_model_is_called_by_a_name_that_people_can_see(name: str, told: str) -> None:
