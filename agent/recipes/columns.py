@@ -96,7 +96,10 @@ def names(rows: pd.DataFrame) -> list[str]:
     """The names of the columns as texts (`agent.monitoring.values.name`). Raises ValueError for what is no name, or where two are one."""
     found: dict[str, int] = {}
     for place, column in enumerate(rows.columns, start=1):
-        text = name_of(column)
+        try:
+            text = name_of(column)
+        except Unreadable as error:
+            raise ValueError(f"column {place} of the rows: {error}") from error
         if text in found:
             raise ValueError(
                 f"columns {found[text]} and {place} of the rows are both called {text!r}; each needs a name of its own"

@@ -1,12 +1,15 @@
 """Whether a search can give a model at all, asked before it begins: else all trials fail for one reason, and none says it whole."""
 
+import math
+import reprlib
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from agent.monitoring.losses import OF_NUMBERS
+from agent.monitoring.values import number
 from agent.recipes.columns import by_name
 from agent.recipes.recipe import Recipe
 from agent.recipes.scoring import split
@@ -47,6 +50,8 @@ def _check_table(rows: pd.DataFrame, labels: pd.Series) -> None:
         columns = by_name(rows)
     except ValueError as error:
         raise NotReady(str(error)) from error
+    if len(rows) != len(labels):
+        raise NotReady(f"there are {len(rows)} rows and {len(labels)} labels; expected a label for each row")
     if labels.empty:
         raise NotReady("there are no labelled rows: all were dropped or set aside, or no label has come yet")
     if not columns:
@@ -55,9 +60,12 @@ def _check_table(rows: pd.DataFrame, labels: pd.Series) -> None:
         raise NotReady(
             f"all features are empty in all {len(rows)} rows ({', '.join(list(columns)[:VALUES_SHOWN])}): nothing can be learned of them"
         )
-    unknown = int((~np.isfinite(labels.to_numpy(dtype=float, na_value=np.nan))).sum())
+    unknown = [each for each in labels if not _is_finite(each)]
     if unknown:
-        raise NotReady(f"{unknown} of {len(labels)} labels are no finite number: leave those rows out")
+        some = ", ".join(dict.fromkeys(_short(each) for each in unknown[:VALUES_SHOWN]))
+        raise NotReady(
+            f"{len(unknown)} of {len(labels)} labels are no finite number ({some}): leave such rows out, and write classes as 0 and 1"
+        )
 
 
 def _check_classes(labels: pd.Series, recipes: Sequence[Recipe], loss: str) -> None:
@@ -74,6 +82,18 @@ def _check_classes(labels: pd.Series, recipes: Sequence[Recipe], loss: str) -> N
         f"the labels hold {_counts(labels)}; {told} is for classes 0 and 1: send 1 for the positive class and 0 for the other, or, where "
         "the labels are numbers, use a recipe of numbers and the loss absolute or squared"
     )
+
+
+def _is_finite(label: Any) -> bool:
+    found = number(label)
+    return found is not None and math.isfinite(found)
+
+
+def _short(label: Any) -> str:
+    try:
+        return reprlib.repr(label)
+    except Exception:  # a number with too many digits to be written
+        return f"a {type(label).__name__}"
 
 
 def _is_binary(recipe: Recipe) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from agent.monitoring.losses import LOSSES, OF_NUMBERS
+from agent.monitoring.values import number
 from agent.recipes.columns import records
 from agent.recipes.recipe import Fitted, Recipe
 
@@ -31,8 +32,8 @@ def loss_for(chosen: str, labels: pd.Series) -> str:
     """
     if chosen != "auto":
         return chosen
-    numbers = labels.nunique() > 2 and not labels.dropna().between(0.0, 1.0).all()
-    return "absolute" if numbers else "brier"
+    values = {found for each in labels if (found := number(each)) is not None and math.isfinite(found)}
+    return "absolute" if len(values) > 2 and not all(0.0 <= each <= 1.0 for each in values) else "brier"
 
 
 def check_labels(labels: pd.Series, loss: str) -> None:
