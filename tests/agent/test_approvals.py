@@ -454,6 +454,25 @@ def test_the_silence_of_a_policy_between_two_decisions_says_nothing() -> None:
     assert told(core.step(seen_at(600.0)))[1] == [(1, Status.WITHDRAWN, "no policy has wanted it for 600 s")]
 
 
+@pytest.mark.parametrize(("later_s", "sent"), [(299.9, True), (300.0, False), (301.0, False)])
+def test_the_pause_of_a_policy_ends_with_its_next_decision(later_s: float, sent: bool) -> None:
+    """Counted from when it was last heard; from the decision on at which it is silent nothing is sent."""
+    rare = Rarely(UP)
+    core = core_of(rare)
+    core.step(seen_at(600.0))
+    rare.actions = []
+    assert told(core.step(seen_at(600.0 + later_s, approved=(1,))))[0] == ([(1, UP)] if sent else [])
+
+
+def test_a_policy_that_is_heard_at_every_tick_has_no_pause() -> None:
+    """Its first silence keeps what it asked for, however short the tick."""
+    wants = Wants(UP)
+    core = core_of(wants)
+    core.step(seen_at(0.0))
+    wants.actions = []
+    assert told(core.step(seen_at(0.1, approved=(1,)))) == ([], [], [1])
+
+
 def test_another_wish_for_the_target_is_no_silence() -> None:
     """Whoever has it: what was asked for is not sent against it, though its own policy may still want it."""
     rare, other = Rarely(UP), Wants()
