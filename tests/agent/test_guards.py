@@ -203,7 +203,8 @@ def test_an_order_does_not_stand_in_its_own_way() -> None:
     assert counted(less) == before
     assert record.issued_s == [980.0, 990.0, 990.0]
     assert counted(record.without(other)) == (2, 0, 990.0, 990.0, None)
-    assert counted(record.without(order(SCALE, 5.0))) == counted(record) == (3, 1, 990.0, 990.0, 980.0)
+    for never_issued_s in (5.0, 2000.0):
+        assert counted(record.without(order(SCALE, never_issued_s))) == counted(record) == (3, 1, 990.0, 990.0, 980.0)
     assert less.versions is record.versions
 
 
@@ -223,6 +224,18 @@ def test_moments_are_forgotten_when_nothing_counts_them_any_more() -> None:
         record.see(observation(at_s))
         kept.append(sorted(kind for kind, _ in record.last_s))
     assert kept == [["promote", "scale"], ["promote", "scale"], ["promote"], ["promote"], []]
+
+
+def test_orders_of_the_minute_and_retrainings_of_the_day_are_forgotten_after_that() -> None:
+    """To the tenth of a second."""
+    record = Record()
+    for action in (SCALE, RETRAIN):
+        record.issue(order(action, 1000.0))
+    seen = []
+    for age_s in (59.9, 60.0, 86_399.9, 86_400.0):
+        record.see(observation(1000.0 + age_s))
+        seen.append((record.orders_of_the_minute(), record.retrainings_of_the_day()))
+    assert seen == [(2, 1), (0, 1), (0, 1), (0, 0)]
 
 
 # -- scaling

@@ -198,9 +198,12 @@ def test_what_is_free_is_not_free_for_others_while_replicas_that_are_wanted_have
 ) -> None:
     """The world shows the wish and still shows as free what it will take; a replica that starts on a node has taken its part."""
     here = deployment("a/a", replicas, replicas_wanted=wanted)
-    found = ledger(here, free=Resources(cpus=4.0), budget=BudgetSettings())
-    assert found.fits(Charge.of(Resources(cpus=1.0), 1), 9) == left
-    assert found.left["cpus"] == left
+    for name in ("cpus", "gpus"):
+        found = ledger(
+            replace(here, resources=Resources(**{name: 1.0})), free=Resources(**{name: 4.0}), budget=BudgetSettings()
+        )
+        assert found.fits(Charge.of(Resources(**{name: 1.0}), 1), 9) == left
+        assert found.left[name] == left
 
 
 def test_a_replica_that_has_room_on_no_node_takes_nothing_of_what_is_free() -> None:
