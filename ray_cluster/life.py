@@ -9,9 +9,7 @@ import structlog
 
 from agent.assembly import assemble
 from agent.clock import AgentClock, Border
-from agent.codec import to_json
 from agent.journal.life import begin, last_clock, last_moment
-from agent.journal.record import Kind
 from agent.journal.store import SqlJournal
 from agent.loop import Agent
 from agent.ports import Notifier
@@ -59,8 +57,8 @@ def begun(settings: Settings, dashboard_url: str, notifier: Notifier, allowed: P
         clock.now(),
         above=highest_epoch(settings.name),
         key_prefix=f"{secrets.token_hex(KEY_BYTES)}-",
+        clock=clock.kept(),
     )
-    journal.append([(Kind.NOTE, clock.now(), {"note": "clock", "clock": to_json(clock.kept())})])
     registry = MlflowRegistry(settings.registry.tracking_uri, settings.registry.artifact_location)
     rest = ServeRest(dashboard_url)
     trainer = TuneTrainer(settings, quarantined, allowed)

@@ -93,18 +93,26 @@ def last_moment(journal: Lived) -> float:
 def last_clock(journal: Lived) -> Kept | None:
     """How the clock of an earlier life stood when that was last written down. Raises JournalUnavailable."""
     found = None
-    for entry in journal.entries(kinds=(Kind.NOTE,)):
+    for entry in journal.entries(kinds=(Kind.STARTED, Kind.NOTE)):
         if "clock" in entry.payload:
             with suppress(ValidationError):  # of another version of the agent
                 found = from_json(Kept, entry.payload["clock"])
     return found
 
 
-def begin(journal: Lived, settings: Settings, at_s: float, *, above: int = 0, key_prefix: str = "") -> Beginning:
+def begin(
+    journal: Lived,
+    settings: Settings,
+    at_s: float,
+    *,
+    above: int = 0,
+    key_prefix: str = "",
+    clock: Kept | None = None,
+) -> Beginning:
     """Take the next epoch, higher than `above`, and write down what this life starts from. Raises JournalUnavailable.
 
     `above` is the highest epoch that the world has seen: a journal that was begun anew must not leave its agent powerless. `key_prefix`
-    is one that no life before it had, in this journal or another.
+    is one that no life before it had, in this journal or another. `clock` is how the agent's stands, for the life after this one.
     """
     epoch = journal.begin(at_s, above=above)
     past = _Past(at_s, settings.guards.cool_down_s)
@@ -114,7 +122,8 @@ def begin(journal: Lived, settings: Settings, at_s: float, *, above: int = 0, ke
         since_s = at_s - settings.journal.warm_start_s
         beginning = replace(beginning, seen_again_from=first_seen_again(journal, since_s))
     beginning = replace(beginning, owed=owed(journal, at_s, beginning.seen_again_from))
-    journal.append([(Kind.STARTED, at_s, started(beginning, settings))], durable=True)
+    payload = started(beginning, settings) | ({} if clock is None else {"clock": to_json(clock)})
+    journal.append([(Kind.STARTED, at_s, payload)], durable=True)
     return beginning
 
 

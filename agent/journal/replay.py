@@ -14,6 +14,8 @@ from agent.loop import Line, lines_of
 from agent.settings import Settings
 from policies.imports import Packages
 
+BESIDE = {"settings", "clock"}
+"""What stands in the entry that begins a life, besides what its core is built from."""
 DECIDED_KINDS = {Kind.OUTCOME, Kind.DECIDED, Kind.INTENT}
 
 
@@ -107,7 +109,7 @@ def begun_again(
     Raises AssemblyError, also where it can not be read what the life began with.
     """
     try:
-        beginning = from_json(Beginning, {name: value for name, value in payload.items() if name != "settings"})
+        beginning = from_json(Beginning, {name: value for name, value in payload.items() if name not in BESIDE})
         settings = Settings.model_validate(payload["settings"]).model_copy(update=dict(changed or {}))
         again = lately.seen_again(beginning.seen_again_from)
     except BeginsTooLate:

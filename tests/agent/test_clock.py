@@ -8,10 +8,10 @@ import pytest
 
 from agent.assembly import build_core
 from agent.clock import AgentClock, Border, Step, is_moment, told
-from agent.codec import to_json
 from agent.core import Core
 from agent.journal.life import begin, last_clock, last_moment
 from agent.journal.memory import MemoryJournal
+from agent.journal.replay import replay
 from agent.loop import lines_of
 from agent.order import Order
 from agent.settings import Settings
@@ -297,9 +297,7 @@ def test_a_moment_that_is_yet_to_come_lies_ahead() -> None:
 def lives_on(machine: Machine, journal: MemoryJournal, boot: str = "this") -> tuple[Core, AgentClock]:
     """A life on a machine that tells since when its steady clock counts, as on a cluster."""
     clock = machine.clock(not_before_s=last_moment(journal), boot=boot, kept=last_clock(journal))
-    core = build_core(ALLOWANCE, begin(journal, ALLOWANCE, clock.now()))
-    journal.append([("note", clock.now(), {"note": "clock", "clock": to_json(clock.kept())})])
-    return core, clock
+    return build_core(ALLOWANCE, begin(journal, ALLOWANCE, clock.now(), clock=clock.kept())), clock
 
 
 @pytest.mark.parametrize("step_s", [HOUR_S, 86_400.0, -86_400.0, 365 * 86_400.0])
@@ -322,6 +320,7 @@ def test_no_step_between_two_lives_renews_an_allowance_or_keeps_one_back(step_s:
     assert retrains(core, clock, journal) == 0
     machine.pass_(10_000.0)
     assert retrains(core, clock, journal) == 1
+    assert replay(journal.kept).identical
 
 
 def test_moments_keep_their_age_over_a_restart_while_the_clock_is_wrong() -> None:
