@@ -12,6 +12,7 @@ from agent.loop import Agent
 from agent.notices import Notices
 from agent.ports import Actuator, Notifier, Sensor, Trainer
 from agent.settings import Settings
+from agent.yaml_nodes import Fault
 from policies import registry
 from policies.imports import Packages
 from policies.observation import Observation, Resources
@@ -23,6 +24,12 @@ FIRST_LIFE = Beginning()
 
 class AssemblyError(ValueError):
     """The settings name something that can not be built; says which key and what was expected."""
+
+
+def policy_fault(error: AssemblyError, index: int) -> Fault:
+    """Where in a list of policies, and in the policy at `index`, is wrong what could not be built, and how."""
+    cause = error.__cause__ or error
+    return ("policies", index, *getattr(cause, "place", ())), str(cause)
 
 
 def build_policies(settings: Settings, allowed: Packages = ()) -> Sequence[tuple[str, Policy]]:

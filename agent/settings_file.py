@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.application_names import faults as name_faults
-from agent.assembly import AssemblyError, build_policies
+from agent.assembly import AssemblyError, build_policies, policy_fault
 from agent.cron import faults as cron_faults
 from agent.database_urls import faults as url_faults
 from agent.matching import unscheduled
@@ -139,4 +139,4 @@ def _policy_faults(
     try:
         build_policies(alone, allowed)
     except AssemblyError as error:
-        yield ("policies", index), str(error.__cause__ or error)
+        yield policy_fault(error, index)

@@ -6,6 +6,7 @@ of others offer theirs through the entry-point group `homeostat.policies`; a nam
 
 import importlib
 import inspect
+import re
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -51,11 +52,19 @@ GLOBS: dict[str, tuple[str, ...]] = {"static": ("replicas",), "scoped": ("target
 """Parameters of ours whose keys, or values, are globs over deployments."""
 
 
-class UnknownPolicy(ValueError):
+class Refused(ValueError):
+    """No policy can be made of what was given; `place` leads to the parameter that is wrong, as far as that is known."""
+
+    def __init__(self, told: str, place: Place = ()) -> None:
+        self.place = place
+        super().__init__(told)
+
+
+class UnknownPolicy(Refused):
     """There is no policy of that name, or none that may be taken from that import path. The message lists the names there are."""
 
 
-class BadParameter(ValueError):
+class BadParameter(Refused):
     """A policy was given a parameter that it does not take, lacks one that it needs, or a value that does not fit."""
 
 
@@ -75,7 +84,7 @@ def build(use: str, parameters: Mapping[str, Any], allowed: Packages = ()) -> Po
     try:
         policy = make(**arguments)
     except (TypeError, ValueError) as error:
-        raise BadParameter(f"policy {use!r}: {error}") from error
+        raise BadParameter(f"policy {use!r}: {error}", _place_in(str(error), arguments)) from error
     except Exception as error:  # whatever a constructor of somebody's raises is a fault of the file that names it
         raise BadParameter(f"policy {use!r}: {type(error).__name__}: {error}") from error
     if not isinstance(policy, Policy):
@@ -137,7 +146,7 @@ def _arguments(
     for name in parameters:
         if name not in accepted:
             takes = f"it takes {', '.join(accepted)}" if accepted else "it takes no parameters"
-            raise BadParameter(f"policy {use!r} has no parameter {name!r};{_nearest(name, accepted)} {takes}")
+            raise BadParameter(f"policy {use!r} has no parameter {name!r};{_nearest(name, accepted)} {takes}", (name,))
     for name, each in accepted.items():
         if each.default is inspect.Parameter.empty and name not in parameters:
             raise BadParameter(f"policy {use!r} needs the parameter {name!r}")
@@ -148,10 +157,17 @@ def _arguments(
 def _fitted(use: str, name: str, value: Any, hint: Any, nested: BuildNested) -> Any:
     try:
         return fit(value, hint, nested)
-    except (UnknownPolicy, BadParameter):
+    except Refused as error:
+        error.place = (name, *error.place)
         raise
     except ValueError as error:
-        raise BadParameter(f"policy {use!r}: parameter {name!r} {error}") from error
+        raise BadParameter(f"policy {use!r}: parameter {name!r} {error}", (name,)) from error
+
+
+def _place_in(told: str, parameters: Mapping[str, Any]) -> Place:
+    """The parameter that a check of a constructor's begins its words with."""
+    first = re.match(r"\w+", told)
+    return (first[0],) if first is not None and first[0] in parameters else ()
 
 
 def _nearest(name: str, known: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from agent.application_names import CHALLENGER_SUFFIX
-from agent.assembly import AssemblyError, build_core
+from agent.assembly import AssemblyError, build_core, policy_fault
 from agent.cron import faults as cron_faults
 from agent.matching import unscheduled
 from agent.refusals import meant
@@ -155,7 +155,7 @@ def _impossible_policies(settings: ScenarioSettings | PolicyFile, allowed: Packa
         try:
             build_core(Settings(policies=(entry,)), allowed=allowed)
         except AssemblyError as error:
-            yield ("policies", index), str(error.__cause__ or error)
+            yield policy_fault(error, index)
 
 
 def _trace_faults(traffic: TraceSettings, keys: Keys, folder: Path, duration_s: float) -> Iterator[Fault]:

@@ -27,7 +27,10 @@ ROOT = Path(__file__).parents[2]
             "policies:\n  - use: target_utilizatio",
             "f.yaml:2: policies[0]: unknown policy 'target_utilizatio'; did you mean",
         ),
-        ("policies:\n  - use: idle\n    speed: 3", "f.yaml:2: policies[0]: policy 'idle' has no parameter 'speed'"),
+        (
+            "policies:\n  - use: idle\n    speed: 3",
+            "f.yaml:3: policies[0].speed: policy 'idle' has no parameter 'speed'",
+        ),
         (
             "policies:\n  - {use: scheduled, schedule: nightly}",
             "f.yaml:2: policies[0].schedule: found 'nightly'; expected a name",
@@ -95,19 +98,19 @@ ROOT = Path(__file__).parents[2]
         ),
         (
             "policies: [{use: static, replicas: -1}]",
-            "f.yaml:1: policies[0]: policy 'static': parameter 'replicas' must be a mapping of names to values, got -1",
+            "f.yaml:1: policies[0].replicas: policy 'static': parameter 'replicas' must be a mapping of names to values, got -1",
         ),
         (
             "policies: [{use: static, replicas: {a: x}}]",
-            "f.yaml:1: policies[0]: policy 'static': parameter 'replicas' ['a'] must be a whole number, got 'x'",
+            "f.yaml:1: policies[0].replicas: policy 'static': parameter 'replicas' ['a'] must be a whole number, got 'x'",
         ),
         (
             "policies: [{use: target_utilization, target: 1e-9}]",
-            "f.yaml:1: policies[0]: policy 'target_utilization': target must be at least 0.01, got 1e-09",
+            "f.yaml:1: policies[0].target: policy 'target_utilization': target must be at least 0.01, got 1e-09",
         ),
         (
             "policies: [{use: queue_length, target_ongoing_requests: 1e-9}]",
-            "f.yaml:1: policies[0]: policy 'queue_length': target_ongoing_requests must be at least 0.01, got 1e-09",
+            "f.yaml:1: policies[0].target_ongoing_requests: policy 'queue_length': target_ongoing_requests must be at least 0.01",
         ),
         (
             "policies: [{use: one_shot, rule: Sustained}]",

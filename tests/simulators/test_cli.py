@@ -249,7 +249,7 @@ def test_all_faults_of_all_files_are_told_before_anything_runs(folder: Path) -> 
     begins = [line.split(": ")[0] for line in result.stderr.splitlines()]
     assert (result.exit_code, result.stdout) == (2, "")
     assert begins == [
-        "--json", "one.scenario.yaml:4", "two.scenario.yaml:4", "absent.yaml", "policy.yaml:2", "policy.yaml:3", "--seed", "--seed",
+        "--json", "one.scenario.yaml:4", "two.scenario.yaml:4", "absent.yaml", "policy.yaml:2", "policy.yaml:4", "--seed", "--seed",
     ]  # fmt: skip
     assert "--seed: found '7a'; expected a whole number" in result.stderr
 
