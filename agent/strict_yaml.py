@@ -59,7 +59,8 @@ class Located:
         return kept
 
     def _stands(self, keys: Keys) -> bool:
-        return keys in self.lines or any(each[: len(keys)] == keys for each in self.overrides)
+        """Whether the text has these keys, or what came from elsewhere may have them."""
+        return keys in self.lines or any(each[: len(keys)] == keys[: len(each)] for each in self.overrides)
 
 
 def validated(

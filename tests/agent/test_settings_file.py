@@ -249,6 +249,21 @@ def test_the_environment_overrides_the_file() -> None:
     ("variable", "value", "told"),
     [
         ("HOMEOSTAT__BUDGET__REPLICAS", "few", "HOMEOSTAT__BUDGET__REPLICAS: budget.replicas: found 'few'"),
+        (
+            "HOMEOSTAT__NOTIFY",
+            "[A, a b]",
+            "HOMEOSTAT__NOTIFY: notify[1]: found 'a b'; expected the name of an environment",
+        ),
+        (
+            "HOMEOSTAT__POLICIES",
+            "[{use: idle, targets: 5}]",
+            "HOMEOSTAT__POLICIES: policies[0].targets: found 5; expected a list",
+        ),
+        (
+            "HOMEOSTAT__AUTONOMY__SCALE",
+            "OFF",
+            "HOMEOSTAT__AUTONOMY__SCALE: autonomy.scale: found 'OFF'; expected one of off,",
+        ),
         ("HOMEOSTAT__TICK_S", "soon", "HOMEOSTAT__TICK_S: tick_s: found 'soon'; expected seconds"),
         ("HOMEOSTAT__NAM", "x", "HOMEOSTAT__NAM: nam: unknown key; did you mean 'name'?"),
         ("HOMEOSTAT__SCHEDULES__NIGHTLY", "often", "HOMEOSTAT__SCHEDULES__NIGHTLY: schedules.nightly: found 'often'"),
