@@ -28,6 +28,13 @@ epochs = sa.Table(
     sa.Column("at_s", sa.Double(), nullable=False),
 )
 
+stamped = sa.Table(
+    "alembic_version",
+    sa.MetaData(),
+    sa.Column("version_num", sa.String(32), nullable=False),
+    sa.PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+)
+"""As Alembic makes it."""
 REVISIONS = ("0001",)
 """The migrations, oldest first."""
 REVISION = REVISIONS[-1]
@@ -63,6 +70,8 @@ def upgrade(engine: sa.Engine) -> None:
     with engine.connect() as connection, suppress(NoJournal):
         if revision(connection) == REVISION:
             return
+    if engine.dialect.name == "sqlite" and _made(engine):
+        return
     # Alembic is slow to import and is needed once in a database's life.
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
@@ -72,6 +81,18 @@ def upgrade(engine: sa.Engine) -> None:
     with _alembic, engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+
+def _made(engine: sa.Engine) -> bool:
+    """Whether the newest tables were made in an empty file: at once, and without Alembic, which others in the process may be using."""
+    with engine.begin() as connection:  # with the write lock: somebody else may just have made them
+        try:
+            return revision(connection) == REVISION
+        except NothingThere:
+            stamped.create(connection)
+            connection.execute(sa.insert(stamped).values(version_num=REVISION))
+            metadata.create_all(connection)
+    return True
 
 
 def revision(connection: sa.Connection) -> str:

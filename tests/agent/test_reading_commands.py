@@ -24,8 +24,8 @@ READING = {
     "verify": ("journal", "verify"),
     "export": ("journal", "export", "out.jsonl"),
     "replay": ("replay",),
-    "orders": ("orders",),
-    "alerts": ("alerts",),
+    "orders": ("orders", "--since", "1970-01-01"),
+    "alerts": ("alerts", "--since", "1970-01-01"),
     "why": ("why", "1"),
     "plan": ("plan",),
 }
