@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from agent.approvals import decide_every_s
+from agent.approvals import decide_every_s, pauses_s
 from agent.assembly import build_core
 from agent.calendar import FreezeCalendar
 from agent.codec import to_json
@@ -23,6 +23,7 @@ from policies.action import (
     Hold,
     Proposal,
     Quarantine,
+    Restart,
     Retrain,
     RollBack,
     Scale,
@@ -291,6 +292,18 @@ def test_what_can_not_be_seen_is_not_withdrawn() -> None:
     assert told(core.step(seen_at(1000.0, deployment("another/one")))) == ([], [(1, Status.DENIED, EXPIRED)], [])
 
 
+@pytest.mark.parametrize(("replicas", "vetoes"), [(4, 1), (5, 2)], ids=["the same", "more"])
+def test_a_wish_for_what_can_not_be_seen_is_one_all_the_same(replicas: int, vetoes: int) -> None:
+    """Nobody knows how many there are, so it waits, may be let go, and is sent when the deployment is back."""
+    wants = Wants(UP)
+    core = core_of(wants)
+    core.step(seen_at(0.0))
+    wants.actions = [replace(UP, replicas=replicas)]
+    gone = core.step(seen_at(500.0, deployment("another/one"), approved=(1,)))
+    assert (told(gone), [veto.rule for veto in gone.vetoes]) == (([], [], [1]), ["unknown_target"] * vetoes)
+    assert told(core.step(seen_at(505.0, approved=(1,))))[:2] == ([(1, UP)], [])
+
+
 def test_to_hold_one_thing_keeps_no_wish_for_another() -> None:
     """The policy holds another deployment; this one is well again."""
     wants = Wants(UP)
@@ -310,9 +323,11 @@ def test_to_hold_one_thing_keeps_no_wish_for_another() -> None:
         (Scale(deployment="app/model", replicas=1), Scale(deployment="app/model", replicas=0), True),
         (Retrain(model="m", since_s=1.0), Retrain(model="m", since_s=9.0), True),
         (Quarantine(model="m", since_s=1.0, until_s=5.0), Quarantine(model="m", since_s=1.0, until_s=9.0), True),
+        (Quarantine(model="m", since_s=1.0, until_s=5.0), Quarantine(model="m", since_s=0.0, until_s=5.0), True),
         (Quarantine(model="m", since_s=1.0, until_s=5.0), Quarantine(model="m", since_s=2.0, until_s=9.0), False),
+        (Quarantine(model="m", since_s=1.0, until_s=5.0), Quarantine(model="m", since_s=0.0, until_s=4.0), False),
     ],
-    ids=["more", "less", "the other way", "fewer", "training", "more rows", "other rows"],
+    ids=["more", "less", "the other way", "fewer", "training", "more rows", "earlier rows", "other rows", "fewer rows"],
 )
 def test_an_order_waits_on_while_it_is_a_part_of_what_is_wanted(asked: Action, wanted: Action, keeps: bool) -> None:
     """A person who looks for a minute finds the number that was told; what is more than wanted gives way to a new one."""
@@ -493,6 +508,13 @@ def test_a_policy_says_how_often_it_decides_through_its_wrappers() -> None:
     )
 
 
+def test_only_policies_that_decide_now_and_then_have_a_pause() -> None:
+    """By the name in the configuration, which several may share: the longest counts, however short it is."""
+    rare, rarer, always = Wants(), Wants(), Wants()
+    rare.decide_every_s, rarer.decide_every_s = 0.2, 0.5
+    assert pauses_s([("a", rarer), ("a", rare), ("b", always), ("c", Idle())]) == {"a": 0.5}
+
+
 def test_what_the_arbiter_wants_lasts_while_it_wants_it() -> None:
     """No policy asks for the end of a training; serving that can not grow does."""
     autonomy = AutonomySettings(default=Autonomy.ACT, stop_training=Autonomy.APPROVE)
@@ -517,6 +539,43 @@ def test_what_the_arbiter_wants_lasts_while_a_guard_keeps_it_back() -> None:
     assert told(let_go) == ([(1, StopTraining(model="m"))], [], [])
 
 
+def arbiter_asks() -> tuple[Wants, Core, Any]:
+    """Order 1, the end of a training for a deployment that can not grow, waits since 0 s."""
+    autonomy = AutonomySettings(default=Autonomy.ACT, stop_training=Autonomy.APPROVE)
+    wants = Wants(UP)
+    core = core_of(wants, budget=BudgetSettings(replicas=2), autonomy=autonomy)
+    trains = model(training=TrainingJob(id="j", state=JobState.RUNNING, started_at_s=0.0))
+    assert told(core.step(seen_at(0.0, deployment(), trains))) == ([], [], [1])
+    return wants, core, trains
+
+
+def test_what_the_arbiter_wants_may_be_let_go_at_the_next_look() -> None:
+    """It stands from the moment at which it was asked for."""
+    _, core, trains = arbiter_asks()
+    let_go = core.step(seen_at(5.0, deployment(), trains, approved=(1,)))
+    assert told(let_go) == ([(1, StopTraining(model="m"))], [], [])
+
+
+@pytest.mark.parametrize(
+    ("wanted", "rule"),
+    [
+        (None, None),
+        (Restart(deployment="app/model", replica="r9"), "unknown_target"),
+        (Scale(deployment="app/model", replicas=0), "bounds"),
+    ],
+    ids=["nothing", "no capacity, and waits", "capacity, and never"],
+)
+def test_what_the_arbiter_does_not_want_any_more_is_withdrawn(wanted: Action | None, rule: str | None) -> None:
+    """Kept back for now may be a wish for capacity only, and one that is kept back for good is none."""
+    wants, core, trains = arbiter_asks()
+    wants.actions = [] if wanted is None else [wanted]
+    for at_s in (5.0, 64.9):
+        still = core.step(seen_at(at_s, deployment(), trains, approved=(1,) if at_s > 5.0 else ()))
+        assert (told(still), [veto.rule for veto in still.vetoes]) == (([], [], [1]), [] if rule is None else [rule])
+    gone = [(1, Status.WITHDRAWN, "no policy has wanted it for 60 s")]
+    assert told(core.step(seen_at(65.0, deployment(), trains, approved=(1,)))) == ([], gone, [])
+
+
 class Ensemble(Wants):
     """Names an inner policy as the author of what it wants, and decides rarely, or raises."""
 
@@ -538,6 +597,32 @@ def test_a_policy_that_names_another_author_is_one_policy_all_the_same(blip: str
     for at_s in (5.0, 100.0, 200.0):
         assert told(core.step(seen_at(at_s))) == ([], [], [1])
     assert told(core.step(seen_at(205.0, approved=(1,))))[0] == [(1, UP)]
+
+
+@pytest.mark.parametrize("blip", ["raises", "holds"])
+def test_a_policy_that_can_not_speak_at_the_first_look_of_a_life_keeps_what_waits(blip: str) -> None:
+    """It asked in an earlier life; nobody has heard it in this one, and that takes back nothing."""
+    asks = Wants(Hold(subject="app/model"))
+    asks.raises = blip == "raises"
+    waiting = Order(
+        number=5, epoch=1, key="5", action=UP, because=(), policy="policy-0", issued_at_s=0.0, deadline_s=60.0
+    )  # fmt: skip
+    core = Core([("policy-0", asks)], Rules(autonomy=ASKS), FreezeCalendar(), next_number=6, awaiting=[waiting])
+    for at_s in (100.0, 200.0):
+        assert told(core.step(seen_at(at_s))) == ([], [], [5])
+    asks.raises, asks.actions = False, []
+    assert told(core.step(seen_at(259.9))) == ([], [], [5])
+    assert told(core.step(seen_at(260.0))) == ([], [(5, Status.WITHDRAWN, "no policy has wanted it for 60 s")], [])
+
+
+def test_a_policy_that_is_silent_from_the_first_look_of_a_life_on_is_given_its_minute() -> None:
+    """Counted anew in each life, however long it was wanted before."""
+    waiting = Order(
+        number=5, epoch=1, key="5", action=UP, because=(), policy="policy-0", issued_at_s=0.0, deadline_s=60.0
+    )  # fmt: skip
+    core = Core([("policy-0", Wants())], Rules(autonomy=ASKS), FreezeCalendar(), next_number=6, awaiting=[waiting])
+    gone = (5, Status.WITHDRAWN, "no policy has wanted it for 60 s")
+    assert [told(core.step(seen_at(at_s)))[1] for at_s in (100.0, 159.9, 160.0)] == [[], [], [gone]]
 
 
 # -- over lives, by the journal
@@ -624,4 +709,6 @@ def test_a_policy_that_says_in_no_number_how_often_it_decides_is_heard_at_every_
 
     assert decide_every_s([Odd()]) == 0.0
     Odd.decide_every_s = float("inf")  # type: ignore[assignment]
+    assert decide_every_s([Odd()]) == 0.0
+    Odd.policies = 3  # type: ignore[attr-defined]
     assert decide_every_s([Odd()]) == 0.0

@@ -2,6 +2,7 @@
 
 from agent.assembly import build_core
 from agent.core import Core
+from agent.foreign import ForeignChange, ForeignChanges
 from agent.settings import Settings
 from policies.action import Alert, Evidence, Proposal, Scale
 from policies.observation import Capacity, Observation, Resources
@@ -66,3 +67,19 @@ def test_a_challenger_comes_and_goes_without_a_word() -> None:
     for at_s, count in enumerate([1, 3]):
         row = deployment(name="app-challenger/model", replicas=count, slot="challenger")
         assert core.step(observation(float(at_s), row, capacity=ROOMY)).alerts == ()
+
+
+def test_a_deployment_that_comes_back_is_another_one() -> None:
+    """Nothing is held against the count that it comes back with, and no count that was asked for before is expected of it."""
+    changes = ForeignChanges()
+    changes.see(seen(0.0, 2))
+    changes.order("app/model", 7)
+    changes.see(seen(1.0, 3))
+    changes.order("app/model", 4)
+    assert changes.see(observation(2.0)) == ()
+    assert changes == ForeignChanges()
+    assert changes.see(seen(3.0, 5)) == ()
+    told = Alert(subject="app/model", text="somebody else set app/model from 5 to 4 replicas")
+    assert changes.see(seen(4.0, 4)) == (told,)
+    change = ForeignChange(deployment="app/model", before=5, after=4, at_s=4.0)
+    assert changes == ForeignChanges(accepted={"app/model": 4}, latest={"app/model": change})

@@ -58,7 +58,9 @@ def objection(
         calendar=FreezeCalendar(windows),
         chosen=chosen,
     )
-    found = veto(Proposal(action=action, because=()), context)
+    wish = Proposal(action=action, because=())
+    found = veto(wish, context)
+    assert found is None or found.proposal is wish
     return None if found is None else (found.rule, found.reason, found.value, found.threshold)
 
 
@@ -320,6 +322,9 @@ def test_the_blast_radius_is_a_setting() -> None:
     assert objection(restart, ill, guards=GuardSettings(blast_radius=0.0)) is not None
     one = deployment(replicas=rows(False, True, True, True))
     assert objection(restart, one, guards=GuardSettings(blast_radius=0.0)) is None
+    both = deployment(replicas=rows(False, False), replicas_wanted=1)
+    told = ("blast_radius", "too many of its replicas would be away at once", 2, 1.0)
+    assert objection(restart, both, guards=GuardSettings(blast_radius=1.0)) == told
 
 
 # -- promotions

@@ -300,6 +300,28 @@ def test_files_that_a_person_accepted_are_the_versions_own() -> None:
     assert [alert.severity for alert in core.step(seen_at(6.0, other, controls=accepted)).alerts] == ["critical"]
 
 
+@pytest.mark.parametrize(
+    ("digest", "after"),
+    [
+        ("sha-2", Versions(digests={("m", "2"): "sha-2"}, rejected={("m", "2")}, failed={("m", "2"): 3})),
+        ("new", Versions(digests={("m", "2"): "new"})),
+    ],
+)
+def test_to_accept_the_files_that_are_known_changes_no_mind(digest: str, after: Versions) -> None:
+    """The word stands in what is seen at every look; only other files are another version."""
+    versions = Versions(digests={("m", "2"): "sha-2"}, rejected={("m", "2")}, failed={("m", "2"): 3})
+    versions.accept(("m", "2"), digest)
+    assert versions == after
+
+
+def test_files_of_a_version_of_which_nothing_was_thought_are_accepted() -> None:
+    """Known or not, there is no verdict to forget."""
+    versions = Versions(digests={("m", "2"): "sha-2"})
+    versions.accept(("m", "2"), "new")
+    versions.accept(("m", "3"), "sha-3")
+    assert versions == Versions(digests={("m", "2"): "new", ("m", "3"): "sha-3"})
+
+
 # -- over lives, by the journal
 
 
