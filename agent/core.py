@@ -184,7 +184,6 @@ class Core:
     def _drop(self, order: Order, ended: Outcome) -> Outcome:
         """`order` is in flight no more: it has `ended`."""
         del self._open[target(order.action)]
-        self._to_resume.discard(order.number)
         self._record.end(order, ended)
         return ended
 

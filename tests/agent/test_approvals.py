@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from agent.approvals import decide_every_s, pauses_s
+from agent.arbiter import Veto
 from agent.assembly import build_core
 from agent.calendar import FreezeCalendar
 from agent.codec import to_json
@@ -122,6 +123,29 @@ def test_an_approved_order_is_charged_before_anything_that_is_proposed() -> None
     decision = core.step(seen_at(5.0, *here, approved=(1,)))
     assert [(each.action, each.number) for each in decision.orders] == [(a, 1)]
     assert [each.action for each in decision.awaiting] == [Scale(deployment="b/b", replicas=3)]
+
+
+def test_of_several_approvals_as_many_are_sent_as_a_minute_allows() -> None:
+    """The others wait for the next, and are told as kept back with the count."""
+    wanted = [Scale(deployment=name, replicas=3) for name in ("a/a", "b/b", "c/c")]
+    here = [deployment(each.deployment) for each in wanted]
+    core = Core(
+        [("p", Wants(*wanted))],
+        Rules(autonomy=ASKS, budget=BudgetSettings(orders_per_minute=2)),
+        FreezeCalendar(),
+        next_number=4,
+        awaiting=[
+            Order(number=n, epoch=1, key=str(n), action=each, because=(), policy="p", issued_at_s=0.0, deadline_s=60.0)
+            for n, each in enumerate(wanted, 1)
+        ],
+    )
+    first = core.step(seen_at(5.0, *here, approved=(1, 2, 3)))
+    assert told(first) == ([(1, wanted[0]), (2, wanted[1])], [], [3])
+    reason = "as many orders as allowed in the last minute"
+    third = Proposal(action=wanted[2], because=(), policy="p")
+    assert first.vetoes == (Veto(proposal=third, rule="orders_per_minute", reason=reason, value=2, threshold=2),)
+    assert told(core.step(seen_at(64.9, *here, approved=(1, 2, 3))))[0] == []
+    assert told(core.step(seen_at(65.0, *here, approved=(1, 2, 3))))[0] == [(3, wanted[2])]
 
 
 class Restartless(Wants):

@@ -8,6 +8,7 @@ import pytest
 from agent.arbiter import Choice, Veto, choose, replaces
 from agent.assembly import build_core
 from agent.core import Decision
+from agent.ledger import TrainingCost
 from agent.order import Order
 from agent.settings import BudgetSettings, Settings
 from policies.action import (
@@ -321,6 +322,105 @@ def test_a_wish_for_a_deployment_that_is_not_there_is_told() -> None:
     assert (done(choice), kept_back(choice)) == ([], [("unknown_target", "there is no deployment 'z/z'", None, None)])
 
 
+# -- vetoes, whole
+
+
+def wish(action: Action, policy: str = "p0", **fields: Any) -> Proposal:
+    return Proposal(action=action, because=(), policy=policy, **fields)
+
+
+def test_what_is_passed_over_is_told_with_what_stands_in_its_way() -> None:
+    """First what an order in flight keeps out, then what was heard later, then what a guard keeps back: each with its proposal."""
+    never = (scale("b", 9), scale("c", 9))
+    choice = chosen(
+        scale("a", 1), *never, scale("b", 3), scale("c", 3), scale("d", 3), scale("d", 4), here=(A, B, served("c"), served("d")),
+        flight=[order(scale("a", 3))], permission=Allows(never=never), budget=BudgetSettings(replicas=20),
+    )  # fmt: skip
+    assert done(choice) == [scale("d", 3), scale("b", 3), scale("c", 3)]
+    assert choice.passed_over == (
+        Veto(proposal=wish(scale("a", 1)), rule="in_flight", reason="order 5 is in flight"),
+        Veto(proposal=wish(scale("d", 4), "p6"), rule="one_per_target", reason="p5 was heard first"),
+        Veto(proposal=wish(never[0], "p1"), rule="no", reason="no"),
+        Veto(proposal=wish(never[1], "p2"), rule="no", reason="no"),
+    )
+
+
+def test_without_a_known_capacity_each_is_told_so() -> None:
+    """A training is refused as the smallest that it could have been."""
+    champion = served("c", 1, model="m", slot="champion")
+    proposals = [wish(scale("a", 3)), wish(SHADOW), wish(Retrain(model="n"))]
+    blind = observation(1.0, A, champion, model("m"), model("n"))
+    choice = choose(proposals, blind, {}, BudgetSettings(), {}, permission=Allows())
+    smallest = replace(Retrain(model="n"), concurrent_trials=1)
+    fewer = Evidence(name="fewer_trials_at_once", value=1.0, threshold=0.0)
+    reason = "neither the cluster's capacity nor a budget is known"
+    assert choice.chosen == ()
+    assert choice.passed_over == (
+        Veto(proposal=wish(SHADOW), rule="capacity", reason=reason),
+        Veto(proposal=wish(scale("a", 3)), rule="capacity", reason=reason),
+        Veto(proposal=replace(wish(smallest), because=(fewer,)), rule="capacity", reason=reason),
+    )
+
+
+BIG = Resources(cpus=4.0, gpus=0.5)
+
+
+@pytest.mark.parametrize(
+    ("action", "budget", "nodes", "told"),
+    [
+        (scale("z", 3), BudgetSettings(), None, ("unknown_target", "there is no deployment 'z/z'", None, None)),
+        (scale("c", 3), BudgetSettings(replicas=9, cpus=6.0, gpus=0.9), None, ("budget", "no cpus left for another replica", 2, 2.0)),
+        (scale("c", 3), BudgetSettings(), 3.0, ("budget", "no node has room for another replica", 2, 0.0)),
+        (SHADOW, BudgetSettings(replicas=9, cpus=6.0, gpus=0.9), None, ("budget", "not enough cpus left", 4.0, 2.0)),
+        (SHADOW, BudgetSettings(), 3.0, ("budget", "no node has room for it, although there is enough in all", 1.0, 0.0)),
+    ],
+    ids=["not there", "too little for a replica", "no node for a replica", "too little", "no node"],
+)  # fmt: skip
+def test_what_does_not_fit_is_told_beside_what_is_left(
+    action: Action, budget: BudgetSettings, nodes: float | None, told: tuple[str, str, float | None, float | None]
+) -> None:
+    """Of what is scarcest beside what it takes: half of the CPUs are missing, and a fifth of the accelerators."""
+    free = None if nodes is None else tuple((f"n{n}", Resources(cpus=nodes, gpus=8.0)) for n in range(8))
+    here = observation(
+        1.0, served("c", 1, model="m", slot="champion", resources=BIG), model("m"), capacity=replace(ROOM, free_by_node=free)
+    )  # fmt: skip
+    choice = choose([wish(action)], here, {}, budget, {}, permission=Allows())
+    rule, reason, value, threshold = told
+    assert choice.chosen == ()
+    assert choice.passed_over == (
+        Veto(proposal=wish(action), rule=rule, reason=reason, value=value, threshold=pytest.approx(threshold)),
+    )
+
+
+def test_a_training_for_which_no_node_is_large_enough_is_told_as_one_trial() -> None:
+    """Two of its trials at a time were wanted, and none has room."""
+    nodes = (("n1", Resources(cpus=3.0)), ("n2", Resources(cpus=3.0)))
+    room = Capacity(total=Resources(cpus=6.0), free=Resources(cpus=6.0), free_by_node=nodes)
+    cost = TrainingCost(trial=Resources(cpus=4.0), trials=2)
+    retrain = wish(Retrain(model="m"))
+    choice = choose(
+        [retrain], observation(1.0, model(), capacity=room), {}, BudgetSettings(), {"m": cost}, permission=Allows()
+    )
+    fewer = Evidence(name="fewer_trials_at_once", value=2.0, threshold=0.0)
+    smallest = replace(retrain, action=replace(retrain.action, concurrent_trials=1), because=(fewer,))
+    reason = "no node has room for it, although there is enough in all"
+    assert choice.passed_over == (Veto(proposal=smallest, rule="budget", reason=reason, value=1.0, threshold=0.0),)
+
+
+def test_a_rollout_of_a_model_that_nothing_serves_takes_a_replica_of_no_known_size() -> None:
+    """It is one replica all the same."""
+    assert done(chosen(SHADOW, here=(A, model("m")), budget=BudgetSettings(replicas=3))) == [SHADOW]
+    told = [("budget", "not enough replicas left", 1, 0)]
+    assert kept_back(chosen(SHADOW, here=(A, model("m")), budget=BudgetSettings(replicas=2))) == told
+
+
+def test_back_to_the_count_that_is_there_is_no_scale_down() -> None:
+    """It takes the place of one, and goes after the steps of rollouts as any scale-up."""
+    canary = model("q", candidates=(version("2"),), rollout=rollout("2"))
+    choice = chosen(scale("a", 2), CANARY2, here=(A, canary), flight=[order(scale("a", 1))])
+    assert done(choice) == [CANARY2, scale("a", 2)]
+
+
 # -- serving before training
 
 
@@ -378,6 +478,31 @@ def test_no_training_is_stopped_for_what_serving_gives_back_itself(down: int, st
     assert StopTraining(model="m") in done(waits), "what a person may still refuse is not given back"
 
 
+def test_no_training_is_stopped_for_the_rest_of_a_scale_up_that_is_given_back() -> None:
+    """One of two replicas fits, and the other is coming: only what is missing counts."""
+    here = (A, served("b", 2), model("m", training=TRAINS))
+    choice = chosen(scale("b", 1), scale("a", 4), here=here, budget=BudgetSettings(replicas=5))
+    assert done(choice) == [scale("b", 1), scale("a", 3)]
+
+
+@pytest.mark.parametrize("figures", ["of a guard's veto", "of a reason"])
+def test_no_training_is_stopped_for_figures_that_are_no_missing_replicas(figures: str) -> None:
+    """A guard tells what it counted, and a policy what it measured."""
+    here = observation(1.0, A, model("m", training=TRAINS), capacity=ROOM)
+    up = replace(wish(scale("a", 4)), because=(Evidence(name="load", value=9.0, threshold=1.0),))
+    refuses = Counts() if figures == "of a guard's veto" else Allows()
+    choice = choose([up], here, {}, BudgetSettings(replicas=9), {}, permission=refuses)
+    veto = Veto(proposal=up, rule="orders_per_minute", reason="no", value=30, threshold=30)
+    assert (choice.chosen, choice.passed_over) == (((), (veto,)) if figures == "of a guard's veto" else ((up,), ()))
+
+
+class Counts(Allows):
+    """Objects to everything, with figures."""
+
+    def objection(self, proposal: Proposal, chosen: int) -> Veto | None:
+        return Veto(proposal=proposal, rule="orders_per_minute", reason="no", value=30, threshold=30)
+
+
 # -- standing orders
 
 
@@ -402,6 +527,14 @@ def test_approved_orders_count_among_those_of_the_decision_and_resumed_ones_do_n
     )  # fmt: skip
     assert choice.sent == (resumed, approved)
     assert permission.asked == [("scale", 0), ("scale", 0), ("scale", 1)]
+    permission = Allows()
+    approved_too = order(scale("d", 3), 3)
+    choice = chosen(
+        scale("c", 3), here=(*here, served("d")), standing=(approved, approved_too, resumed), flight=(resumed,),
+        permission=permission, budget=BudgetSettings(replicas=20),
+    )  # fmt: skip
+    assert choice.sent == (approved, approved_too, resumed)
+    assert permission.asked == [("scale", 0), ("scale", 1), ("scale", 2), ("scale", 2)]
 
 
 @pytest.mark.parametrize(("passes", "left"), [(True, 5), (False, 9)])

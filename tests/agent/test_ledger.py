@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from agent.assembly import build_core
-from agent.ledger import Charge, Ledger, TrainingCost
+from agent.ledger import Charge, Ledger, TrainingCost, still_to_come
 from agent.order import Order
 from agent.settings import BudgetSettings, Settings
 from policies.action import Action, Promote, Retrain, Scale, StartRollout
@@ -167,6 +167,61 @@ def test_replicas_under_way_are_those_of_the_order_that_a_larger_one_would_repla
     found = ledger(two, orders=(Scale(deployment="app/model", replicas=5),))
     assert (found.under_way(two), found.under_way(deployment("b/b"))) == (3, 0)
     assert ledger(two, orders=(Scale(deployment="app/model", replicas=1),)).under_way(two) == 0
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "takes", "under_way", "left"),
+    [(5, 8, 3, 6, 2), (3, 5, 2, 3, 5), (8, 5, 0, 6, 2), (1, 5, 3, 3, 5), (5, 1, 0, 3, 5)],
+    ids=["more", "more by two", "fewer", "up instead of down", "down instead of up"],
+)
+def test_an_order_beside_another_for_the_same_count_takes_what_it_adds(
+    first: int, second: int, takes: int, under_way: int, left: int
+) -> None:
+    """Two of ten run; never less than nothing, and both are known to be under way."""
+    two = deployment(resources=BIG)
+    orders = tuple(Scale(deployment="app/model", replicas=replicas) for replicas in (first, second))
+    found = ledger(two, orders=orders[:1])
+    back = Charge.of(BIG, max(0, 2 - second))
+    assert found.due(order(orders[1]), observation(1.0, two), {}) == (Charge.of(BIG, takes), back)
+    both = ledger(two, orders=orders)
+    assert (both.under_way(two), both.left["replicas"]) == (under_way, left)
+
+
+@pytest.mark.parametrize(
+    ("action", "things", "takes", "gives"),
+    [
+        (Scale(deployment="app/model", replicas=5), (deployment(resources=BIG),), Charge.of(BIG, 3), Charge()),
+        (Scale(deployment="app/model", replicas=2), (deployment(resources=BIG),), Charge(), Charge()),
+        (Scale(deployment="app/model", replicas=0), (deployment(resources=BIG),), Charge(), Charge.of(BIG, 2)),
+        (Scale(deployment="b/b", replicas=5), (deployment(resources=BIG),), Charge(), Charge()),
+        (Retrain(model="m"), (model(),), Charge(cpus=2.0, gpus=0.5), Charge()),
+        (Retrain(model="m"), (model(training=TRAINS),), Charge(), Charge()),
+        (Promote(model="m", version="2", digest="d"), (model(),), Charge(), Charge()),
+    ],
+    ids=repr,
+)
+def test_what_is_still_to_come_is_what_the_world_does_not_show(
+    action: Action, things: tuple[Any, ...], takes: Charge, gives: Charge
+) -> None:
+    """It takes or it gives back, never both."""
+    costs = {"m": TrainingCost(trial=BIG, trials=1)}
+    assert still_to_come(order(action), observation(1.0, *things), costs) == (takes, gives)
+
+
+def test_what_several_give_back_adds_up() -> None:
+    """Two that go make room for one that takes as much as both."""
+    found = ledger(deployment(replicas=10))
+    for _ in range(2):
+        found.give(Charge(replicas=1, cpus=1.0))
+    assert found.awaits(Charge(replicas=2, cpus=2.0))
+    assert not found.awaits(Charge(replicas=1))
+
+
+def test_what_is_left_already_need_not_be_given_back() -> None:
+    """Nor is anything needed of what is overdrawn, where none of it is taken."""
+    found = ledger(deployment(resources=BIG), budget=BudgetSettings(replicas=9, cpus=9.0, gpus=0.5))
+    assert found.awaits(Charge(replicas=1, cpus=2.0))
+    assert not found.awaits(Charge(gpus=0.1))
 
 
 def test_a_charge_and_a_cost_multiply() -> None:

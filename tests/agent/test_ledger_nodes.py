@@ -58,6 +58,18 @@ def test_a_cluster_that_makes_room_makes_nodes_too() -> None:
     assert ledger.fits(Charge.of(Resources(cpus=1.0, gpus=3.0), 1), 10) == 9
 
 
+def test_room_on_a_node_comes_only_with_something_that_is_given_back() -> None:
+    """Enough in all is no room for one that must lie on one node; on which node the rest comes back, nobody knows."""
+    large = Charge.of(Resources(cpus=1.0, gpus=3.0), 1)
+    ledger = Ledger(observation(0.0, capacity=PAIR), BudgetSettings())
+    assert (ledger.in_pieces(large), ledger.awaits(large)) == (True, False)
+    ledger.give(Charge(gpus=1.0))
+    assert (ledger.awaits(large), ledger.awaits(large)) == (True, False)
+    elsewhere = Ledger(observation(0.0, capacity=PAIR), BudgetSettings())
+    elsewhere.give(Charge(replicas=1))
+    assert not elsewhere.awaits(replace(large, replicas=0))
+
+
 class Free:
     """Guards that say nothing."""
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from agent.assembly import build_core
+from agent.back_off import BackOff, Failures
 from agent.calendar import FreezeCalendar
 from agent.core import Core, Decision, Rules
 from agent.journal.life import begin
@@ -180,6 +181,25 @@ def test_what_a_resumed_order_will_take_is_not_spent_on_others() -> None:
         Scale(deployment="a/a", replicas=6),
         Scale(deployment="b/b", replicas=2),
     ]
+
+
+@pytest.mark.parametrize(("scalable", "left"), [(True, 5), (False, 9)], ids=["it waits", "it is given up"])
+def test_what_a_resumed_order_that_waits_will_take_is_not_spent_on_others(scalable: bool, left: int) -> None:
+    """It failed just now and is tried again later; what is given up takes nothing."""
+    first = order(Scale(deployment="a/a", replicas=6))
+    failed = BackOff({("scale", ("deployment", "a/a"), "2"): Failures(times=3, last_s=0.0, reason="refused: no")})
+    core = Core(
+        [("policy", Wants(Scale(deployment="b/b", replicas=9)))],
+        Rules(autonomy=ACT, budget=BudgetSettings(replicas=11)),
+        FreezeCalendar(),
+        epoch=2,
+        next_number=9,
+        open_orders=[first],
+        back_off=failed,
+    )
+    decision = core.step(seen_at(1.0, deployment("a/a", scalable=scalable), deployment("b/b")))
+    assert [each.action for each in decision.orders] == [Scale(deployment="b/b", replicas=left)]
+    assert [each.number for each in core.open_orders] == ([1, 9] if scalable else [9])
 
 
 def test_a_resumed_order_whose_minute_is_full_waits_and_is_charged() -> None:

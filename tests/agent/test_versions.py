@@ -15,7 +15,7 @@ from agent.journal.memory import MemoryJournal
 from agent.journal.record import Kind
 from agent.journal.replay import replay
 from agent.loop import lines_of
-from agent.order import NEVER_SENT, Autonomy, Status
+from agent.order import JOURNAL_WAS_AWAY, NEVER_SENT, Autonomy, Status
 from agent.settings import AutonomySettings, FreezeWindow, Settings
 from agent.versions import PROMOTION_TRIES, Versions
 from policies.action import Action, Alert, Evidence, Promote, Proposal, RollBack, Scale, SetTraffic, StartRollout
@@ -196,6 +196,20 @@ def test_a_promotion_that_no_world_was_asked_for_has_not_failed() -> None:
     assert versions.failed == {}
     versions.end(promote, Status.FAILED, "refused: it does not load")
     assert versions.failed == {("m", "2"): 1}
+
+
+@pytest.mark.parametrize(
+    ("reason", "given"), [(JOURNAL_WAS_AWAY, [0.0, 10.0, 20.0, 30.0]), ("it does not load", [0.0])]
+)
+def test_a_promotion_that_was_never_sent_is_given_again_at_once(reason: str, given: list[float]) -> None:
+    """While the journal is away the core does not count tries that no world has seen."""
+    core = core_of(Wants(PROMOTE))
+    found = []
+    for at_s in (0.0, 10.0, 20.0, 30.0):
+        for order in core.step(seen_at(at_s, canary())).orders:
+            found.append(at_s)
+            core.refused(order.number, reason)
+    assert found == given
 
 
 def test_a_promotion_that_runs_out_of_time_is_tried_again_at_once() -> None:
