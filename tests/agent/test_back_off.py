@@ -185,6 +185,27 @@ def test_a_failure_is_one_of_a_kind_of_order_on_a_thing(
     assert (ended(failed, FAILED, before=before).failures(wanted, seen_at(5.0, *things)) is not None) is same
 
 
+@pytest.mark.parametrize(
+    ("action", "before", "thing"),
+    [
+        (UP, 2, ("scale", ("deployment", "app/model"), "2")),
+        (UP, None, ("scale", ("deployment", "app/model"), "")),
+        (Restart(deployment="a/a", replica="r1"), None, ("restart", ("deployment", "a/a"), "r1")),
+        (StartRollout(model="m", version="2", digest="d"), None, ("start_rollout", ("rollout", "m"), "2")),
+        (CANARY, None, ("set_traffic", ("rollout", "m"), "2")),
+        (BACK, None, ("roll_back", ("rollout", "m"), "2")),
+        (RETRAIN, None, ("retrain", ("training", "m"), "")),
+        (StopTraining(model="m"), None, ("stop_training", ("training", "m"), "")),
+    ],
+    ids=repr,
+)
+def test_a_failure_is_remembered_by_kind_target_and_which_of_its_things(
+    action: Action, before: int | None, thing: tuple[str, tuple[str, str], str]
+) -> None:
+    """So it stands in the journal; where it is a count of which nobody knows what it was before, there is none."""
+    assert ended(action, FAILED, before=before).failed == {thing: Failures(times=1, last_s=5.0, reason="refused: no")}
+
+
 def test_a_failure_is_forgotten_in_the_end() -> None:
     """Whoever wants it again after hours finds a world that may be another."""
     back_off = ended(UP, FAILED, at_s=5.0)

@@ -83,3 +83,17 @@ def test_a_deployment_that_comes_back_is_another_one() -> None:
     assert changes.see(seen(4.0, 4)) == (told,)
     change = ForeignChange(deployment="app/model", before=5, after=4, at_s=4.0)
     assert changes == ForeignChanges(accepted={"app/model": 4}, latest={"app/model": change})
+    changes.see(observation(5.0))
+    assert changes == ForeignChanges()
+
+
+def test_an_order_that_somebody_else_overrode_is_expected_no_more() -> None:
+    """Seven were asked for and somebody set three: if there are seven one day, that is not what the agent asked for."""
+    changes = ForeignChanges()
+    changes.see(seen(0.0, 2))
+    changes.order("app/model", 7)
+    told = [changes.see(seen(at_s, count)) for at_s, count in ((1.0, 3), (2.0, 7))]
+    assert [[alert.text for alert in each] for each in told] == [
+        ["somebody else set app/model from 2 to 3 replicas"],
+        ["somebody else set app/model from 3 to 7 replicas"],
+    ]

@@ -1,10 +1,12 @@
 """Each guard at its limit: what it lets through, what it keeps back, and the figures that it tells."""
 
+import time
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from agent.back_off import Failures
 from agent.calendar import FreezeCalendar
 from agent.guards import PROMOTION_RETRY_S, Context, Record, autonomy, veto
 from agent.order import Autonomy, Order
@@ -210,6 +212,17 @@ def test_an_order_does_not_stand_in_its_own_way() -> None:
     assert less.versions is record.versions
 
 
+def test_of_two_orders_of_one_moment_each_leaves_out_itself_only() -> None:
+    """A scale is no retraining, though both were issued at once."""
+    mine, other = order(SCALE, 990.0), order(RETRAIN, 990.0)
+    record = Record()
+    record.issue(mine)
+    record.issue(other)
+    assert counted(record) == (2, 1, 990.0, None, 990.0)
+    assert counted(record.without(mine)) == (1, 1, None, None, 990.0)
+    assert counted(record.without(other)) == (1, 0, 990.0, None, None)
+
+
 def counted(record: Record) -> tuple[int, int, float | None, float | None, float | None]:
     """Orders of the minute, retrainings of the day, and the last of three kinds."""
     last_s = (record.last_of(each) for each in (SCALE, Scale(deployment="b/b", replicas=1), RETRAIN))
@@ -375,6 +388,35 @@ def test_a_promotion_that_failed_waits_and_is_given_up() -> None:
     assert objection(PROMOTE, ready, record=unknown, at_s=0.0) is None
 
 
+def test_a_promotion_waits_for_its_own_failures_only() -> None:
+    """Version 3 comes a moment after version 2, of the same model; only what has failed is kept back."""
+    ready = model(candidates=(version("3"),), rollout=rollout("3", comparison=comparison(rows=300)))
+    record = remembered((PROMOTE, 990.0))
+    record.versions.digests[("m", "3")] = "sha-3"
+    third = Promote(model="m", version="3", digest="sha-3")
+    assert objection(third, ready, record=record) is None
+    record.versions.failed[("m", "2")] = 1
+    assert objection(third, ready, record=record) is None
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Auckland"])
+def test_what_failed_just_now_tells_in_utc_by_the_clock_of_people_when_it_is_tried_again(
+    zone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever the agent runs, and however far its own clock is ahead of theirs."""
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    record = remembered()
+    record.back_off.failed[("scale", ("deployment", "app/model"), "2")] = Failures(times=3, last_s=990.0, reason="no")
+    reason = "it failed 3 times in a row (no), and is not tried again before 00:15:10 UTC"
+    told = objection(SCALE, deployment(), record=record, clock_ahead_s=100.0)
+    over = [objection(SCALE, deployment(), record=record, at_s=at_s) is None for at_s in (1009.9, 1010.0)]
+    monkeypatch.undo()
+    time.tzset()
+    assert told == ("back_off", reason, 10.0, 20.0)
+    assert over == [False, True]
+
+
 # -- files
 
 
@@ -421,6 +463,23 @@ def test_a_canary_is_taken_back_whatever_the_champions_files_are_now() -> None:
     assert objection(elsewhere, model(champion=version("1", digest="other"), rollout=rollout("3"))) is not None
 
 
+def test_a_canary_of_a_model_without_a_champion_is_taken_back_to_what_is_known() -> None:
+    """What would serve then is loaded, so it must be what was seen first."""
+    alone = model(champion=None, rollout=rollout("2"))
+    assert objection(BACK, alone) is None
+    told = ("digest", "the files of version 1 are not those that were first seen", None, None)
+    assert objection(replace(BACK, to_digest="other"), alone) == told
+
+
+@pytest.mark.parametrize("seen", [(), (model(champion=None),), (model(champion="3"),)], ids=["unseen", "none", "3"])
+def test_a_version_that_was_judged_bad_serves_no_more_whatever_serves_now(seen: tuple[Any, ...]) -> None:
+    """Only where it serves already does nothing change."""
+    bad = Record(versions=Versions(digests=dict(KNOWN), rejected={("m", "1")}))
+    told = ("judged_bad", "version 1 was judged bad and taken back before", None, None)
+    assert objection(BACK, *seen, record=bad) == told
+    assert objection(BACK, model(champion="1"), record=bad) is None
+
+
 # -- retrainings
 
 
@@ -436,6 +495,7 @@ def test_a_canary_is_taken_back_whatever_the_champions_files_are_now() -> None:
         ),
         (model(training=TrainingJob(id="j", state=JobState.FAILED, started_at_s=0.0)), None),
         (model(unread=("training",)), ("unread", "not known now: training", None, None)),
+        (model(unread=("training", "rows")), ("unread", "not known now: training, rows", None, None)),
     ],
     ids=repr,
 )

@@ -228,6 +228,23 @@ def test_a_promotion_that_runs_out_of_time_is_tried_again_at_once() -> None:
     assert because == (Evidence(name="rollout_failed", note="its promotion failed 3 times"),)
 
 
+@pytest.mark.parametrize("status", [Status.FAILED, Status.EXPIRED])
+def test_a_rollback_that_fails_is_no_promotion_that_failed(status: Status) -> None:
+    """However often: nothing is said of whether its version could be promoted."""
+    versions = Versions()
+    for _ in range(PROMOTION_TRIES):
+        versions.issue(back())
+        versions.end(back(), status, "refused: no")
+    assert versions.failed == {}
+
+
+def test_an_end_of_what_this_agent_did_not_issue_changes_no_mind() -> None:
+    """Whether the version was judged bad before, nobody remembers: it stays as it is."""
+    versions = Versions(rejected={("m", "2")})
+    versions.end(back(), Status.FAILED, "refused: no")
+    assert versions == Versions(rejected={("m", "2")})
+
+
 def test_a_promotion_that_succeeds_is_forgotten_with_its_failures() -> None:
     """And other outcomes count nothing."""
     versions = Versions()
