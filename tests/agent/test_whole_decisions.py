@@ -181,6 +181,18 @@ def test_what_is_wanted_for_other_reasons_is_no_news_unless_it_holds(kept_back: 
     assert news == [True, False, True, True, True]
 
 
+def test_an_order_that_takes_the_place_of_one_that_waits_is_news() -> None:
+    """A person who was told a number is told the next."""
+    wants = Wants(up("a"))
+    core = core_of(wants, APPROVE)
+    said = []
+    for replicas in (3, 3, 1):
+        wants.actions = [up("a", replicas)]
+        decision = core.step(seen_at(float(len(said)), deployment("a")))
+        said.append((decision.news, [each.number for each in decision.awaiting]))
+    assert said == [(True, [20]), (False, [20]), (True, [21])]
+
+
 def test_a_cool_down_lasts_over_the_looks_in_between() -> None:
     """Thirty seconds by the settings, though the world was looked at meanwhile."""
     core = core_of(Wants(up("a")), guards=GuardSettings(cool_down_s={"scale": 30.0}))
