@@ -247,18 +247,17 @@ class ModelServer:
         table, now_s = self._follower.table, self._follower.now_s()
         if table is None or self._spec.slot != "champion" or not live(table, now_s):
             return self._named(rows, self._version, self._predict(rows))
-        theirs = [row for row in rows if route(table, row.key, now_s) == "challenger"]
-        away = {row.key for row in theirs}
-        ours = [row for row in rows if row.key not in away] if theirs else rows
+        slots = [route(table, row.key, now_s) for row in rows]
+        ours = [row for row, slot in zip(rows, slots, strict=True) if slot == "champion"]
+        theirs = [row for row, slot in zip(rows, slots, strict=True) if slot == "challenger"]
         asked = asyncio.create_task(self._ask_challenger(theirs)) if theirs else None
-        answers = self._named(ours, self._version, self._predict(ours)) if ours else []
-        if asked is not None:
-            answers += await asked
+        mine = iter(self._named(ours, self._version, self._predict(ours)) if ours else [])
+        others = iter(await asked if asked is not None else [])
         copies = [row for row in ours if shadowed(table, row.key, now_s)]
         if copies:
             self._shadow_later(copies)
-        order = {row.key: index for index, row in enumerate(rows)}
-        return sorted(answers, key=lambda answer: order[answer["key"]])
+        # By the place of a row and not by its key, which several may have.
+        return [next(others if slot == "challenger" else mine) for slot in slots]
 
     async def _ask_challenger(self, rows: list[RowIn]) -> list[dict[str, Any]]:
         try:
