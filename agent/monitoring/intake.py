@@ -89,10 +89,14 @@ class Intake:
         """`answered`, with an unknown latency where it has none to believe; None where it came at no time."""
         try:
             at_s, latency_s = self._moment(answered.at_s), self._latency(answered.latency_s)
-            replica, ok = answered.replica, answered.ok
-            if at_s is answered.at_s and latency_s is answered.latency_s and type(replica) is str and type(ok) is bool:
+            replica, version = _told(answered.replica), _told(answered.version)
+            if (
+                (at_s is answered.at_s and latency_s is answered.latency_s and type(answered.ok) is bool)
+                and replica is answered.replica
+                and version is answered.version
+            ):
                 return answered
-            return replace(answered, replica=_told(replica), latency_s=latency_s, at_s=at_s, ok=bool(ok))
+            return Answered(replica, version, at_s, latency_s, ok=bool(answered.ok))
         except Exception as error:
             self._count(error)
             return None
@@ -118,12 +122,15 @@ class Intake:
     def _is_sound(self, served: Served) -> bool:
         """Whether nothing is to be changed, as nearly always. By exact types, and in one piece, since every row passes here."""
         key, at_s, prediction, latency_s = served.key, served.at_s, served.prediction, served.latency_s
+        version, replica = served.version, served.replica
         return (
             (type(key) is str and len(key) <= TEXT_MAX and key.isascii())
             and (type(at_s) is float and 0.0 <= at_s < self._until_s)
             and (prediction is None or (type(prediction) is float and LEAST <= prediction <= NUMBER_MAX))
             and (latency_s is None or (type(latency_s) is float and 0.0 <= latency_s <= LATENCY_MAX_S))
-            and (type(served.version) is str and type(served.shadow) is bool and type(served.features) is dict)
+            and (type(version) is str and len(version) <= TEXT_MAX and version.isascii())
+            and (type(replica) is str and len(replica) <= TEXT_MAX and replica.isascii())
+            and (type(served.shadow) is bool and type(served.features) is dict)
             and self._are_sound(served.features)
         )
 
@@ -156,6 +163,7 @@ class Intake:
             latency_s=self._latency(served.latency_s),
             features=self._made_sound(served.features),
             version=_told(served.version),
+            replica=_told(served.replica),
             shadow=bool(served.shadow),
         )
         self._rows += 1
@@ -265,9 +273,11 @@ def _name(value: Any) -> str:
 
 
 def _told(value: Any) -> str:
-    """What names a version or a replica. Raises _Refused."""
+    """What names a version or a replica: a text, a number or a UUID as its text. Raises _Refused."""
+    if type(value) is str and len(value) <= TEXT_MAX and value.isascii():
+        return value
     try:
-        return text(str(plain(value)))
+        return str(value) if isinstance(value, UUID) else name(value)
     except Unreadable as error:
         raise _Refused(TOLD) from error
 

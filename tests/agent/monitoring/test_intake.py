@@ -11,8 +11,10 @@ from agent.monitoring import intake
 from agent.monitoring.intake import Intake
 from agent.monitoring.model_monitor import ModelMonitor
 from agent.monitoring.rows import Answered, Labelled, Served
+from agent.monitoring.values import text
 from agent.settings import DriftSettings
 
+LONG = "x" * 1_000_000
 GOOD = Served("a", 1.0, {"x": 0.5, "word": "w"}, 0.5, 0.01, "1", "r")
 SETTINGS = DriftSettings(window_rows=10, loss="squared")
 
@@ -27,6 +29,8 @@ SETTINGS = DriftSettings(window_rows=10, loss="squared")
         ({"at_s": "now"}, intake.TIME), ({"features": [1, 2]}, intake.FEATURES), ({"features": None}, intake.FEATURES),
         ({"features": {"half \ud800": 1.0}}, intake.NAME), ({"features": {(1, 2): 1.0}}, intake.NAME),
         ({"features": {None: 1.0}}, intake.NAME), ({"features": {"x": object()}}, intake.VALUE),
+        ({"version": "half \ud800"}, intake.TOLD), ({"version": ["1"]}, intake.TOLD), ({"version": None}, intake.TOLD),
+        ({"replica": "half \ud800"}, intake.TOLD), ({"replica": ["r"]}, intake.TOLD), ({"replica": {}}, intake.TOLD),
     ],
 )  # fmt: skip
 def test_a_row_that_can_not_be_taken_is_refused_alone(bad: dict, reason: str) -> None:
@@ -48,7 +52,8 @@ def test_a_row_that_can_not_be_taken_is_refused_alone(bad: dict, reason: str) ->
         ({"latency_s": math.nan}, {"latency_s": None}, {intake.LATENCY: 1}),
         ({"latency_s": -1.0}, {"latency_s": None}, {intake.LATENCY: 1}),
         ({"latency_s": "fast"}, {"latency_s": None}, {intake.LATENCY: 1}),
-        ({"version": 3}, {"version": "3"}, {}),
+        ({"version": 3}, {"version": "3"}, {}), ({"replica": 3.0}, {"replica": "3"}, {}),
+        ({"version": LONG, "replica": LONG}, {"version": text(LONG), "replica": text(LONG)}, {}),
         ({"features": {"x": 10**400}}, {"features": {"x": math.nan}}, {intake.NUMBER: 1}),
         ({"features": {7: 1.0}}, {"features": {"7": 1.0}}, {}),
     ],
@@ -150,3 +155,18 @@ def test_a_row_from_the_far_future_makes_no_other_row_too_old_for_its_label() ->
     monitor.rows([replace(GOOD, key="b", at_s=1e9)])
     monitor.labels([Labelled("b", 1e9, 1.0), Labelled("a", 995.0, 1.0)])
     assert (monitor.report(1000.0).labelled_rows, monitor.refused) == (1, {intake.TIME: 2})
+
+
+@pytest.mark.parametrize("place", ["replica", "version"])
+def test_a_request_of_no_replica_or_version_that_can_be_named_is_refused_alone(place: str) -> None:
+    """What names a replica is short and can be written; what is neither text nor number names none."""
+    sound = Answered("r", "1", 1.0, 0.1, ok=True)
+    monitor = ModelMonitor(SETTINGS)
+    monitor.answered(
+        [sound, *(replace(sound, **{place: bad}) for bad in ("half \ud800", ["x"], None, object())), sound]
+    )
+    assert (list(monitor.traffic(2.0)), monitor.traffic(2.0)["r"].requests) == (["r"], 2)
+    assert monitor.refused == {intake.TOLD: 4}
+    door = Intake()
+    assert door.answer(replace(sound, **{place: LONG})) == replace(sound, **{place: text(LONG)})
+    assert door.answer(sound) is sound
