@@ -55,6 +55,8 @@ class Decision:
     """(model, version, digest) of versions that were never seen before: what their files are from now on, whoever looks again."""
     news: bool = False
     """Whether vetoes, suggestions, holds, alerts or waiting orders differ from those of the decision before."""
+    faults: tuple[tuple[Hashable, Alert], ...] = field(default=(), compare=False)
+    """What policies raised or proposed amiss now, told in `alerts` or not, each with what stays the same of it. Not written down."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,6 +164,7 @@ class Core:
             suggestions=suggestions,
             holds=tuple(p for p in asked.proposals if isinstance(p.action, Hold)),
             alerts=self._unsaid((*told, *asked.alerts), seen.at_s, asked.marks),
+            faults=tuple((mark, alert) for alert, mark in asked.marks.items()),
         )
 
     def _ask(self, seen: Observation) -> Asked:
@@ -340,6 +343,7 @@ class Core:
         suggestions: tuple[Suggestion, ...] = (),
         holds: tuple[Proposal, ...] = (),
         alerts: tuple[Alert, ...] = (),
+        faults: tuple[tuple[Hashable, Alert], ...] = (),
     ) -> Decision:
         awaiting = tuple(self._approvals.waiting.values())
         said = frozenset(
@@ -363,6 +367,7 @@ class Core:
             alerts=alerts,
             first_seen=self._record.versions.new,
             news=news,
+            faults=faults,
         )
 
 

@@ -80,7 +80,11 @@ def ask(policies: Iterable[tuple[str, Policy]], seen: Observation) -> Asked:
 def _said(name: str, policy: Policy, seen: Observation) -> tuple[list[Proposal], list[Fault]]:
     """What `policy` proposes, and what was wrong with the rest."""
     try:
-        wanted = list(islice(policy.propose(seen), PROPOSALS_MAX + 1))
+        answer: Any = policy.propose(seen)
+        if answer is None or isinstance(answer, Proposal):
+            told = f"policy {name} returned {_described(answer)}; expected a list of proposals, which may be empty"
+            return [], [((told,), told)]
+        wanted = list(islice(answer, PROPOSALS_MAX + 1))
     except KeyboardInterrupt:  # a person's, who wants the process to end
         raise
     except BaseException as error:  # whatever a policy raises must not stop the others, be it a call of `sys.exit`

@@ -25,6 +25,7 @@ from simulators.expectations import Held, check, parse
 from simulators.faults import Stage, schedule
 from simulators.measures import Ledger, Minute, recovery_s, served_well, totals, until_the_last
 from simulators.mishaps import acting
+from simulators.policy_faults import PolicyFaults
 from simulators.room import cluster_of
 from simulators.scenario import Scenario
 from simulators.schedules import due_s
@@ -140,6 +141,10 @@ class Simulation:
             self.settings = _with_trainings(self.settings, self.scenario)
         self.civil = CivilWorld(self.world, lambda: self.engine.now_s)
         self.ledger = Ledger(self.world)
+        self._known = Known(
+            deployments=[each.spec.deployment for each in self.world.served.values()], models=list(settings.models)
+        )
+        self._policy_faults = PolicyFaults(self._known)
         self.checkers = Checkers(self.world, self.journal, self.settings, seed=self.seed, clock_s=self.civil.shows_s)
         if self.checked:
             self.checkers.attend()
@@ -176,7 +181,7 @@ class Simulation:
             at_s = self._clock.now()
             for step in self._clock.steps():
                 self.agent.remark(told(step), {"note": "clock_step", **to_json(step)}, at_s)
-            self.agent.tick(at_s)
+            self._policy_faults.see(self.agent.tick(at_s), self.agent.last_seen, now_s)
             if not self.journal.away:
                 self.world.renew(now_s)
         else:
@@ -293,11 +298,9 @@ class Simulation:
 
     def _notes(self, by_model: dict[str, list[Minute]], ended_s: Mapping[str, float]) -> Iterator[str]:
         told = self.scenario.settings
-        known = Known(
-            deployments=[each.spec.deployment for each in self.world.served.values()], models=list(told.models)
-        )
-        for keys, note in (*never(told), *unmatched(told.policies, known)):
+        for keys, note in (*never(told), *unmatched(told.policies, self._known)):
             yield f"{dotted(keys)}: {note}"
+        yield from self._policy_faults.notes()
         for name, rows in by_model.items():
             if not any(each.arrived for each in rows):
                 yield f"models.{name}: no request came, so that nothing is known of how well it served"
