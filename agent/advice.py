@@ -17,6 +17,8 @@ LONG_SLO_S = 30.0
 
 def advice(settings: Settings) -> Iterator[str]:
     """One sentence for each thing that should be looked at again."""
+    if not (settings.deployments or settings.models or settings.policies):
+        yield "the configuration: it names no deployment, no model and no policy, so an agent would only watch"
     for keys, name, deployment in _deployments(settings):
         if deployment.slo_latency_s is None:
             continue

@@ -6,7 +6,7 @@ alerts, errors, and what commands print.
 1. The password of a URL, also of one that is malformed.
 2. What stands beside a name that says secret: `password='x y'`, `"api_key": "x"`, `?token=x`, `--secret x`, a line `dsn: x`.
 3. What an Authorization header carries.
-4. Keys that show by their form what they are, such as AWS's.
+4. Keys that show by their form what they are, such as AWS's, and what makes the URL of a webhook.
 
 Ordinary words stay: a feature called `token_count`, and the sentence "the password is wrong".
 """
@@ -78,6 +78,11 @@ KNOWN = re.compile(
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)"
 )
 """Keys whose form says what they are: those of AWS, GitHub, GitLab, Slack, Hugging Face, Google, JSON web tokens, PEM."""
+WEBHOOK = re.compile(
+    r"(?i)(?P<before>\bhttps?://(?:hooks\.(?:slack|zapier)\.com|(?:[\w-]{1,20}\.)?discord(?:app)?\.com/api/webhooks"
+    r"|[\w.-]{1,200}\.webhook\.office\.com|api\.telegram\.org)/)[^\s'\"<>]{1,1024}"
+)
+"""Who knows such a URL may write there: all behind the host is the secret."""
 SUSPICIOUS = re.compile(
     rf"(?i){NAME}|sig|authorization|bearer|basic|@|://|AKIA|ASIA|gh[opsur]_|xox|hf_|sk-|AIza|eyJ|PRIVATE KEY|glpat"
 )
@@ -98,7 +103,7 @@ def redacted(text: str, *urls: str) -> str:
             text = pattern.sub(_hidden, text)
     for pattern in BESIDE:
         text = pattern.sub(_blotted, text)
-    return KNOWN.sub(HIDDEN, text)
+    return KNOWN.sub(HIDDEN, WEBHOOK.sub(rf"\g<before>{HIDDEN}", text))
 
 
 def redacted_url(url: str) -> str:

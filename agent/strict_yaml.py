@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from agent import refusals
-from agent.redaction import redacted, redacted_url
+from agent.redaction import HIDDEN, SAYS_SECRET, SHORTEST, redacted, redacted_url
 from agent.refusals import KINDS, alternatives, expected, meant, one_of, words_in
 from agent.yaml_nodes import Fault, FileFault, Keys, Listing, NotPlain, compose
 from agent.yaml_nodes import Mapping as MappingNode
@@ -21,6 +21,8 @@ M = TypeVar("M", bound=BaseModel)
 
 FAULTS_TOLD = 50
 KEY_TOLD = 120
+PLACES_BESIDE_SECRETS = (("notify",),)
+"""Where the name of a variable is expected that holds a secret: the secret itself is what people write there by mistake."""
 OF_THE_USER = frozenset({"policies", "parameters", "choices"})
 """Below these keys stand parameters of policies and detectors, and what a tuning may choose."""
 
@@ -46,6 +48,18 @@ class Located:
         while keys and keys not in self.lines:
             keys = keys[:-1]
         return self.lines.get(keys, 1)
+
+    def hidden(self, keys: Keys, told: str) -> str:
+        """`told` of what stands at `keys`, without the values there that are secrets, or may be."""
+        value: Any = self.values
+        for key in keys:
+            try:
+                value = value[key]
+            except (LookupError, TypeError):
+                return told
+        for text in sorted(_secrets(value, keys), key=len, reverse=True):
+            told = told.replace(repr(text), HIDDEN).replace(text, HIDDEN)
+        return told
 
     def written(self, keys: Keys, *, missing: bool = False) -> Keys:
         """`keys` without those that stand in no file: what pydantic calls the members of a union, between them or in the end.
@@ -82,7 +96,7 @@ def validated(
         located = replace(located, overrides=changed if isinstance(changed, Mapping) else {})
 
     def said(faults: Iterable[Fault]) -> Iterator[str]:
-        return (f"{located.place(name, keys)}: {dotted(keys)}: {told}" for keys, told in faults)
+        return (f"{located.place(name, keys)}: {dotted(keys)}: {located.hidden(keys, told)}" for keys, told in faults)
 
     try:
         value = model.model_validate(located.values)
@@ -103,7 +117,10 @@ def _faults(located: Located, model: type[BaseModel], errors: Sequence[ErrorDeta
     for keys, found in places.items():
         kinds = list(dict.fromkeys(KINDS.get(each["type"], "") for each in found))
         if len(found) > 1 and all(kinds):
-            yield keys, f"found {_short(found[0].get('input'))}; expected {alternatives(kinds).removeprefix('one of ')}"
+            yield (
+                keys,
+                f"found {_short(found[0].get('input'), keys)}; expected {alternatives(kinds).removeprefix('one of ')}",
+            )
             continue
         for error in found:
             yield _fault(error, keys, model)
@@ -194,11 +211,27 @@ def _fault(error: ErrorDetails, keys: Keys, model: type[BaseModel]) -> Fault:
             (tag_key,) = words_in(error["ctx"]["discriminator"])
             return (*keys, tag_key), f"missing; {one_of(None, _members(_keys(error), model))}"
         case _:
-            return keys, f"found {_short(error.get('input'))}; {expected(error, keys[-1] if keys else '')}"
+            return keys, f"found {_short(error.get('input'), keys)}; {expected(error, keys[-1] if keys else '')}"
 
 
-def _short(found: Any) -> str:
+def for_secrets(keys: Keys) -> bool:
+    """Whether a secret may stand at `keys`: by what the key is called, or since the key wants the name of a variable that holds one."""
+    return keys[:1] in PLACES_BESIDE_SECRETS or any(isinstance(key, str) and SAYS_SECRET.fullmatch(key) for key in keys)
+
+
+def _secrets(value: Any, keys: Keys) -> Iterator[str]:
+    """Texts at `keys` and below, where secrets may stand."""
+    if isinstance(value, dict | list):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _secrets(inner, (*keys, key))
+    elif isinstance(value, str) and len(value) >= SHORTEST and for_secrets(keys):
+        yield value
+
+
+def _short(found: Any, keys: Keys = ()) -> str:
     """What stands there, cut short; without secrets first, since half of a URL is known by nobody as one."""
+    if for_secrets(keys) and len(str(found)) >= SHORTEST:
+        return HIDDEN
     if isinstance(found, str):
         text = repr(redacted_url(found) if "://" in found else redacted(found))
     else:

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from agent.redaction import redacted
+from agent.yaml_words import trouble
 
 Keys = tuple[str | int, ...]
 Fault = tuple[Keys, str]
@@ -98,19 +99,8 @@ def compose(text: str) -> Node | None:
         line = text.count("\n", 0, error.start) + 1
         raise NotPlain(line, f"not YAML: found {text[error.start]!r}, which is no character") from error
     except yaml.YAMLError as error:
-        raise NotPlain(_line_of(error, text), f"not YAML: {' '.join(str(_problem(error)).split())}") from error
-
-
-def _problem(error: yaml.YAMLError) -> object:
-    return getattr(error, "problem", None) or error
-
-
-def _line_of(error: yaml.YAMLError, text: str) -> int:
-    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    if mark is not None:
-        return min(int(mark.line) + 1, max(1, len(text.splitlines())))
-    position = getattr(error, "position", 0)
-    return text.count("\n", 0, position) + 1 if isinstance(position, int) else 1
+        line, told = trouble(error, text)
+        raise NotPlain(line, f"not YAML: {' '.join(told.split())}") from error
 
 
 class _Composer:

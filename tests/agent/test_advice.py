@@ -90,3 +90,17 @@ def test_globs_that_match_are_not_said() -> None:
     )
     assert said(HERE % policies) == []
     assert said("policies: [{use: static, replicas: {nope: 3}}]") == []
+
+
+EMPTY = "the configuration: it names no deployment, no model and no policy, so an agent would only watch"
+
+
+@pytest.mark.parametrize("text", ["", "# nothing yet\n", "{}", "name: shop\n", "policies: []\ndeployments: {}\n"])
+def test_a_configuration_that_is_about_nothing_is_said_to_be_empty(text: str) -> None:
+    """It is allowed, since an agent may be started first, and is hardly meant."""
+    assert said(text) == [EMPTY]
+
+
+def test_a_configuration_that_names_something_is_not_called_empty() -> None:
+    """A deployment alone is watched, a policy alone is asked about all that there is."""
+    assert said("deployments: {shop/Ranker: {}}\n") == said("policies: [{use: idle}]\n") == []

@@ -320,3 +320,17 @@ def test_what_parts_raise_is_told_without_secrets(text: str) -> None:
     sent = " ".join(alert.subject + alert.text for alert in notifier.alerts)
     assert [SECRET in each for each in (written, sent, json.dumps(logged, default=str))] == [False, False, False]
     assert all("***" in each for each in (written, sent, json.dumps(logged, default=str)))
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("not sent to https://hooks.slack.com/services/T0/B0/x1y2: 404", "not sent to https://hooks.slack.com/*** 404"),
+        ("'https://discord.com/api/webhooks/123/abc-d' failed", "'https://discord.com/api/webhooks/***' failed"),
+        ("https://shop.webhook.office.com/webhookb2/1@2/IncomingWebhook/3", "https://shop.webhook.office.com/***"),
+        ("https://docs.slack.com/hooks and https://discord.com/channels/1", None),
+    ],
+)
+def test_the_url_of_a_webhook_is_a_secret_behind_its_host(text: str, told: str | None) -> None:
+    """Who knows it may write there; other pages of the same hosts are no secrets."""
+    assert redacted(text) == (text if told is None else told)

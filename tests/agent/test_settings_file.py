@@ -146,7 +146,7 @@ ROOT = Path(__file__).parents[2]
         ("name: ''", "f.yaml:1: name: found ''; expected letters"),
         (
             "notify: ['https://hooks/secret']",
-            "f.yaml:1: notify[0]: found 'https://hooks/secret'; expected the name of an environment variable",
+            "f.yaml:1: notify[0]: found ***; expected the name of an environment variable",
         ),
         (
             "models:\n  a: {application: shop}\n  b: {application: shop}",
@@ -325,3 +325,35 @@ def test_the_schema_describes_every_key() -> None:
 def test_the_configuration_reference_is_up_to_date() -> None:
     """`make docs` writes it; whoever changes a setting commits the page too."""
     assert (ROOT / "docs" / "configuration.md").read_text() == reference()
+
+
+NAME_OF_ONE = "found ***; expected the name of an environment variable, such as ALERT_URL"
+HOOK = "https://hooks.slack.com/services/T0/B0/abcdef"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (f"notify: [{HOOK!r}]", f"f.yaml:1: notify[0]: {NAME_OF_ONE}"),
+        (f"notify: {HOOK!r}", "f.yaml:1: notify: found ***; expected a list"),
+        ("notify: [tgram-1234567890-abc]", f"f.yaml:1: notify[0]: {NAME_OF_ONE}"),
+        (f"notify: {{slack: {HOOK!r}}}", "f.yaml:1: notify: found ***; expected a list"),
+        (f"notify: [[{HOOK!r}]]", "f.yaml:1: notify[0]: found ***; expected text"),
+        ("policies: [{use: static, replicas: {api_token: hunter2}}]", None),
+    ],
+)  # fmt: skip
+def test_a_secret_where_the_name_of_its_variable_belongs_is_not_shown(text: str, told: str | None) -> None:
+    """It is what people write there by mistake, and messages end up in logs."""
+    with pytest.raises(SettingsError) as error:
+        parse(text, "f.yaml", {})
+    assert told is None or str(error.value) == told
+    assert not {"hooks", "abcdef", "tgram", "hunter2"} & set(
+        str(error.value).replace("/", " ").replace("'", " ").split()
+    )
+
+
+def test_a_secret_in_a_variable_of_the_environment_is_not_shown_either() -> None:
+    """HOMEOSTAT__NOTIFY sets the list."""
+    with pytest.raises(SettingsError) as error:
+        parse("", "f.yaml", {"HOMEOSTAT__NOTIFY": f"[{HOOK}]"})
+    assert str(error.value) == f"HOMEOSTAT__NOTIFY: notify[0]: {NAME_OF_ONE}"

@@ -111,3 +111,45 @@ def test_a_file_that_can_not_be_read_is_told(tmp_path: Path) -> None:
             text_of(tmp_path / name)
     with pytest.raises(FileFault, match="is larger than"):
         text_of("/dev/zero")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("a:\n\tb: 1\n", "f:2: not YAML: found a tab at column 1; expected an indentation of spaces only"),
+        ("a:\n  b: 1\n  \tc: 2\n", "f:3: not YAML: found a tab at column 3; expected an indentation of spaces only"),
+        ("a:\n  - b\n\t- c\n", "f:3: not YAML: found a tab at column 1; expected an indentation of spaces only"),
+        (
+            "a: 1\n  b: 2\n",
+            "f:2: not YAML: found a ':' where none can stand; expected the indentation of the keys around it, "
+            "or quotes around a text with ': ' in it (column 4)",
+        ),
+        (
+            "why: so: and so\n",
+            "f:1: not YAML: found a ':' where none can stand; expected the indentation of the keys around it, "
+            "or quotes around a text with ': ' in it (column 8)",
+        ),
+        (
+            "a:\n  b: 1\n c: 2\n",
+            "f:3: not YAML: the indentation does not fit; expected keys of one mapping, and entries of one list, to begin in one column, "
+            "and quotes around a text that holds quotes (column 2)",
+        ),
+        (
+            "- a\nb: 1\n",
+            "f:2: not YAML: the indentation does not fit; expected keys of one mapping, and entries of one list, to begin in one column "
+            "(column 1)",
+        ),
+        (
+            "a: [1, 2\nb: 3\n",
+            "f:2: not YAML: a '[' or '{' before this place is never closed; expected ',' or its ']' or '}' (column 2)",
+        ),
+        ("a: 1\nb: 'x\nc: 2\n", "f:2: not YAML: a quotation mark that stands here is never closed (column 4)"),
+        ("a: 1\nb\n", "f:2: not YAML: found a key without a value; expected a ':' and a blank behind it (column 1)"),
+        ("a: @x\n", "f:1: not YAML: found '@' at column 4, with which no text begins; expected quotes around it"),
+    ],
+)
+def test_what_is_no_yaml_is_told_in_a_persons_words(text: str, told: str) -> None:
+    """With the place, and what to do; the parser's own words are about tokens."""
+    with pytest.raises(FileFault) as error:
+        read(text, "f")
+    assert str(error.value) == told
