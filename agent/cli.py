@@ -7,7 +7,7 @@ import getpass
 import json
 import os
 import time
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, entry_points, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -190,6 +190,21 @@ def advise(settings: Settings) -> None:
     """Say what of the settings is allowed and hardly meant."""
     for sentence in advice(settings):
         errors.print(sentence, style="yellow", soft_wrap=True)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"homeostat {version('homeostat')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which version this is.")
+    ] = False,
+) -> None:
+    pass
 
 
 @config_app.command("validate")

@@ -352,7 +352,7 @@ class PolicySettings(BaseModel):
 
 class Settings(Strict):
     name: str = "homeostat"
-    """Of this agent; two agents on a cluster need two names."""
+    """Of this agent; two agents on a cluster need two names, and a journal each."""
     tick_s: Tick = 5.0
     """Seconds between two looks at the world."""
     cluster: ClusterSettings = ClusterSettings()

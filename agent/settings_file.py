@@ -37,6 +37,11 @@ def load(
 
     `allowed` are the packages whose classes may be named by import path; without `built` no name of a class is looked up at all.
     """
+    if not os.path.lexists(path):
+        raise SettingsError(
+            f"{path}: can not be read: there is no such file; expected the configuration, as FILE or as homeostat.yaml where you "
+            "are. The least that one holds is `name: shop`; `homeostat config schema` says what else"
+        )
     try:
         text = text_of(path)
     except FileFault as fault:

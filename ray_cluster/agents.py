@@ -48,6 +48,15 @@ def find_agent(name: str) -> Any | None:
         return None
 
 
+def other_agents(name: str) -> dict[str, Any]:
+    """The agents on the cluster that are not called `name`, by their names."""
+    actors = ray.util.list_named_actors(all_namespaces=True)
+    found = (each["name"] for each in actors if each["namespace"] == names.NAMESPACE)
+    others = sorted(each.removeprefix(names.AGENT) for each in found if each.startswith(names.AGENT))
+    there = {other: find_agent(other) for other in others if other != name}
+    return {other: actor for other, actor in there.items() if actor is not None}
+
+
 def stop_agent(name: str) -> bool:
     """End the agent of that name; whether there was one. Models serve on."""
     actor = find_agent(name)

@@ -8,13 +8,14 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 from urllib.parse import urlsplit
 
 import typer
 from rich.console import Group
 from rich.live import Live
-from rich.table import Table
+from rich.table import Column, Table
 
 from agent.advice import advice
 from agent.cli import (
@@ -42,10 +43,20 @@ from agent.units import duration, moment
 from agent.words import counted
 from policies.observation import Controls
 from ray_cluster import notifier
+from ray_cluster.demo.terminal import kept_clean
+
+if TYPE_CHECKING:
+    from agent.journal.store import SqlJournal
 
 console = Terminal()
 KNOCK_TIMEOUT_S = 3.0
 ANSWER_TIMEOUT_S = 60.0
+STARTING = "starting"
+"""What an agent waits for until its first tick is over."""
+FIRST_TICK_S = 60.0
+"""An agent whose first tick is not over so long after it was due is late."""
+TOKEN_REFUSED = ("authtoken", "unauthenticated", "authenticationerror", "authentication token")
+"""What Ray says, in lower case, where a token is missing or is not the cluster's."""
 STOP_TIMEOUT_S = 10.0
 """An agent that does not answer is stopped after so long."""
 errors = Terminal(stderr=True)
@@ -78,6 +89,7 @@ def run(
     there = find_agent(settings.name)
     if there is not None and not replace:
         _runs_already(settings, _told(there))
+    _alone_with(journal, settings)
     journal.append([(Kind.CONTROL, time.time(), control("run", by=person()))], durable=True)
     try:
         actor = start_agent(settings, dashboard_url(settings), folder, allowed, replace=replace)
@@ -87,7 +99,7 @@ def run(
         errors.print(f"the agent {settings.name!r} does not come up; see the logs of Ray", style="red")
         raise typer.Exit(1)
     console.print(f"the agent {settings.name!r} runs; its journal is {journal.name}", soft_wrap=True)
-    for hint in _kept_back(journal.controls(time.time())):
+    for hint in (*_kept_back(journal.controls(time.time())), *_unwell(settings)):
         console.print(hint, style="yellow", soft_wrap=True)
 
 
@@ -96,11 +108,37 @@ def _runs_already(settings: Settings, told: dict[str, Any] | None) -> NoReturn:
     whose = f"; it was started from {told.get('folder')}, and its journal is {told.get('journal')}" if told else ""
     errors.print(
         f"an agent {settings.name!r} runs already on this cluster{whose}. Nothing was changed. `homeostat run --replace` ends it "
-        "and starts this one; two agents side by side need two names (`name:` in the configuration).",
+        "and starts this one; two agents side by side need two names (`name:` in the configuration) and two journals (`journal.url`).",
         style="red",
         soft_wrap=True,
     )
     raise typer.Exit(1)
+
+
+def _alone_with(journal: "SqlJournal", settings: Settings) -> None:
+    """Exits with 2 where an agent of another name that runs on the cluster writes to `journal`: it would never act again."""
+    from agent.journal.store import same_journal  # noqa: PLC0415
+    from ray_cluster.agents import other_agents  # noqa: PLC0415
+
+    began = journal.last(Kind.STARTED)
+    last_name = (began.payload.get("settings") or {}).get("name") if began is not None else None
+    for name, actor in other_agents(settings.name).items():
+        told = _told(actor, STOP_TIMEOUT_S)
+        # Of one that does not answer now, the journal itself says whether it was the last to begin with it.
+        if same_journal(told["journal"], journal.name) if told is not None else name == last_name:
+            _taken(settings, name, journal.name, told)
+
+
+def _taken(settings: Settings, holder: str, journal: str, told: dict[str, Any] | None) -> NoReturn:
+    whence = f", started from {told.get('folder')}," if told is not None else ""
+    errors.print(
+        f"the agent {holder!r}{whence} runs with this journal, {journal}, and a journal is of one agent: it would never act again. "
+        f"Nothing was changed. Give {settings.name!r} a journal of its own (`journal.url` in the configuration), or end {holder!r} first "
+        "with `homeostat stop` and its configuration.",
+        style="red",
+        soft_wrap=True,
+    )
+    raise typer.Exit(2)
 
 
 def _kept_back(controls: Controls) -> Iterator[str]:
@@ -109,6 +147,13 @@ def _kept_back(controls: Controls) -> Iterator[str]:
         yield "the kill switch is on, so it decides nothing; `homeostat resume` lets it decide again"
     if controls.frozen:
         yield "all changes are frozen, so it only watches; `homeostat unfreeze` lets changes happen again"
+
+
+def _unwell(settings: Settings) -> Iterator[str]:
+    """What the doctor finds with one question to Serve, in a line; the agent runs all the same, and sees it when it is mended."""
+    found = [f"{name}: {detail}" for name, good, detail in _application_checks(settings) if not good]
+    if found:
+        yield f"`homeostat doctor` finds {counted(len(found), 'problem')}: {'; '.join(found)}"
 
 
 def stop(
@@ -156,7 +201,14 @@ def status(
         return
     told = _looked(file, journal)
     _show(told, as_json=as_json)
-    raise typer.Exit(0 if told["running"] or journal else 1)
+    raise typer.Exit(0 if journal or _goes_on(told) else 1)
+
+
+def _goes_on(told: Mapping[str, Any]) -> bool:
+    """Whether an agent acts, or is on its way to its first tick and not late."""
+    if told["waiting_for"] == STARTING:
+        return time.time() - told["waiting_since_s"] < told.get("tick_s", 0.0) + FIRST_TICK_S
+    return bool(told["running"]) and not told["waiting_for"]
 
 
 def _watch(file: Path, journal: str | None, *, as_json: bool) -> None:
@@ -184,8 +236,8 @@ def _show(told: dict[str, Any], *, as_json: bool) -> None:
 def _page(told: dict[str, Any]) -> Group:
     now_s = time.time()
     state = "running" if told["running"] else "not running"
-    if told["waiting_for"] == "starting":
-        state = "starting"
+    if told["waiting_for"] == STARTING:
+        state = STARTING
     elif told["waiting_for"]:
         state = f"waits for {told['waiting_for']}, since {moment(told['waiting_since_s'])} UTC"
     if told["source"] == "journal":
@@ -221,7 +273,7 @@ def _asked(settings: Settings, folder: Path) -> dict[str, Any]:
             raise typer.Exit(2 if away else 1) from error
     found = told["standing"] or {"name": told["name"]}
     head = {name: told[name] for name in ("running", "waiting_for", "waiting_since_s", "ticks")}
-    return {"source": "agent", **head, "note": "", **found}
+    return {"source": "agent", **head, "note": "", "tick_s": settings.tick_s, **found}
 
 
 def _by_agent(settings: Settings) -> tuple[dict[str, Any] | None, str]:
@@ -258,10 +310,10 @@ def doctor(file: File = HERE, allow_imports: AllowImports = None) -> None:
     """Check everything that the agent needs, and say how to mend what is broken."""
     settings = loaded(file, packages_allowed(allow_imports))
     checks = list(_checks(settings, str(file.absolute().parent)))
-    table = Table("check", "", "detail")
+    table = Table("check", "", Column("detail", overflow="fold"))
     for name, good, detail in checks:
         table.add_row(name, styled("ok", "green") if good else styled("problem", "red"), detail)
-    console.print(table)
+    wide().print(table)
     advise(settings)
     raise typer.Exit(0 if all(good for _, good, _ in checks) else 1)
 
@@ -299,12 +351,26 @@ def _joined(settings: Settings) -> str:
     if ray.is_initialized():
         return ""
     address = os.environ.get("RAY_ADDRESS") or settings.cluster.address
-    try:
-        _knock(address)
-        ray.init(address=address, namespace="homeostat", log_to_driver=False, configure_logging=False)
-    except (OSError, RuntimeError, ValueError) as error:
-        return f"there is no Ray at {address!r} ({error}). Start one with `ray start --head`, or set RAY_ADDRESS."
+    with TemporaryDirectory() as folder:
+        log = Path(folder) / "ray.log"
+        try:
+            _knock(address)
+            with kept_clean(log):
+                ray.init(address=address, namespace="homeostat", log_to_driver=False, configure_logging=False)
+        except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+            printed = log.read_text(errors="replace") if log.exists() else ""
+            return _no_ray(address, error, printed)
     return ""
+
+
+def _no_ray(address: str, error: Exception, printed: str) -> str:
+    """Why the cluster can not be joined and what to do. `printed` is what Ray said meanwhile, since its error may not name the cause."""
+    if not any(word in f"{type(error).__name__} {error} {printed}".lower() for word in TOKEN_REFUSED):
+        return f"there is no Ray at {address!r} ({error}). Start one with `ray start --head`, or set RAY_ADDRESS."
+    return (
+        f"the Ray at {address!r} does not take this terminal's token. Set RAY_AUTH_TOKEN here as in the terminal where Ray was started "
+        "(and RAY_AUTH_MODE, where it is set there)."
+    )
 
 
 def _checks(settings: Settings, folder: str) -> Iterator[Check]:
@@ -314,10 +380,9 @@ def _checks(settings: Settings, folder: str) -> Iterator[Check]:
     if settings.notify:
         yield _checked("notify", lambda: notifier.build(settings.notify) and "every variable holds a URL")
     yield _checked("journal", lambda: _journal_words(settings, folder))
-    try:
-        _connect(settings)
-    except typer.Exit:
-        yield "ray", False, "start one with `ray start --head`, or set RAY_ADDRESS"
+    away = _joined(settings)
+    if away:
+        yield "ray", False, away
         return
     yield "ray", True, "connected"
     yield from _serve_checks(settings)
@@ -336,6 +401,14 @@ def _journal_words(settings: Settings, folder: str) -> str:
 
 
 def _serve_checks(settings: Settings) -> Iterator[Check]:
+    applications = list(_application_checks(settings))
+    yield from applications
+    if applications[0][1]:
+        yield _metrics_check()
+
+
+def _application_checks(settings: Settings) -> Iterator[Check]:
+    """Serve itself first, then what the settings name of it."""
     from ray_cluster.serve_rest import ServeAway, ServeRest  # noqa: PLC0415
     from ray_cluster.translate import deployments  # noqa: PLC0415
 
@@ -355,7 +428,6 @@ def _serve_checks(settings: Settings) -> Iterator[Check]:
         else:
             yield f"deployment {name}", True, found[name].status.value
     yield from _stranger_checks(settings, details)
-    yield _metrics_check()
 
 
 def _stranger_checks(settings: Settings, details: Mapping[str, Any]) -> Iterator[Check]:

@@ -20,7 +20,9 @@ def admit(name: str, epoch: int, holder: str) -> None:
     mine = claim(name, epoch, holder)
     refuse_lower(name, epoch)
     if not mine:
-        raise Refused(f"epoch {epoch} is that of another agent called {name!r}; two agents need two names")
+        raise Refused(
+            f"epoch {epoch} is that of another agent called {name!r}; two agents need two names and two journals"
+        )
 
 
 def refuse_lower(name: str, epoch: int) -> None:

@@ -3,13 +3,14 @@
 from agent import application_names
 
 NAMESPACE = "homeostat"
+AGENT = "agent:"
 CHALLENGER_SUFFIX = application_names.CHALLENGER_SUFFIX
 SERVER_DEPLOYMENT = application_names.SERVER_DEPLOYMENT
 
 
 def agent_actor(name: str) -> str:
     """The agent itself; `name` is `Settings.name`."""
-    return f"agent:{name}"
+    return f"{AGENT}{name}"
 
 
 def table_actor(model: str) -> str:

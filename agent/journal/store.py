@@ -196,8 +196,13 @@ class SqlJournal:
             return
         newest = connection.execute(sa.select(sa.func.max(epochs.c.epoch))).scalar()
         if newest != self._epoch:
+            query = (
+                sa.select(entries).where(entries.c.kind == Kind.STARTED.value).order_by(entries.c.seq.desc()).limit(1)
+            )
             raise JournalUnavailable(
-                f"epoch {newest} has begun; this agent is of epoch {self._epoch} and writes no more"
+                f"epoch {newest} has begun{_of_whom(connection.execute(query).first(), newest)}; this agent is of epoch {self._epoch} "
+                "and writes no more. `homeostat stop` one of the two, or give it a journal of its own (`journal.url`); then "
+                "`homeostat run --replace` begins the other anew"
             )
 
     @contextmanager
@@ -231,6 +236,27 @@ class SqlJournal:
             cause = getattr(error, "orig", None) or error
             reason = redacted(str(cause), self._given, self._url.render_as_string(hide_password=False))
             raise JournalUnavailable(f"{self.name}: {reason}") from None
+
+
+def _of_whom(newest_start: sa.Row[Any] | None, epoch: int | None) -> str:
+    """The agent that began `epoch`, where it has written that down; it takes the epoch first."""
+    payload: Mapping[str, Any] = {}
+    with suppress(UnreadableEntry):  # what it says is wanted here for a message only
+        payload = _entry(newest_start).payload if newest_start is not None else {}
+    name = (payload.get("settings") or {}).get("name")
+    return f", that of the agent {name!r}" if name and payload.get("epoch") == epoch else ""
+
+
+def same_journal(one: str, other: str) -> bool:
+    """Whether two names that `journal_name` gave are of one journal: one file by whatever path, one database by whatever user."""
+    return _where(one) == _where(other)
+
+
+def _where(name: str) -> tuple[str | int | None, ...]:
+    url = sa.make_url(name)
+    if url.get_backend_name() == "sqlite":
+        return (os.path.realpath(url.database or ""),)
+    return (url.host, url.port or 5432, url.database)
 
 
 def journal_name(url: str) -> str:

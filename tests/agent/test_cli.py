@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from importlib.metadata import version as version_of
 from pathlib import Path
 
 import pytest
@@ -330,3 +331,19 @@ def test_a_word_that_nobody_would_hear_is_bad_input(journal: SqlJournal, words: 
     result = said(*words)
     assert (result.exit_code, result.stderr) == (2, told)
     assert journal.head() == before
+
+
+def test_the_version_is_told() -> None:
+    """That of the installed package."""
+    assert said("--version").stdout == f"homeostat {version_of('homeostat')}\n"
+
+
+def test_a_configuration_that_is_not_there_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where one is looked for, and where to read what it holds."""
+    monkeypatch.chdir(tmp_path)
+    told = said("config", "validate", "homeostat.yaml")
+    assert (told.exit_code, told.stderr) == (
+        2,
+        "homeostat.yaml: can not be read: there is no such file; expected the configuration, as FILE or as homeostat.yaml where you "
+        "are. The least that one holds is `name: shop`; `homeostat config schema` says what else\n",
+    )

@@ -13,10 +13,11 @@ from agent.settings import Settings
 from ray_cluster import agents, cli
 from ray_cluster.agents import AgentRuns
 from ray_cluster.places import rooted
+from ray_cluster.serve_rest import ServeRest
 
 
 class Cluster:
-    """Holds one agent at a time, as Ray does by its name."""
+    """Holds one agent of a name at a time, as Ray does."""
 
     def __init__(self) -> None:
         self.agents: list[dict[str, Any]] = []
@@ -27,19 +28,22 @@ class Cluster:
     ) -> dict[str, Any]:
         if replace:
             self.stop(settings.name)
-        if self.agents:
+        if self.find(settings.name) is not None:
             raise AgentRuns(settings.name)
         journal = journal_name(rooted(settings, folder).journal.url)
         self.agents.append({"name": settings.name, "folder": folder, "journal": journal})
-        return self.agents[0]
+        return self.agents[-1]
 
     def find(self, name: str) -> dict[str, Any] | None:
-        return self.agents[0] if self.agents else None
+        return next((each for each in self.agents if each["name"] == name), None)
+
+    def others(self, name: str) -> dict[str, Any]:
+        return {each["name"]: each for each in self.agents if each["name"] != name}
 
     def stop(self, name: str) -> bool:
-        there = list(self.agents)
+        there = [each for each in self.agents if each["name"] == name]
         self.ended += there
-        self.agents.clear()
+        self.agents = [each for each in self.agents if each["name"] != name]
         return bool(there)
 
 
@@ -48,6 +52,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
     made = Cluster()
     monkeypatch.setattr(agents, "start_agent", made.start)
     monkeypatch.setattr(agents, "find_agent", made.find)
+    monkeypatch.setattr(agents, "other_agents", made.others)
     monkeypatch.setattr(agents, "stop_agent", made.stop)
     monkeypatch.setattr(cli, "_connect", lambda settings: None)
     monkeypatch.setattr(cli, "dashboard_url", lambda settings: "http://127.0.0.1:8265")
@@ -62,10 +67,11 @@ def registered() -> None:
         cli.register(app)
 
 
-def configured(folder: Path) -> Path:
+def configured(folder: Path, name: str = "shop", journal: str = "sqlite:///homeostat.db") -> Path:
     folder.mkdir(exist_ok=True)
-    (folder / "homeostat.yaml").write_text("name: shop\npolicies: [{use: idle}]\n")
-    return folder / "homeostat.yaml"
+    file = folder / ("homeostat.yaml" if name == "shop" else f"{name}.yaml")
+    file.write_text(f"name: {name}\njournal: {{url: '{journal}'}}\npolicies: [{{use: idle}}]\n")
+    return file
 
 
 def said(*words: str | Path) -> Result:
@@ -119,7 +125,13 @@ def test_an_agent_of_that_name_is_replaced_only_where_that_is_asked_for(
     refused = said("run", second)
     assert refused.exit_code == 1
     assert refused.stderr.startswith("an agent 'shop' runs already on this cluster; it was started from ")
-    for part in (str(tmp_path / "a"), "homeostat.db", "Nothing was changed", "`homeostat run --replace`"):
+    for part in (
+        str(tmp_path / "a"),
+        "homeostat.db",
+        "Nothing was changed",
+        "`homeostat run --replace`",
+        "two journals (`journal.url`)",
+    ):
         assert part in refused.stderr
     assert cluster.ended == []
     assert words(tmp_path / "a") == ["run"]
@@ -127,6 +139,55 @@ def test_an_agent_of_that_name_is_replaced_only_where_that_is_asked_for(
     assert said("run", second, "--replace").exit_code == 0
     assert [each["folder"] for each in cluster.ended] == [str(tmp_path / "a")]
     assert cluster.agents[0]["folder"] == str(tmp_path / other)
+
+
+def test_run_says_in_a_line_what_the_doctor_finds_and_starts_all_the_same(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A deployment that is not there, and one that nobody may scale; nothing where all is well."""
+    found = {"applications": {"bare": {"deployments": {"Model": {"status": "HEALTHY", "target_num_replicas": 1}}}}}
+    monkeypatch.setattr(ServeRest, "details", lambda self: found)
+    file = configured(tmp_path / "a")
+    assert len(said("run", file).stdout.splitlines()) == 1
+    file.write_text("name: other\njournal: {url: 'sqlite:///o.db'}\ndeployments: {shop/Typo: {}, bare/Model: {}}\n")
+    result = said("run", file)
+    assert (result.exit_code, result.stdout.splitlines()[1:]) == (
+        0,
+        [
+            "`homeostat doctor` finds 2 problems: deployment shop/Typo: Serve does not have it; it has bare/Model; "
+            "deployment bare/Model: set `external_scaler_enabled: true` on its application"
+        ],
+    )
+
+
+@pytest.mark.parametrize("place", ["sqlite:///homeostat.db", "sqlite:///../a/homeostat.db", "sqlite:///link.db"])
+def test_a_journal_is_of_one_agent(cluster: Cluster, tmp_path: Path, place: str) -> None:
+    """A second agent of another name is refused at the first one's journal, by whatever path; a journal of its own is what it needs."""
+    said("run", configured(tmp_path / "a"))
+    (tmp_path / "a" / "link.db").symlink_to("homeostat.db")
+    for options in ((), ("--replace",)):
+        refused = said("run", configured(tmp_path / "a", "two", place), *options)
+        assert refused.exit_code == 2
+        assert refused.stderr.startswith(f"the agent 'shop', started from {tmp_path / 'a'}, runs with this journal, ")
+        for part in ("Nothing was changed", "Give 'two' a journal of its own (`journal.url`", "`homeostat stop`"):
+            assert part in refused.stderr
+    assert [each["name"] for each in cluster.agents] == ["shop"]
+    assert words(tmp_path / "a") == ["run"]
+    assert said("run", configured(tmp_path / "a", "two", "sqlite:///two.db")).exit_code == 0
+    assert [each["name"] for each in cluster.agents] == ["shop", "two"]
+
+
+def test_a_silent_agent_keeps_the_journal_that_it_began_with(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It can not be asked, and the journal's last start is its own; a journal that it never began with is free."""
+    said("run", configured(tmp_path / "a"))
+    SqlJournal(f"sqlite:///{tmp_path}/a/homeostat.db").append([("started", 1.0, {"settings": {"name": "shop"}})])
+    answers = {"two": {}}
+    monkeypatch.setattr(cli, "_told", lambda actor, timeout_s=0.0: answers.get(actor["name"]))
+    refused = said("run", configured(tmp_path / "a", "two"))
+    assert (refused.exit_code, refused.stderr.split(",")[0]) == (2, "the agent 'shop' runs with this journal")
+    assert said("run", configured(tmp_path / "a", "two", "sqlite:///two.db")).exit_code == 0
 
 
 def test_two_that_are_started_at_once_are_one(

@@ -1,10 +1,12 @@
 """`homeostat status` without a cluster: what a person reads, what a machine reads, and exit codes. With one: test_agent_on_cluster."""
 
 import json
+import os
 import time
 from pathlib import Path
 
 import pytest
+import ray
 import typer
 from typer.testing import CliRunner, Result
 
@@ -126,3 +128,57 @@ def test_an_objective_that_no_policy_reads_is_said(journal: SqlJournal, folder: 
     app.command()(cli.stop)
     app.command()(cli.doctor)
     assert said in CliRunner().invoke(app, ["doctor"]).stderr
+
+
+HELD = "the journal: epoch 2 has begun, that of the agent 'two'; this agent is of epoch 1 and writes no more"
+
+
+@pytest.mark.parametrize(
+    ("waiting", "for_s", "code", "says"),
+    [
+        ("starting", 65.0, 0, "shop: starting, 0 ticks"),
+        ("starting", 75.0, 1, "shop: starting, 0 ticks"),
+        ("", 75.0, 0, "shop: running, 3 ticks"),
+        (HELD, 75.0, 1, f"shop: waits for {HELD}, since"),
+    ],
+)
+def test_an_agent_that_does_not_act_is_a_failure_unless_it_has_just_been_started(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, *, waiting: str, for_s: float, code: int, says: str
+) -> None:
+    """`run && status` holds: until the first tick is over a tick and a minute may pass. One that waits for its journal does not act."""
+    (folder / "homeostat.yaml").write_text("name: shop\ntick_s: 10\n")
+    monkeypatch.setattr(cli.time, "time", lambda: 1000.0)
+    monkeypatch.setattr(cli, "_joined", lambda settings: "")
+    head = {"name": "shop", "running": waiting != "starting", "waiting_for": waiting, "waiting_since_s": 1000.0 - for_s}
+    told = {**head, "ticks": 0 if waiting == "starting" else 3, "standing": None}
+    monkeypatch.setattr(cli, "_by_agent", lambda settings: (told, ""))
+    result = status()
+    assert (result.exit_code, result.stdout.startswith(says)) == (code, True)
+
+
+REFUSED = "gcs_client.cc: Failed to get cluster ID: Unauthenticated: RPC error: InvalidAuthToken: token is missing or incorrect"
+
+
+@pytest.mark.parametrize(
+    ("printed", "error", "says"),
+    [
+        (REFUSED, ConnectionError("Failed to connect to the cluster"), "does not take this terminal's token. Set RAY_AUTH_TOKEN"),
+        ("", ray.exceptions.AuthenticationError("no token was found"), "does not take this terminal's token. Set RAY_AUTH_TOKEN"),
+        ("gcs_client.cc: timed out", ConnectionError("nobody answers"), "there is no Ray at 'auto' (nobody answers). Start one"),
+    ],
+    ids=["Ray prints the cause", "Ray raises the cause", "no Ray"],
+)  # fmt: skip
+def test_a_token_that_is_missing_is_told_apart_from_a_cluster_that_is(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], *, printed: str, error: Exception, says: str
+) -> None:  # fmt: skip
+    """Ray names the cause in what it prints, below Python, or in its error; the terminal is for the person."""
+
+    def joining(**options: object) -> None:
+        os.write(2, printed.encode())
+        raise error
+
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    monkeypatch.setattr(ray, "init", joining)
+    result = status()
+    assert (result.exit_code, says in result.stderr) == (2, True)
+    assert capfd.readouterr().err == ""

@@ -76,6 +76,19 @@ def test_an_agent_of_an_earlier_epoch_writes_no_more(url: str, journal: SqlJourn
     later.close()
 
 
+def test_an_agent_that_has_lost_its_journal_says_to_whom_and_what_to_do(url: str, journal: SqlJournal) -> None:
+    """The agent that began the newest epoch is named; while it has not said its name yet, none is, least of all the one before."""
+    begin(journal, Settings.model_validate({"name": "one"}), 0.0)
+    later = SqlJournal(url)
+    later.begin(2.0)
+    with pytest.raises(JournalUnavailable, match=r"epoch 2 has begun; this agent is of epoch 1 and writes no more\. "):
+        journal.append([("note", 3.0, {})])
+    begin(later, Settings.model_validate({"name": "two"}), 3.0)
+    with pytest.raises(JournalUnavailable, match=r"epoch 3 has begun, that of the agent 'two'; .*`journal\.url`"):
+        journal.append([("note", 4.0, {})])
+    later.close()
+
+
 def test_a_new_life_finds_the_orders_that_were_left_open(journal: SqlJournal) -> None:
     """And goes on counting where the last one stopped, past orders that only waited for approval."""
     begin(journal, Settings(), 0.0)
