@@ -5,6 +5,7 @@ Exit codes: 0 all is well, 1 a check failed, 2 bad input.
 
 import getpass
 import json
+import math
 import os
 import time
 from importlib.metadata import EntryPoint, entry_points, version
@@ -99,6 +100,13 @@ def main() -> None:
     except JournalUnavailable as error:
         errors.print(f"the journal can not be used: {error}", style="red")
         raise SystemExit(2) from error
+
+
+def finite(value: float | None) -> float | None:
+    """A callback for options that are numbers: what is infinite or none, such as 1e400, is refused."""
+    if value is None or math.isfinite(value):
+        return value
+    raise typer.BadParameter("expected a finite number")
 
 
 def whole() -> typer.Typer:

@@ -67,8 +67,8 @@ def before(text: str, now_s: float) -> float:
     Raises ValueError that says what was expected.
     """
     span = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?(s|min|h|d)", text.strip())
-    if span:
-        return now_s - float(span[1]) * UNITS_S[span[2]]
+    if span and math.isfinite(ago_s := float(span[1]) * UNITS_S[span[2]]):
+        return now_s - ago_s
     try:
         when = datetime.fromisoformat(text.strip())
     except ValueError:

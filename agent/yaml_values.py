@@ -6,13 +6,16 @@
 3. A key with nothing behind it is a fault: where a limit was to stand, a template that came out empty must not take it away.
 """
 
+import math
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from agent.yaml_nodes import CORE, Keys, Listing, Mapping, Node, NotPlain, Scalar, shown
 
+MAX = sys.float_info.max
 DIGITS_MAX = 40
 """Of a whole number; what is longer is no count of anything."""
 _NULL = re.compile(r"~|null|Null|NULL")
@@ -131,7 +134,12 @@ def _float(text: str) -> float:
     word = text.lower().lstrip("+-")
     if word in (".inf", ".nan"):
         return float(text.lower().replace(".", ""))
-    return float(text.replace("_", ""))
+    value = float(text.replace("_", ""))
+    if math.isinf(value):
+        raise ValueError(
+            f"found {text[:60]!r}, which is beyond all numbers that can be held; expected less than {MAX:.1e}"
+        )
+    return value
 
 
 def _merges(key: Node) -> bool:

@@ -4,6 +4,7 @@ A condition names a measure by its path, a comparison and a number; models are n
 that is not known (None) makes no condition true.
 """
 
+import math
 import operator
 import re
 from collections.abc import Callable, Mapping
@@ -65,8 +66,9 @@ def split(text: str) -> tuple[str, str, str] | None:
 
 
 def number_of(text: str) -> float | None:
-    """The plain number that `text` is; None where it is none."""
-    return float(text) if _NUMBER.fullmatch(text) else None
+    """The plain number that `text` is; None where it is none, or so large that it would be taken for infinity."""
+    value = float(text) if _NUMBER.fullmatch(text) else math.inf
+    return value if math.isfinite(value) else None
 
 
 def check(expectation: Expectation, measures: Mapping[str, Any]) -> Held:

@@ -97,7 +97,7 @@ def text_of(path: Path, text_max: int = TEXT_MAX) -> str:
 
 
 def number_of(text: str) -> float | None:
-    """The number that a cell holds; None where it is none."""
+    """The number that a cell holds, infinite where it is beyond all that can be held; None where it is none."""
     plain = text.strip()
     return float(plain) if _NUMBER.fullmatch(plain) else None
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from agent.cli import AllowImports, JournalFile, JournalOption, packages_allowed, record_at
+from agent.cli import AllowImports, JournalFile, JournalOption, finite, packages_allowed, record_at
 
 if TYPE_CHECKING:
     from agent.journal.export import ExportedJournal
@@ -49,7 +49,10 @@ def sim_record(
     begin: FromOption = None,
     end: UntilOption = None,
     bin_s: Annotated[
-        float | None, typer.Option(min=1.0, help="Width of the trace's bins; else what the telemetry can tell apart.")
+        float | None,
+        typer.Option(
+            min=1.0, callback=finite, help="Width of the trace's bins; else what the telemetry can tell apart."
+        ),
     ] = None,
     force: Annotated[bool, typer.Option(help="Write over files that are there.")] = False,
     broken: BrokenOption = False,

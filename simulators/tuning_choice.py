@@ -38,7 +38,7 @@ class Condition:
         """Raises ExpectationError where `text` is no condition."""
         measure, comparison, rest = split(text) or ("", "", "")
         before = BEFORE.fullmatch(rest)
-        number = float(before[1] or 1) if before else number_of(rest)
+        number = number_of(before[1] or "1") if before else number_of(rest)
         if number is None or (before and comparison in ("==", "!=")):
             expected = "as in 'slo_violation_rate <= 0.02' or 'replica_hours <= 1.1 * before'"
             raise ExpectationError(f"found {text[:60]!r}; expected a measure, a comparison and a number, {expected}")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agent.cli import AllowImports, packages_allowed
+from agent.cli import AllowImports, finite, packages_allowed
 
 if TYPE_CHECKING:
     from agent.terminal import Terminal
@@ -61,7 +61,8 @@ def sim_tune(
     *,
     trials: Annotated[int | None, typer.Option(min=1, help="So many trials in all; else as SPACE says.")] = None,
     timeout_s: Annotated[
-        float | None, typer.Option("--timeout-s", min=0.0, help="Seconds after which no trial goes on.")
+        float | None,
+        typer.Option("--timeout-s", min=0.0, callback=finite, help="Seconds after which no trial goes on."),
     ] = None,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="So many runs at a time, each in a process; else one for each core.")

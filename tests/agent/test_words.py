@@ -5,7 +5,7 @@ from typing import Any, get_args
 import pytest
 
 from agent.codec import to_json
-from agent.units import day, duration, moment, number
+from agent.units import before, day, duration, moment, number
 from agent.words import SENTENCES, action_words, evidence_words, listed, order_words, reasons, veto_words
 from policies.action import (
     Action,
@@ -170,3 +170,10 @@ def test_names_are_listed_as_a_sentence_does() -> None:
 def test_large_numbers_are_written_out() -> None:
     """Rows and bytes are not read in powers of ten."""
     assert [number(x) for x in (None, 0.123456, 1234.5, 60_000.0, 1e20)] == ["", "0.1235", "1234", "60,000", "1e+20"]
+
+
+def test_a_span_that_no_number_holds_is_no_span() -> None:
+    """It would reach back for ever."""
+    assert before("1.5 h", 10_000.0) == 4_600.0
+    with pytest.raises(ValueError, match="is neither a time span"):
+        before("9" * 400 + "d", 10_000.0)

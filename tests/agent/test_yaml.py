@@ -153,3 +153,14 @@ def test_what_is_no_yaml_is_told_in_a_persons_words(text: str, told: str) -> Non
     with pytest.raises(FileFault) as error:
         read(text, "f")
     assert str(error.value) == told
+
+
+@pytest.mark.parametrize("number", ["1e400", "-1e400", "10e308", "9" * 400 + ".0", "!!float 1e400"])
+def test_a_number_that_no_computer_holds_is_refused_where_it_stands(number: str) -> None:
+    """It would be infinity, which whoever wrote digits did not mean; who means it writes .inf."""
+    with pytest.raises(FileFault) as error:
+        read(f"a: 1\nb:\n  c: [1e308, .inf, {number}]\n", "f")
+    found = number.removeprefix("!!float ")[:60]
+    assert str(error.value) == (
+        f"f:3: b.c[2]: found {found!r}, which is beyond all numbers that can be held; expected less than 1.8e+308"
+    )

@@ -48,6 +48,9 @@ def test_models_are_named_as_they_are_called(text: str, held: bool, value: float
         "dropped = 1",
         "dropped < many",
         "dropped < 1e9999",
+        "dropped < 1e400",
+        "dropped > -2.5e308",
+        f"dropped < {'9' * 400}",
         "a < 1" * 200,
     ],
 )
@@ -71,5 +74,6 @@ def test_conditions_of_a_tuning_name_them_too() -> None:
     )
     assert plain == Condition(measure="models.fraud model.p99_s", comparison="<=", number=2.0, relative=False)
     assert relative == Condition(measure="models.a/b.p99_s", comparison="<", number=1.1, relative=True)
-    with pytest.raises(ExpectationError, match="expected a measure"):
-        Condition.parse("dropped == before")
+    for wrong in ("dropped == before", f"dropped < {'9' * 400} * before", "dropped < 1e400"):
+        with pytest.raises(ExpectationError, match="expected a measure"):
+            Condition.parse(wrong)

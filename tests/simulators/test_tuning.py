@@ -389,6 +389,10 @@ def test_bad_options_are_told(command: Any, tmp_path: Path) -> None:
     written(tmp_path)
     found = command("tune", "SPACE.yaml", "--storage", "redis://x")
     assert (found.exit_code, "--storage: found 'redis://x'" in found.stderr) == (2, True)
+    for number in ("1e400", "inf"):
+        found = command("tune", "SPACE.yaml", "--timeout-s", number)
+        told = " ".join(found.stderr.replace("│", " ").split())
+        assert (found.exit_code, "expected a finite number" in told) == (2, True), told
     found = command("tune", "nothing.yaml")
     assert (found.exit_code, "nothing.yaml: can not be read" in found.stderr) == (2, True)
 
