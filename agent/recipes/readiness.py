@@ -4,15 +4,17 @@ import math
 import reprlib
 from collections import Counter
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from agent.monitoring.losses import OF_NUMBERS
 from agent.monitoring.values import number
 from agent.recipes.columns import by_name
 from agent.recipes.recipe import Recipe
-from agent.recipes.scoring import split
+from agent.recipes.scoring import as_values, split
 
 LEARNED_LEAST = 10
 """Rows from which a trial learns, at least: nothing is told apart on fewer."""
@@ -27,6 +29,7 @@ def check(
     rows: pd.DataFrame, labels: pd.Series, recipes: Sequence[Recipe], *, loss: str, validation_share: float
 ) -> None:
     """Raises NotReady where no trial of `recipes` on these rows could succeed; the first condition that fails is told."""
+    labels = as_values(labels)
     _check_table(rows, labels)
     early, early_labels, _, late_labels = split(rows, labels, validation_share)
     if len(early) < LEARNED_LEAST:
@@ -63,8 +66,10 @@ def _check_table(rows: pd.DataFrame, labels: pd.Series) -> None:
     unknown = [each for each in labels if not _is_finite(each)]
     if unknown:
         some = ", ".join(dict.fromkeys(_short(each) for each in unknown[:VALUES_SHOWN]))
+        durations = ", and durations as their seconds" if any(map(_is_duration, unknown)) else ""
         raise NotReady(
             f"{len(unknown)} of {len(labels)} labels are no finite number ({some}): leave such rows out, and write classes as 0 and 1"
+            f"{durations}"
         )
 
 
@@ -84,7 +89,13 @@ def _check_classes(labels: pd.Series, recipes: Sequence[Recipe], loss: str) -> N
     )
 
 
+def _is_duration(label: Any) -> bool:
+    return isinstance(label, timedelta | np.timedelta64)
+
+
 def _is_finite(label: Any) -> bool:
+    if _is_duration(label):  # a number of seconds to the monitors, and to no recipe
+        return False
     found = number(label)
     return found is not None and math.isfinite(found)
 

@@ -36,6 +36,11 @@ def loss_for(chosen: str, labels: pd.Series) -> str:
     return "absolute" if len(values) > 2 and not all(0.0 <= each <= 1.0 for each in values) else "brier"
 
 
+def as_values(labels: pd.Series) -> pd.Series:
+    """Labels of pandas' type `category` as the values that they stand for, since categories can not be averaged; others as they are."""
+    return labels.astype(object) if isinstance(labels.dtype, pd.CategoricalDtype) else labels
+
+
 def check_labels(labels: pd.Series, loss: str) -> None:
     """Raises ValueError where `labels` are none that `loss` means anything for."""
     if loss in OF_NUMBERS:
@@ -47,6 +52,7 @@ def check_labels(labels: pd.Series, loss: str) -> None:
 
 def score(fitted: Fitted, rows: pd.DataFrame, labels: pd.Series, loss: str) -> float:
     """Mean loss over `rows`. Raises ValueError where a prediction is not finite, or the loss means nothing for the labels."""
+    labels = as_values(labels)
     check_labels(labels, loss)
     predictions = fitted.predict(records(rows))
     if len(predictions) != len(labels) or not all(map(math.isfinite, predictions)):
@@ -58,7 +64,7 @@ def score(fitted: Fitted, rows: pd.DataFrame, labels: pd.Series, loss: str) -> f
 def fit(recipe: Recipe, rows: pd.DataFrame, labels: pd.Series, parameters: Mapping[str, Any], seed: int) -> Fitted:
     """What `recipe` makes of the rows. Raises RecipeFailed, whatever it raised."""
     try:
-        return recipe.fit(rows, labels, parameters, seed)
+        return recipe.fit(rows, as_values(labels), parameters, seed)
     except Exception as error:  # a recipe is a user's code
         raise RecipeFailed(f"recipe {recipe.name} with {dict(parameters)}: {type(error).__name__}: {error}") from error
 

@@ -191,3 +191,47 @@ def test_numbers_of_any_type_are_learned_as_the_numbers_that_live_rows_hold(valu
         assert (columns.categorical, columns.means) == ([False], {"x": 2.0})
         np.testing.assert_array_equal(columns.matrix(rows), [[1.5], [2.5], [math.nan]])
         np.testing.assert_array_equal(columns.of_rows([{"x": each} for each in values]), columns.matrix(rows))
+
+
+CLASSES = [n % 2 for n in range(100)]
+
+
+@pytest.mark.parametrize("use", PARAMETERS)
+@pytest.mark.parametrize(
+    "labels",
+    [
+        pd.Series(CLASSES, dtype="category"),
+        pd.Series(pd.Categorical(CLASSES, ordered=True)),
+        pd.Series(CLASSES, dtype=float).astype("category"),
+        pd.Series(CLASSES, dtype=bool).astype("category"),
+        pd.Series(CLASSES, dtype="boolean"),
+        pd.Series(CLASSES, dtype="Int64"),
+        pd.Series(CLASSES, dtype="Sparse[int64]"),
+        pd.Series([Decimal(each) for each in CLASSES]),
+    ],
+    ids=lambda labels: f"{labels.dtype}",
+)
+def test_labels_that_are_called_ready_are_learned_whatever_pandas_holds_them_in(use: str, labels: pd.Series) -> None:
+    """Categories are the values that they stand for, in order or not."""
+    rows, numbers = table()
+    recipe = registry.build(use)
+    check(rows, labels, [recipe], loss="brier", validation_share=0.25)
+    found = [
+        evaluate(recipe, rows, each, PARAMETERS[use], seed=1, validation_share=0.25, loss="brier")
+        for each in (labels, numbers)
+    ]
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("kind", ["timedelta64[ns]", "object", "category"])
+def test_durations_are_no_labels_and_it_is_said_what_to_write(kind: str) -> None:
+    """However they are held; other texts and moments are no numbers either."""
+    rows, _ = table()
+    refused = told(rows, pd.Series(pd.to_timedelta(CLASSES, unit="s")).astype(kind), "prior", "logistic")
+    assert refused.startswith("100 of 100 labels are no finite number (Timedelta(")
+    assert refused.endswith("leave such rows out, and write classes as 0 and 1, and durations as their seconds")
+    for odd in (
+        pd.Series(pd.to_datetime(CLASSES, unit="s")),
+        pd.Series([str(each) for each in CLASSES], dtype="category"),
+    ):
+        assert told(rows, odd, "prior").endswith("leave such rows out, and write classes as 0 and 1")
