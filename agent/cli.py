@@ -32,7 +32,7 @@ from agent.settings import Settings
 from agent.settings_file import SettingsError, load, schema
 from agent.tables import alerts_table, evidence_table, orders_table, plan_table
 from agent.terminal import Terminal, forgiving
-from agent.units import before, moment
+from agent.units import before, duration, moment
 from agent.words import action_words, one_line, order_words
 from policies.imports import OPTION, Packages, packages
 
@@ -507,5 +507,19 @@ def _say(
     digests: dict[str, str] | None = None,
 ) -> None:
     said = control(word, by=person(), number=number_, model=model, reason=reason, digests=digests)
-    journal_at(journal).append([(Kind.CONTROL, time.time(), said)], durable=True)
-    console.print(f"written down: {word} {number_ or model or ''}".rstrip())
+    record = journal_at(journal)
+    record.append([(Kind.CONTROL, time.time(), said)], durable=True)
+    written = f"written down: {word} {number_ or model or ''}".rstrip()
+    console.print(f"{written}; {_from_when(record)}", soft_wrap=True)
+
+
+def _from_when(record: "SqlJournal") -> str:
+    """When an agent hears what was just written, by the settings that it began with."""
+    try:
+        began = record.last(Kind.STARTED)
+        tick_s = (began.payload.get("settings") or {}).get("tick_s") if began is not None else None
+    except (UnreadableEntry, JournalUnavailable):  # it is written down all the same
+        tick_s = None
+    return "counts from the agent's next tick" + (
+        f", within {duration(tick_s)}" if isinstance(tick_s, float | int) else ""
+    )

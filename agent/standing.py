@@ -3,10 +3,11 @@
 The agent tells it of itself, and a journal tells it of an agent that can not be asked. What is not known is None.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from agent.codec import to_json
+from agent.journal.controls import ControlFold
 from agent.journal.record import Entry, Kind
 from policies.observation import Controls, ReplicaState
 
@@ -14,6 +15,7 @@ Row = Mapping[str, Any]
 RESOURCES = ("replicas", "cpus", "gpus")
 WORDS = {"frozen": "freeze", "killed": "kill"}
 """The word by which a person brought each about."""
+TAKEN_BACK = {"freeze": "unfreeze", "kill": "resume"}
 
 
 class Readable(Protocol):
@@ -35,14 +37,19 @@ def standing(
     open_orders: Sequence[Row],
     awaiting: Sequence[Row],
     controls: Row,
-    said: Iterable[Entry],
+    said: Iterable[Entry] | None,
 ) -> dict[str, Any]:
-    """All of it, from settings, an observation and orders as JSON. `said` are the control entries, of which the newest of a word counts."""
+    """All of it, from settings, an observation and orders as JSON.
+
+    `said` are the control entries, of which the newest of a word counts; None where they can not be read.
+    """
     budget = settings.get("budget") or {}
+    entries = None if said is None else list(said)
     return {
         "name": settings.get("name", ""),
         "seen_at_s": seen["at_s"] - (seen.get("clock_ahead_s") or 0.0) if "at_s" in seen else None,
-        "controls": _controls(controls, said),
+        "controls": _controls(controls, entries or ()),
+        "unseen": [] if entries is None else list(_unseen(seen.get("controls") or {}, entries)),
         "deployments": [_deployment(row) for _, row in sorted((seen.get("deployments") or {}).items())],
         "models": [_model(row) for _, row in sorted((seen.get("models") or {}).items())],
         "budget": {name: _budget(name, seen, budget.get(name)) for name in RESOURCES},
@@ -102,6 +109,18 @@ def _budget(resource: str, seen: Row, limit: float | None) -> dict[str, float | 
 def _controls(controls: Row, said: Iterable[Entry]) -> dict[str, Any]:
     newest = {entry.payload.get("word"): entry for entry in said}
     return {name: _said(newest.get(word)) if controls.get(name) else None for name, word in WORDS.items()}
+
+
+def _unseen(seen: Row, said: Sequence[Entry]) -> Iterator[dict[str, Any]]:
+    """What is written down and was not yet so when the agent looked last: it counts from its next tick."""
+    fold = ControlFold()
+    fold.follow(said, 0.0)
+    now = to_json(fold.controls(0.0))
+    newest = {entry.payload.get("word"): entry for entry in said}
+    for name, word in WORDS.items():
+        if now[name] != bool(seen.get(name)):
+            told = word if now[name] else TAKEN_BACK[word]
+            yield {"word": told, **_said(newest.get(told))}
 
 
 def _said(entry: Entry | None) -> dict[str, Any]:

@@ -75,6 +75,10 @@ def alerts_table(alerts: Sequence[Row], title: str = "") -> Table:
 def standing_page(standing: Row, now_s: float) -> Group:
     """How things stand, for a person: controls, deployments, models, budget, orders, and what can not be seen."""
     parts: list[RenderableType] = [*_controls(standing["controls"], now_s)]
+    parts += [
+        _control(f"written down, and not yet seen by the agent: {said['word']}", said, now_s)
+        for said in standing.get("unseen") or ()
+    ]
     if standing["deployments"]:
         parts.append(_deployments(standing["deployments"]))
     if standing["models"]:
@@ -92,11 +96,13 @@ def standing_page(standing: Row, now_s: float) -> Group:
 def _controls(controls: Row, now_s: float) -> Iterator[Text]:
     for name, said in controls.items():
         if said is not None:
-            since = (
-                f" since {moment(said['since_s'])} UTC ({duration(now_s - said['since_s'])})" if said["since_s"] else ""
-            )
-            by = f" by {said['by']}" if said["by"] else ""
-            yield styled(one_line(f"{name}{since}{by}{': ' + said['reason'] if said['reason'] else ''}"), "bold red")
+            yield _control(name, said, now_s)
+
+
+def _control(what: str, said: Row, now_s: float) -> Text:
+    since = f" since {moment(said['since_s'])} UTC ({duration(now_s - said['since_s'])})" if said["since_s"] else ""
+    by = f" by {said['by']}" if said["by"] else ""
+    return styled(one_line(f"{what}{since}{by}{': ' + said['reason'] if said['reason'] else ''}"), "bold red")
 
 
 def _deployments(rows: Sequence[Row]) -> Table:

@@ -64,7 +64,9 @@ def _imported(path: str) -> object:
     try:
         holder = importlib.import_module(module)
     except Exception as error:  # the module is the user's, and may raise anything
-        raise ImportRefused(f"{path!r} can not be imported: {type(error).__name__}: {error}") from error
+        raise ImportRefused(
+            f"{path!r} can not be imported: {type(error).__name__}: {error}{_next_step(module, error)}"
+        ) from error
     if not hasattr(holder, name):
         near = difflib.get_close_matches(
             name, [each for each in vars(holder) if inspect.isclass(vars(holder)[each])], n=1
@@ -73,6 +75,16 @@ def _imported(path: str) -> object:
         raise ImportRefused(f"{path!r} can not be imported: {module} has no class {name!r}{hint}")
     thing: object = getattr(holder, name)
     return thing
+
+
+def _next_step(module: str, error: Exception) -> str:
+    """What makes a module found which is not there itself, rather than another that it wants."""
+    if not isinstance(error, ModuleNotFoundError) or not _inside(module, (error.name or "",)):
+        return ""
+    return (
+        "; install its package, or put the folder that holds it on PYTHONPATH: where the command is called, and for an agent also where "
+        "Ray is started, since it runs there"
+    )
 
 
 def _listed(methods: Sequence[str]) -> str:

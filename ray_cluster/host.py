@@ -19,7 +19,7 @@ from agent.clock import told
 from agent.codec import to_json
 from agent.containment import contained
 from agent.core import Decision
-from agent.journal.record import Kind
+from agent.journal.record import Entry, Kind
 from agent.journal.store import SqlJournal, journal_name
 from agent.logs import configure
 from agent.loop import Agent, said
@@ -91,9 +91,9 @@ class AgentHost:
             return None
         seen = to_json(life.agent.last_seen)
         try:
-            said_by_people = list(life.journal.entries(kinds=(Kind.CONTROL,)))
+            said_by_people: list[Entry] | None = list(life.journal.entries(kinds=(Kind.CONTROL,)))
         except JournalUnavailable:  # who froze it is not known then; that it is frozen was seen
-            said_by_people = []
+            said_by_people = None
         return standing(
             self._settings.model_dump(mode="json"),
             seen,

@@ -300,7 +300,7 @@ def test_files_are_accepted_as_they_were_last_seen(anew: SqlJournal) -> None:
     result = said("accept", "m", "--reason", "new registry", "--yes")
     assert (result.exit_code, result.stdout) == (
         0,
-        "version 2  digest two\nversion 3  digest three\nwritten down: accept m\n",
+        "version 2  digest two\nversion 3  digest three\nwritten down: accept m; counts from the agent's next tick\n",
     )
     payload = list(anew.entries())[-1].payload
     assert (payload["word"], payload["model"], payload["reason"]) == ("accept", "m", "new registry")
@@ -331,6 +331,18 @@ def test_a_word_that_nobody_would_hear_is_bad_input(journal: SqlJournal, words: 
     result = said(*words)
     assert (result.exit_code, result.stderr) == (2, told)
     assert journal.head() == before
+
+
+@pytest.mark.parametrize("words", [("kill",), ("freeze",), ("unfreeze",), ("rollback", "m")])
+def test_what_is_written_down_says_from_when_it_counts(journal: SqlJournal, words: tuple[str, ...]) -> None:
+    """From the next tick of the agent, by its own pace."""
+    settings = Settings.model_validate({"tick_s": 7.0, "models": {}}).model_dump(mode="json") | {"models": {"m": {}}}
+    journal.append([(Kind.STARTED, 49.0, {"settings": settings})])
+    told = said(*words)
+    assert (told.exit_code, told.stdout) == (
+        0,
+        f"written down: {' '.join(words)}; counts from the agent's next tick, within 7 s\n",
+    )
 
 
 def test_the_version_is_told() -> None:

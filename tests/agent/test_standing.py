@@ -88,6 +88,22 @@ def test_a_model_is_told_with_its_drift_and_what_was_not_taken() -> None:
     assert row["refused"]["labels that are no finite number"] == 3
 
 
+def test_what_is_written_and_not_yet_seen_is_told_as_such(journal: SqlJournal) -> None:
+    """Until the agent has looked again; where the journal can not be read nothing is known of it, and what is taken back is a word too."""
+    frozen = seen() | {"controls": {"frozen": True, "killed": False}}
+    journal.append([("control", 5.0, said("freeze", by="ann")), ("control", 6.0, said("kill", by="bo", reason="odd"))])
+    entries = list(journal.entries())
+    (kill,) = standing({}, frozen, open_orders=[], awaiting=[], controls=frozen["controls"], said=entries)["unseen"]
+    assert kill == {"word": "kill", "since_s": 6.0, "by": "bo", "reason": "odd"}
+    both = frozen | {"controls": {"frozen": True, "killed": True}}
+    assert standing({}, both, open_orders=[], awaiting=[], controls=both["controls"], said=entries)["unseen"] == []
+    assert standing({}, both, open_orders=[], awaiting=[], controls=both["controls"], said=None)["unseen"] == []
+    journal.append([("control", 7.0, said("unfreeze", by="ann")), ("control", 8.0, said("resume", by="bo"))])
+    entries = list(journal.entries())
+    taken_back = standing({}, both, open_orders=[], awaiting=[], controls=both["controls"], said=entries)["unseen"]
+    assert [each["word"] for each in taken_back] == ["unfreeze", "resume"]
+
+
 @pytest.fixture
 def journal(tmp_path: Path) -> SqlJournal:
     return SqlJournal(f"sqlite:///{tmp_path}/j.db")

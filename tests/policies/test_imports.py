@@ -76,6 +76,16 @@ def test_what_is_not_of_the_kind_is_refused_before_it_is_called(path, message):
     assert message in str(error.value)
 
 
+@pytest.mark.parametrize("path", ["night_watch_nowhere:NightWatch", "shop.nothing:Wanted"])
+def test_a_module_that_is_not_found_says_where_it_has_to_be(path):
+    """Here and, for an agent, where Ray is started; what a module that is found wants itself is its own affair."""
+    with pytest.raises(
+        ImportRefused,
+        match=r"; install its package, or .* on PYTHONPATH: .* where Ray is started",
+    ):
+        found(path, ("night_watch_nowhere", "shop"), ("propose",))
+
+
 @pytest.mark.parametrize("name", ["", "shop:Wanted", "../shop", "shop.", "shop policies", "--journal"])
 def test_what_can_not_be_a_package_is_not_allowed(name):
     """A slip of the hand is said at once."""

@@ -56,7 +56,8 @@ def test_all_that_there_is_to_know_is_on_one_page(journal: SqlJournal, folder: P
     """Replicas, latency beside its SLO, rate, budget, drift, rows not taken, orders, controls with since and by whom, the last tick."""
     result = status("--journal", str(folder / "homeostat.db"))
     parts = [
-        "shop: as its journal says", "(1 min 5 s ago)", "frozen since", "(1 h) by ann: peak", "fraud/Fraud", "1 of 2",
+        "shop: as its journal says", "(1 min 5 s ago)", "frozen since", "(1 h) by ann: peak", "not yet seen by the agent: freeze since",
+        "fraud/Fraud", "1 of 2",
         "p95 300 ms (200 ms)", "12 requests/s", "5 %", "healthy", "version 3", "feature drift in amount",
         "4 rows with values that are missing or no numbers", "running", "replicas 2 of 6 used, 4 left", "cpus 4 used, no limit",
         "scale fraud/Fraud to 3 replicas", "answer with `homeostat approve 2` or `deny`", "can not be seen: the registry: it is away",
