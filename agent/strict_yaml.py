@@ -3,7 +3,7 @@
 import reprlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 from agent import refusals
 from agent.redaction import HIDDEN, SAYS_SECRET, SHORTEST, redacted, redacted_url
 from agent.refusals import KINDS, alternatives, expected, meant, one_of, words_in
+from agent.sound_parts import SoundParts
 from agent.yaml_nodes import Fault, FileFault, Keys, Listing, NotPlain, compose
 from agent.yaml_nodes import Mapping as MappingNode
 from agent.yaml_values import Builder
@@ -101,11 +102,24 @@ def validated(
     try:
         value = model.model_validate(located.values)
     except ValidationError as error:
-        _refuse(said(_faults(located, model, error.errors())))
+        wrong = list(islice(_faults(located, model, error.errors()), FAULTS_TOLD + 1))
+        more = _in_sound_parts(located.values, [keys for keys, _ in wrong], model, impossible)
+        _refuse(said(sorted((*wrong, *more), key=lambda fault: located.line(fault[0]))))
         raise
-    _refuse(said(_nulls(located.values)))
-    _refuse(said(impossible(value)))
+    _refuse(said(chain(_nulls(located.values), impossible(value))))
     return value
+
+
+def _in_sound_parts(
+    values: dict[str, Any], wrong: Sequence[Keys], model: type[M], impossible: Callable[[M], Iterable[Fault]]
+) -> list[Fault]:
+    """What else is wrong, as far as it can be told where `wrong` is not right yet."""
+    parts = SoundParts(values, wrong)
+    try:
+        value = model.model_validate(parts.values)
+    except ValidationError:
+        return []
+    return list(islice(parts.certain(chain(_nulls(parts.values), impossible(value))), FAULTS_TOLD))
 
 
 def _faults(located: Located, model: type[BaseModel], errors: Sequence[ErrorDetails]) -> Iterator[Fault]:
