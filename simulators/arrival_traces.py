@@ -8,7 +8,8 @@ is due or a negative count is an error that names file, line and what was expect
 2. Times since 1970 (POSIX), in seconds or in thousandths, millionths or billionths of them, are taken from the first one on, as bins are.
    Nobody records a hundred million seconds of a run, three years, so that such a number can be nothing else. All times of a file are by one
    clock and in one unit.
-3. No more than `TEXT_MAX` characters are unpacked, and no bin holds more than `COUNT_MAX` requests.
+3. No more than `TEXT_MAX` characters are unpacked, lines and cells are as many as `simulators.foreign_tables` allows, and no bin
+   holds more than `COUNT_MAX` requests.
 """
 
 import math
@@ -20,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from simulators.foreign_tables import Line, TableError, lines_of, number_of, shown, with_comma
+from simulators.foreign_tables import Line, TableError, lines_of, number_of, numbers_in, shown, with_comma
 
 _WIDTH_S = {"minute": 60.0, "second": 1.0}
 TEXT_MAX = 128 * 2**20
@@ -100,14 +101,30 @@ def _loaded(file: Path, mtime_ns: int, size: int) -> CountTrace | StampTrace:
     names = header.names
     kinds = [name.lower() for name in names[:2]]
     if kinds[0] in _WIDTH_S and len(names) > 1:
-        return _counts(lines, names, keys=1, bin_s=_WIDTH_S[kinds[0]])
+        bin_s = _WIDTH_S[kinds[0]]
+        return _counts_at_once(file, keys=1, bin_s=bin_s) or _counts(lines, names, keys=1, bin_s=bin_s)
     if kinds == ["day", "slot"] and len(names) > 2:
-        return _counts(lines, names, keys=2, bin_s=60.0)
+        return _counts_at_once(file, keys=2, bin_s=60.0) or _counts(lines, names, keys=2, bin_s=60.0)
     if kinds[0] == "t_s":
-        return _stamps(lines, names)
+        return _stamps_at_once(file) or _stamps(lines, names)
     raise header.wrong(
         f"columns `minute` or `second` and counts, `day,slot` and counts, or `t_s`, not {shown(','.join(names))}"
     )
+
+
+def _counts_at_once(file: Path, *, keys: int, bin_s: float) -> CountTrace | None:
+    """As `_stamps_at_once`."""
+    read = numbers_in(file, TEXT_MAX)
+    if read is None:
+        return None
+    names, table = read
+    counts, places = table[:, keys:], table[:, keys - 1]
+    follows = np.diff(places) == 1
+    if keys == 2:
+        days = np.diff(table[:, 0])
+        follows = (follows & (days == 0)) | ((places[1:] == 0) & (days == 1))
+    whole = bool((table >= 0).all() and (table == np.floor(table)).all() and (counts <= COUNT_MAX).all())
+    return _count_trace(names[keys:], counts.astype(np.int64), bin_s) if whole and bool(follows.all()) else None
 
 
 def _counts(lines: Iterator[Line], names: list[str], *, keys: int, bin_s: float) -> CountTrace:
@@ -125,9 +142,24 @@ def _counts(lines: Iterator[Line], names: list[str], *, keys: int, bin_s: float)
             )
         before = key
         rows.append([_count(line, place, names[place]) for place in range(keys, len(names))])
-    counts = np.array(rows, np.int64).reshape(len(rows), len(names) - keys)
+    return _count_trace(names[keys:], np.array(rows, np.int64).reshape(len(rows), len(names) - keys), bin_s)
+
+
+def _count_trace(names: list[str], counts: NDArray[np.int64], bin_s: float) -> CountTrace:
     counts.flags.writeable = False  # it is handed out again
-    return CountTrace(names=tuple(names[keys:]), counts=counts, bin_s=bin_s)
+    return CountTrace(names=tuple(names), counts=counts, bin_s=bin_s)
+
+
+def _stamps_at_once(file: Path) -> StampTrace | None:
+    """Without a Python object for each cell. None where something is wrong, which is told of by its line."""
+    read = numbers_in(file, TEXT_MAX)
+    if read is None:
+        return None
+    names, table = read
+    times = table[:, 0]
+    if len(times) == 0 or times[0] < 0.0 or bool((np.diff(times) < 0).any()) or _clock(times[0]) != _clock(times[-1]):
+        return None
+    return _stamp_trace(names, table)
 
 
 def _stamps(lines: Iterator[Line], names: list[str]) -> StampTrace:
@@ -141,7 +173,10 @@ def _stamps(lines: Iterator[Line], names: list[str]) -> StampTrace:
                 f"{CLOCKS[_clock(rows[0][0])]}, as in the first of them, not {CLOCKS[_clock(row[0])]}, {line.cells[0]!r}"
             )
         rows.append(row)
-    table = np.array(rows, np.float64).reshape(len(rows), len(names))
+    return _stamp_trace(names, np.array(rows, np.float64).reshape(len(rows), len(names)))
+
+
+def _stamp_trace(names: list[str], table: NDArray[np.float64]) -> StampTrace:
     table[:, 0] = _from_the_first(table[:, 0])
     table.flags.writeable = False  # it is handed out again
     return StampTrace(names=tuple(names[1:]), times_s=table[:, 0], columns=table[:, 1:])

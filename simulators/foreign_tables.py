@@ -4,6 +4,7 @@
 2. What could be read in two ways is not read at all: other characters between columns, UTF-16, names that are doubled or missing, lines
    that are longer or shorter than the first. Each is said by file and line, with what was found and what is expected.
 3. Numbers are in the digits 0 to 9 with a point before decimals.
+4. No table has more than `LINES_MAX` lines or `CELLS_MAX` cells: a few bytes, packed, would cost minutes and all memory.
 """
 
 import csv
@@ -15,8 +16,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
 TEXT_MAX = 128 * 2**20
 """Characters that are unpacked, at most, where nothing else is said."""
+LINES_MAX = 2_000_000
+CELLS_MAX = 50_000_000
 SHOWN = 40
 _GZIP = b"\x1f\x8b"
 _KINDS = {
@@ -59,10 +66,12 @@ def lines_of(path: Path, text_max: int = TEXT_MAX) -> Iterator[Line]:
     reader = csv.reader(io.StringIO(text_of(path, text_max), newline=""), strict=True)
     width = None
     try:
-        for number, cells in enumerate(reader, start=1):
+        number = 1
+        for cells in reader:
+            number, begins = reader.line_num + 1, number  # a cell between quotes may go over several lines
             if not any(cell.strip() for cell in cells):
                 continue
-            line = Line(path, number, cells)
+            line = Line(path, begins, cells)
             if width is None:
                 _check_names(line)
                 width = len(cells)
@@ -91,9 +100,46 @@ def text_of(path: Path, text_max: int = TEXT_MAX) -> str:
             raise TableError(
                 f"{path}: expected text in UTF-8, not bytes of 0; UTF-16 has them, and so have files that are no text"
             )
-        return read.decode("utf-8-sig")
+        text = read.decode("utf-8-sig")
     except (EOFError, gzip.BadGzipFile, zlib.error, UnicodeDecodeError) as error:
         raise TableError(f"{path}: expected text in CSV, plain or gzipped: {error}") from error
+    _check_size(path, text)
+    return text
+
+
+def numbers_in(path: Path, text_max: int = TEXT_MAX) -> tuple[list[str], NDArray[np.float64]] | None:
+    """The names of the columns and all values (n x columns) of a table that holds finite numbers and nothing else, read at once.
+
+    None for all other tables: `lines_of` reads them, and tells what is wrong with them and where. Raises TableError, OSError.
+    """
+    text = text_of(path, text_max)
+    first, _, body = text.partition("\n")
+    names = [name.strip() for name in first.split(",")]
+    if '"' in text or "\r" in text.rstrip("\r\n").replace("\r\n", "\n") or not _plain_names(names):
+        return None
+    try:
+        # To the last digit, as Python reads them.
+        table = pd.read_csv(io.StringIO(body), header=None, dtype=np.float64, float_precision="round_trip")
+    except (ValueError, pd.errors.ParserError):  # among them a table without any line
+        return None
+    found = np.array(table)
+    # Lines that are short have cells of no number; where there are none, the number of commas says that none is long.
+    whole = found.shape[1] == len(names) and body.count(",") == len(found) * (len(names) - 1)
+    return (names, found) if whole and bool(np.isfinite(found).all()) else None
+
+
+def _plain_names(names: Sequence[str]) -> bool:
+    return "" not in names and doubled(names) is None and not all(number_of(name) is not None for name in names)
+
+
+def _check_size(path: Path, text: str) -> None:
+    """Raises TableError for a table that is too large to be read. Counted before anything is made of it."""
+    lines = max(text.count("\n"), text.count("\r"))
+    if lines > LINES_MAX:
+        raise TableError(f"{path}: expected at most {LINES_MAX:,} lines, not {lines:,}")
+    cells = lines + text.count(",")
+    if cells > CELLS_MAX:
+        raise TableError(f"{path}: expected at most {CELLS_MAX:,} cells, not {cells:,}")
 
 
 def number_of(text: str) -> float | None:

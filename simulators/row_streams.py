@@ -8,6 +8,7 @@ import io
 import math
 import re
 from abc import ABC, abstractmethod
+from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -88,7 +89,7 @@ def read_stream(
 
     A label that is missing among values is unknown: its row is answered, and nobody is told the truth about it. Raises StreamError.
     """
-    table = _table(path, path.stat().st_mtime_ns)
+    table, lines = _table(path, path.stat().st_mtime_ns)
     lacking = [name for name in (target, *drop) if name not in table.columns]
     if lacking:
         raise StreamError(f"{path}: there is no column {lacking[0]!r}; expected one of {', '.join(table.columns)}")
@@ -103,7 +104,7 @@ def read_stream(
         if not np.isfinite(labels).all():
             row = int(np.flatnonzero(~np.isfinite(labels))[0])
             (found,) = truth.iloc[row : row + 1].tolist()
-            raise StreamError(f"{path}:{row + 2}: {target}: found {found!r}; expected a number, or give `positive`")
+            raise StreamError(f"{path}:{lines[row]}: {target}: found {found!r}; expected a number, or give `positive`")
     features = table.drop(columns=[target, *drop])
     if not len(features.columns):
         raise StreamError(f"{path}: there is no column but the target {target!r}; expected features beside it")
@@ -116,11 +117,15 @@ def read_stream(
 
 
 @lru_cache(maxsize=4)
-def _table(path: Path, changed_ns: int) -> pd.DataFrame:
-    """The whole file, read once for all seeds. Raises StreamError."""
+def _table(path: Path, changed_ns: int) -> tuple[pd.DataFrame, "array[int]"]:
+    """The whole file, read once for all seeds, and the number of each row's line. Raises StreamError."""
+    numbers = array("q")
     try:
         plain = io.StringIO(newline="")
-        csv.writer(plain).writerows(line.cells for line in lines_of(path, TEXT_MAX))
+        to = csv.writer(plain)
+        for line in lines_of(path, TEXT_MAX):
+            to.writerow(line.cells)
+            numbers.append(line.number)
         plain.seek(0)
         table = pd.read_csv(plain)
     except TableError as error:
@@ -130,7 +135,7 @@ def _table(path: Path, changed_ns: int) -> pd.DataFrame:
     if table.empty:
         raise StreamError(f"{path}: there are no rows in it")
     _refuse_commas(path, table)
-    return table
+    return table, numbers[1:]
 
 
 def _refuse_commas(path: Path, table: pd.DataFrame) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from simulators import foreign_tables
 from simulators.arrival_traces import CountTrace, StampTrace, load_trace
-from simulators.foreign_tables import TableError
+from simulators.foreign_tables import TableError, numbers_in
 from simulators.row_streams import StreamError, read_stream
 
 REFUSED = {
@@ -178,3 +179,84 @@ def test_what_is_packed_otherwise_says_by_what(tmp_path: Path, pack: Callable[[b
     with pytest.raises(TableError) as error:
         load_trace(path)
     assert str(error.value) == f"{path}: expected text in UTF-8, not packed by {by}; expected it plain or gzipped"
+
+
+def test_a_line_is_counted_as_an_editor_counts_it(tmp_path: Path) -> None:
+    """A cell between quotes may go over several lines, and empty lines count."""
+    path = tmp_path / "trace.csv"
+    for content, line in (
+        ('t_s,"to\nkens"\n0,1\n1,x\n', 4),
+        ('t_s,a\n0,"1\n\n"\n\n1,x\n', 6),
+        ('t_s,a\r\n0,"\r\n1"\r\n1,x\r\n', 4),
+    ):
+        path.write_text(content, newline="")
+        with pytest.raises(TableError) as refused:
+            load_trace(path)
+        assert str(refused.value).startswith(f"{path}:{line}: expected a finite number in column")
+    path.write_text('label,"a\nb"\n0,"x\n\n"\n\nyes,x\n', newline="")
+    with pytest.raises(StreamError) as of_a_stream:
+        read_stream(path, target="label")
+    assert str(of_a_stream.value) == f"{path}:7: label: found 'yes'; expected a number, or give `positive`"
+
+
+@pytest.mark.parametrize(
+    ("limit", "told"),
+    [("LINES_MAX", "at most 10 lines, not 11"), ("CELLS_MAX", "at most 10 cells, not 22")],
+)
+def test_a_table_of_too_many_lines_or_cells_is_refused_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, told: str
+) -> None:
+    """A few bytes, packed, would else cost minutes and all memory; of traces and of rows alike."""
+    monkeypatch.setattr(foreign_tables, limit, 10)
+    path = tmp_path / "table.csv"
+    path.write_text("t_s,a\n" + "0,1\n" * 10)
+    with pytest.raises(TableError) as of_a_trace:
+        load_trace(path)
+    with pytest.raises(StreamError) as of_a_stream:
+        read_stream(path, target="a")
+    assert str(of_a_trace.value) == str(of_a_stream.value) == f"{path}: expected {told}"
+
+
+AT_ONCE = {
+    "plain": ("t_s,a\n0,1\n0.1,-2.5e-3\n", [[0.0, 1.0], [0.1, -0.0025]]),
+    "blanks, empty lines and line ends of Windows": ("t_s, a\r\n 0 ,1\r\n\r\n1,2 \r\n", [[0.0, 1.0], [1.0, 2.0]]),
+    "to the last digit": ("t_s,a\n0,0.30000000000000004\n", [[0.0, 0.1 + 0.2]]),
+    "quotes": ('t_s,a\n"0",1\n', None),
+    "a text": ("t_s,a\n0,x\n", None),
+    "nothing": ("t_s,a\n0,\n", None),
+    "a short line": ("t_s,a\n0,1\n1\n", None),
+    "a long line": ("t_s,a\n0,1\n1,2,3\n", None),
+    "lines that are long alike": ("t_s,a\n0,1,2\n1,2,3\n", None),
+    "a long and a short line": ("t_s,a\n0,1,2\n1\n", None),
+    "beyond all numbers": ("t_s,a\n0,1e400\n", None),
+    "infinity": ("t_s,a\n0,inf\n", None),
+    "no line": ("t_s,a\n", None),
+    "a name twice": ("t_s,t_s\n0,1\n", None),
+}
+
+
+@pytest.mark.parametrize(("text", "values"), AT_ONCE.values(), ids=AT_ONCE)
+def test_a_table_of_nothing_but_numbers_is_read_at_once(tmp_path: Path, text: str, values: list | None) -> None:
+    """To the values that its lines give; whatever else is left to the lines, which say what is wrong where."""
+    path = tmp_path / "table.csv"
+    path.write_text(text, newline="")
+    found = numbers_in(path)
+    assert (None if found is None else (found[0], found[1].tolist())) == (
+        None if values is None else (["t_s", "a"], values)
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["minute,a,b\n3,1,2\n4,0,7\n", "day,slot,a\n1,1438,5\n1,1439,6\n2,0,7\n2,1,8\n", "t_s,a\n1e9,1\n1000000060.5,2\n"],
+)
+def test_both_ways_of_reading_a_trace_give_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """At once, and by its lines."""
+    path = tmp_path / "trace.csv"
+    path.write_text(text)
+    at_once = load_trace(path)
+    monkeypatch.setattr("simulators.arrival_traces.numbers_in", lambda *_: None)
+    path.write_text(f"{text}\n")
+    by_line = load_trace(path)
+    assert at_once is not by_line
+    assert repr(at_once) == repr(by_line)
