@@ -160,7 +160,7 @@ def test_markup_on_the_command_line_is_text(folder: Path, words: tuple[str, ...]
         assert "[/x]" in result.stderr
 
 
-@pytest.mark.parametrize("line", ['name: "[/x]"', 'notify: ["[/x]"]', 'policies: [{use: "[/x]"}]', '"[/x]": 1'])
+@pytest.mark.parametrize("line", ['name: "[/x]"', 'tick_s: "[/x]"', 'policies: [{use: "[/x]"}]', '"[/x]": 1'])
 def test_a_configuration_full_of_markup_is_refused_in_its_own_words(folder: Path, line: str) -> None:
     """What was found is shown as it stands in the file."""
     (folder / "homeostat.yaml").write_text(line + "\n")
