@@ -273,7 +273,16 @@ def _asked(settings: Settings, folder: Path) -> dict[str, Any]:
             raise typer.Exit(2 if away else 1) from error
     found = told["standing"] or {"name": told["name"]}
     head = {name: told[name] for name in ("running", "waiting_for", "waiting_since_s", "ticks")}
-    return {"source": "agent", **head, "note": "", "tick_s": settings.tick_s, **found}
+    note = "" if told["standing"] else _to_be_kept_back(settings, folder)
+    return {"source": "agent", **head, "note": note, "tick_s": settings.tick_s, **found}
+
+
+def _to_be_kept_back(settings: Settings, folder: Path) -> str:
+    """What an agent that has not looked yet will find in its journal; nothing where that can not be read here."""
+    try:
+        return "; ".join(_kept_back(journal_of(settings, folder, "read").controls(time.time())))
+    except JournalUnavailable:
+        return ""
 
 
 def _by_agent(settings: Settings) -> tuple[dict[str, Any] | None, str]:

@@ -183,3 +183,25 @@ def test_a_token_that_is_missing_is_told_apart_from_a_cluster_that_is(
     result = status()
     assert (result.exit_code, says in result.stderr) == (2, True)
     assert capfd.readouterr().err == ""
+
+
+def test_an_agent_that_starts_tells_what_was_written_before_its_first_tick(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has seen nothing yet, and its journal holds the kill already."""
+    (folder / "homeostat.yaml").write_text("name: shop\npolicies: [{use: idle}]\n")
+    told = {
+        "name": "shop",
+        "running": False,
+        "waiting_for": "starting",
+        "waiting_since_s": time.time(),
+        "ticks": 0,
+        "standing": None,
+    }
+    monkeypatch.setattr(cli, "_joined", lambda settings: "")
+    monkeypatch.setattr(cli, "_by_agent", lambda settings: (told, ""))
+    assert status().stdout == "shop: starting, 0 ticks\n"
+    SqlJournal(f"sqlite:///{folder}/homeostat.db").append([("control", 1.0, control("kill", by="ann"))])
+    assert status().stdout == (
+        "shop: starting, 0 ticks\nthe kill switch is on, so it decides nothing; `homeostat resume` lets it decide again\n"
+    )
