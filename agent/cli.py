@@ -21,6 +21,7 @@ from agent.history import Story
 from agent.journal.controls import Word
 from agent.journal.controls import said as control
 from agent.journal.export import export
+from agent.journal.forms import newest
 from agent.journal.record import Chain, Kind, UnreadableEntry, verify
 from agent.journal.replay import Replay
 from agent.journal.replay import replay as replay_entries
@@ -345,7 +346,7 @@ def why(
     record = record_at(file, journal)
     story = history.story(record, order)
     if story is None:
-        last = record.last(Kind.INTENT)
+        last = newest(record, Kind.INTENT)
         there = f"the last that was given is {last.payload['number']}" if last else "none was given yet"
         errors.print(f"there is no order {order} in this journal; {there} (`homeostat orders`)", style="red")
         raise typer.Exit(2)
@@ -358,7 +359,9 @@ def why(
 def _tell(story: Story) -> None:
     payload, asked = story.order, "asked for" if story.waited else "given"
     console.print(f"Order {story.number}: {order_words(payload)}", style="bold", soft_wrap=True)
-    console.print(f"{asked} {moment(story.at_s)} UTC by policy {payload['policy']}, entry {story.seq} of the journal")
+    console.print(
+        f"{asked} {moment(story.at_s)} UTC by policy {payload.get('policy', '')}, entry {story.seq} of the journal"
+    )
     console.print(evidence_table(payload))
     if payload.get("inverse") is not None:
         console.print(f"undone by: {action_words(payload['inverse'])}", soft_wrap=True)
@@ -389,7 +392,7 @@ def wide() -> Terminal:
 @app.command()
 def plan(file: JournalFile = None, journal: JournalOption = None, as_json: JsonOption = False) -> None:
     """What the agent would do if it were allowed to, what it waits for, and what keeps it back, as last written down."""
-    entry = record_at(file, journal).last(Kind.DECIDED)
+    entry = newest(record_at(file, journal), Kind.DECIDED)
     payload: dict[str, Any] = dict(entry.payload) if entry else {}
     if as_json:
         typer.echo(json.dumps(payload, indent=2))
@@ -453,7 +456,7 @@ def accept(
     journal: JournalOption = None,
 ) -> None:
     """Let the files count that the versions of MODEL have now: for a registry that was made anew. Look at the digests first."""
-    entry = journal_at(journal).last(Kind.OBSERVED)
+    entry = newest(journal_at(journal), Kind.OBSERVED)
     seen = entry.payload["models"].get(_managed(journal, model)) if entry else None
     versions = [each for each in ((seen["champion"], seen["previous"], *seen["candidates"]) if seen else ()) if each]
     digests = {each["number"]: each["digest"] for each in versions}
@@ -469,8 +472,8 @@ def accept(
 
 def _managed(journal: str | None, model: str) -> str:
     """`model`, where the agent manages it; exits with 2 where it does not."""
-    entry = journal_at(journal).last(Kind.STARTED)
-    managed = sorted(entry.payload["settings"]["models"]) if entry else []
+    entry = newest(journal_at(journal), Kind.STARTED)
+    managed = sorted((entry.payload.get("settings") or {}).get("models") or ()) if entry else []
     if model not in managed:
         told = ", ".join(managed) or "none"
         errors.print(f"the agent manages no model {model!r}; it manages {told}", style="red")
@@ -480,8 +483,8 @@ def _managed(journal: str | None, model: str) -> str:
 
 def _waiting(journal: str | None, order: int) -> int:
     """`order`, where it waits for an answer; exits with 2 where it does not, since nobody would ever hear the answer."""
-    entry = journal_at(journal).last(Kind.DECIDED)
-    waiting = [row["number"] for row in entry.payload["awaiting"]] if entry else []
+    entry = newest(journal_at(journal), Kind.DECIDED)
+    waiting = [row["number"] for row in entry.payload.get("awaiting") or ()] if entry else []
     if order not in waiting:
         told = ", ".join(map(str, waiting)) or "none does"
         errors.print(f"order {order} does not wait for approval; those that do: {told}", style="red")

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any, Protocol
 
+from agent.journal.forms import all_formed
 from agent.journal.record import Entry, Kind
 from agent.units import DAY_S
 from agent.words import order_words, reasons
@@ -58,13 +59,13 @@ class Story:
 
 
 def orders(entries: Iterable[Entry]) -> list[Story]:
-    """Every order that `entries` (of `ORDER_KINDS`, in order) give or let wait, by number."""
+    """Every order that `entries` (of `ORDER_KINDS`, in order) give or let wait, by number. Raises UnreadableEntry."""
     found: dict[int, Story] = {}
-    for entry in entries:
+    for entry in all_formed(entries):
         match entry.kind:
             case Kind.DECIDED:
                 _wait(found, entry)
-            case Kind.INTENT if "number" in entry.payload:
+            case Kind.INTENT:
                 _give(found, entry)
             case Kind.REFUSED | Kind.OUTCOME if entry.payload.get("number") in found:
                 _end(found[entry.payload["number"]], entry)
@@ -72,10 +73,12 @@ def orders(entries: Iterable[Entry]) -> list[Story]:
 
 
 def story(journal: Readable, number: int) -> Story | None:
-    """Order `number`; None where there is none. For one that was given, only the decisions of the day before are read."""
-    kept = [
-        e for e in journal.entries(kinds=(Kind.INTENT, Kind.REFUSED, Kind.OUTCOME)) if e.payload.get("number") == number
-    ]
+    """Order `number`; None where there is none. For one that was given, only the decisions of the day before are read.
+
+    Raises UnreadableEntry for an entry of another form, and JournalUnavailable.
+    """
+    ends = all_formed(journal.entries(kinds=(Kind.INTENT, Kind.REFUSED, Kind.OUTCOME)))
+    kept = [entry for entry in ends if entry.payload["number"] == number]
     since_s = kept[0].at_s - DAY_S if kept else None
     decided = journal.entries(since_s=since_s, kinds=(Kind.DECIDED,))
     if kept:
@@ -85,10 +88,10 @@ def story(journal: Readable, number: int) -> Story | None:
 
 
 def alerts(entries: Iterable[Entry]) -> list[dict[str, Any]]:
-    """Every alert in `entries` (of `ALERT_KINDS`): at_s, severity, subject, text."""
+    """Every alert in `entries` (of `ALERT_KINDS`): at_s, severity, subject, text. Raises UnreadableEntry."""
     return [
         {"at_s": entry.at_s, **{name: alert.get(name, "") for name in ("severity", "subject", "text")}}
-        for entry in entries
+        for entry in all_formed(entries)
         for alert in _alerts_of(entry)
     ]
 

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from agent.codec import to_json
 from agent.journal.controls import ControlFold
+from agent.journal.forms import all_formed, newest
 from agent.journal.record import Entry, Kind
 from policies.observation import Controls, ReplicaState
 
@@ -60,13 +61,16 @@ def standing(
 
 
 def from_journal(journal: Readable, at_s: float) -> dict[str, Any] | None:
-    """How things stood when the journal was last written; None where no agent has begun with it. Raises JournalUnavailable."""
-    started, seen, decided = (journal.last(kind) for kind in (Kind.STARTED, Kind.OBSERVED, Kind.DECIDED))
+    """How things stood when the journal was last written; None where no agent has begun with it.
+
+    Raises UnreadableEntry for an entry of another form, and JournalUnavailable.
+    """
+    started, seen, decided = (newest(journal, kind) for kind in (Kind.STARTED, Kind.OBSERVED, Kind.DECIDED))
     if started is None:
         return None
     given = {order["number"]: order for order in started.payload.get("open_orders") or ()}
     asked = {order["number"]: order for order in (decided.payload.get("awaiting") if decided else None) or ()}
-    for entry in journal.entries(since_seq=started.seq, kinds=(Kind.INTENT, Kind.OUTCOME)):
+    for entry in all_formed(journal.entries(since_seq=started.seq, kinds=(Kind.INTENT, Kind.OUTCOME))):
         number = entry.payload["number"]
         if decided and entry.seq > decided.seq:
             asked.pop(number, None)
@@ -80,7 +84,7 @@ def from_journal(journal: Readable, at_s: float) -> dict[str, Any] | None:
         open_orders=list(given.values()),
         awaiting=list(asked.values()),
         controls=to_json(journal.controls(at_s)),
-        said=journal.entries(kinds=(Kind.CONTROL,)),
+        said=all_formed(journal.entries(kinds=(Kind.CONTROL,))),
     )
 
 

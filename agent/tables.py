@@ -36,7 +36,7 @@ STYLES = {
 def evidence_table(order: Row) -> Table:
     """The evidence of an order, a row for each piece."""
     table = Table("because", "value", "against", "over", "note")
-    for each in order["because"]:
+    for each in order.get("because") or ():
         over, note = sample(each).removeprefix(", "), one_line(str(each.get("note") or ""))
         table.add_row(evidence_term(each), told_value(each, "value"), told_value(each, "threshold"), over, note)
     return table
@@ -205,12 +205,17 @@ def plan_table(decided: Row, at_s: float) -> Table:
 
 def _planned(decided: Row) -> Iterator[tuple[str, str, str, str]]:
     for row in decided.get("awaiting") or ():
-        yield f"waits for `homeostat approve {row['number']}`", order_words(row), row["policy"], reasons(row)
+        yield f"waits for `homeostat approve {row['number']}`", order_words(row), row.get("policy", ""), reasons(row)
     for row in decided.get("suggestions") or ():
         wish = row["proposal"]
-        yield f"would do ({row['autonomy']})", action_words(wish["action"]), wish["policy"], reasons(wish)
+        yield f"would do ({row['autonomy']})", action_words(wish["action"]), wish.get("policy", ""), reasons(wish)
     for row in decided.get("vetoes") or ():
         wish = row["proposal"]
-        yield f"kept back ({plain_name(row['rule'])})", action_words(wish["action"]), wish["policy"], veto_words(row)
+        yield (
+            f"kept back ({plain_name(row['rule'])})",
+            action_words(wish["action"]),
+            wish.get("policy", ""),
+            veto_words(row),
+        )
     for row in decided.get("holds") or ():
-        yield "holds", action_words(row["action"]), row["policy"], reasons(row)
+        yield "holds", action_words(row["action"]), row.get("policy", ""), reasons(row)

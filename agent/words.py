@@ -80,7 +80,7 @@ def action_words(action: Row, *, when: When = day) -> str:
     kind = str(action.get("kind", "action"))
     try:
         return one_line(SENTENCES[kind](action, when))
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return one_line(" ".join([kind, *(f"{k} {v}" for k, v in action.items() if k != "kind" and v is not None)]))
 
 

@@ -19,6 +19,7 @@ from agent.clock import told
 from agent.codec import to_json
 from agent.containment import contained
 from agent.core import Decision
+from agent.journal.forms import all_formed
 from agent.journal.record import Entry, Kind
 from agent.journal.store import SqlJournal, journal_name
 from agent.logs import configure
@@ -91,7 +92,7 @@ class AgentHost:
             return None
         seen = to_json(life.agent.last_seen)
         try:
-            said_by_people: list[Entry] | None = list(life.journal.entries(kinds=(Kind.CONTROL,)))
+            said_by_people: list[Entry] | None = list(all_formed(life.journal.entries(kinds=(Kind.CONTROL,))))
         except JournalUnavailable:  # who froze it is not known then; that it is frozen was seen
             said_by_people = None
         return standing(

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from agent import history
+from agent.journal.forms import all_formed
 from agent.journal.record import Entry, Kind
 from agent.journal.store import SqlJournal
 from agent.terminal import readable
@@ -23,14 +24,14 @@ def write_daily_report(journal: SqlJournal, at_s: float, folder: str = "reports"
     actions: Counter[str] = Counter()
     outcomes: Counter[str] = Counter()
     vetoes: Counter[str] = Counter()
-    entries = list(journal.entries(since_s=at_s - DAY_S, kinds=KINDS))
+    entries = list(all_formed(journal.entries(since_s=at_s - DAY_S, kinds=KINDS)))
     for entry in entries:
         if entry.kind == Kind.INTENT:
             actions[entry.payload["action"]["kind"]] += 1
         elif entry.kind == Kind.OUTCOME:
             outcomes[entry.payload["status"]] += 1
         elif entry.kind == Kind.DECIDED:
-            vetoes.update(veto["rule"] for veto in entry.payload["vetoes"])
+            vetoes.update(veto["rule"] for veto in entry.payload.get("vetoes") or ())
     day = datetime.fromtimestamp(at_s, tz=UTC).strftime("%Y-%m-%d")
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)

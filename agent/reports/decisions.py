@@ -6,6 +6,7 @@ Plain lists and strings, ready for JSON.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from agent.journal.forms import all_formed
 from agent.journal.record import Entry, Kind
 from agent.words import When, order_words, plain_name, reasons, veto_words
 
@@ -23,7 +24,7 @@ def spans(entries: Sequence[Entry], *, began_s: float = 0.0, ended_s: float) -> 
     found: list[list[Any]] = []
     open_ones: dict[int | str, list[Any]] = {}
     ends: dict[int, list[Any]] = {}
-    for entry in entries:
+    for entry in all_formed(entries):
         payload = entry.payload
         if entry.kind == Kind.INTENT:
             action, number = payload["action"], payload["number"]
@@ -32,16 +33,17 @@ def spans(entries: Sequence[Entry], *, began_s: float = 0.0, ended_s: float) -> 
                     entry.at_s - began_s,
                     None,
                     "training",
-                    f"training of {action['model']}",
+                    f"training of {action.get('model', '')}",
                 ]
                 found.append(ends[number])
             elif action["kind"] == "start_rollout":
-                words = f"rollout of version {action['version']}"
-                open_ones[action["version"]] = [entry.at_s - began_s, None, "rollout", words]
-                found.append(open_ones[action["version"]])
-            elif action["kind"] in {"promote", "roll_back"} and action["version"] in open_ones:
+                version = action.get("version", "")
+                words = f"rollout of version {version}"
+                open_ones[version] = [entry.at_s - began_s, None, "rollout", words]
+                found.append(open_ones[version])
+            elif action["kind"] in {"promote", "roll_back"} and action.get("version", "") in open_ones:
                 verdict = "promoted" if action["kind"] == "promote" else "rolled back"
-                ends[number] = open_ones.pop(action["version"])
+                ends[number] = open_ones.pop(action.get("version", ""))
                 ends[number][3] += f": {verdict}"
         elif entry.kind == Kind.OUTCOME and payload["number"] in ends:
             ends.pop(payload["number"])[1] = entry.at_s - began_s
@@ -58,7 +60,8 @@ def most_telling(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _decisions(entries: Sequence[Entry], when: When) -> Iterator[dict[str, Any]]:
     """Orders with what became of them, refusals, and what was vetoed, held or told where that is news."""
-    outcomes = {e.payload["number"]: e.payload for e in entries if e.kind == Kind.OUTCOME}
+    entries = list(all_formed(entries))
+    outcomes = {e.payload["number"]: e for e in entries if e.kind == Kind.OUTCOME}
     said: dict[str, str] = {}
     lives = 0
     for entry in entries:
@@ -66,8 +69,8 @@ def _decisions(entries: Sequence[Entry], when: When) -> Iterator[dict[str, Any]]
         match entry.kind:
             case Kind.INTENT:
                 came = outcomes.get(payload["number"])
-                outcome = f"{came['status']} after {came['at_s'] - entry.at_s:.0f} s: {came['detail']}" if came else ""
-                yield _decision(entry.at_s, payload["action"]["kind"], payload, when, outcome or "under way at the end")
+                outcome = _outcome(came, entry.at_s) if came else "under way at the end"
+                yield _decision(entry.at_s, payload["action"]["kind"], payload, when, outcome)
             case Kind.REFUSED:
                 text = payload.get("reason", "")
                 yield _plain(entry.at_s, "refused", f"order {payload['number']} was refused", text)
@@ -76,34 +79,40 @@ def _decisions(entries: Sequence[Entry], when: When) -> Iterator[dict[str, Any]]
             case Kind.STARTED:
                 lives += 1
                 if lives > 1:
-                    yield _plain(entry.at_s, "agent", "the agent lives again", f"epoch {payload['epoch']}")
+                    yield _plain(entry.at_s, "agent", "the agent lives again", f"epoch {payload.get('epoch', '')}")
+
+
+def _outcome(came: Entry, given_s: float) -> str:
+    ended_s = came.payload.get("at_s", came.at_s)
+    return f"{came.payload['status']} after {ended_s - given_s:.0f} s: {came.payload.get('detail', '')}"
 
 
 def _beside_orders(
     at_s: float, payload: Mapping[str, Any], said: dict[str, str], when: When
 ) -> Iterator[dict[str, Any]]:
     now: dict[str, str] = {}
-    for hold in payload["holds"]:
-        key = f"hold {hold['policy']} {hold['action']['subject']}"
-        now[key] = " ".join(each["name"] for each in hold["because"])
+    for hold in payload.get("holds") or ():
+        key = f"hold {hold.get('policy', '')} {hold['action'].get('subject', '')}"
+        now[key] = " ".join(str(each.get("name", "")) for each in hold.get("because") or ())
         if said.get(key) != now[key]:
             yield _decision(at_s, "hold", hold, when, "")
-    for veto in payload["vetoes"]:
+    for veto in payload.get("vetoes") or ():
         key = f"veto {veto['rule']} {veto['proposal']['action']}"
         now[key] = veto["rule"]
         if key not in said:
             why = f"kept back by {plain_name(veto['rule'])}: {veto_words(veto)}"
             yield _decision(at_s, "veto", veto["proposal"], when, why)
-    for row in payload["suggestions"]:
+    for row in payload.get("suggestions") or ():
         key = f"suggestion {row['proposal']['action']}"
         now[key] = row["autonomy"]
         if key not in said:
             yield _decision(at_s, "suggestion", row["proposal"], when, f"not done: autonomy is {row['autonomy']}")
-    for alert in payload["alerts"]:
-        key = f"alert {alert['subject']}"
-        now[key] = alert["text"]
+    for alert in payload.get("alerts") or ():
+        subject, text = alert.get("subject", ""), alert.get("text", "")
+        key = f"alert {subject}"
+        now[key] = text
         if said.get(key) != now[key]:
-            yield _plain(at_s, "alert", alert["text"], "", alert["subject"])
+            yield _plain(at_s, "alert", text, "", subject)
     said.clear()
     said.update(now)
 
@@ -120,7 +129,7 @@ def _decision(at_s: float, kind: str, proposal: Mapping[str, Any], when: When, o
         "model": about,
         "what": f"{order}{order_words(proposal, when=when)}",
         "why": reasons(proposal),
-        "policy": proposal["policy"],
+        "policy": proposal.get("policy", ""),
         "outcome": outcome,
         "to": action.get("replicas"),
     }
