@@ -22,7 +22,7 @@ from agent.journal.controls import Word
 from agent.journal.controls import said as control
 from agent.journal.export import export
 from agent.journal.forms import newest
-from agent.journal.record import Chain, Kind, UnreadableEntry, verify
+from agent.journal.record import Chain, Kind, UnreadableEntry, reading, verify
 from agent.journal.replay import Replay
 from agent.journal.replay import replay as replay_entries
 from agent.journal.warm_start import BeginsTooLate
@@ -457,9 +457,10 @@ def accept(
 ) -> None:
     """Let the files count that the versions of MODEL have now: for a registry that was made anew. Look at the digests first."""
     entry = newest(journal_at(journal), Kind.OBSERVED)
-    seen = entry.payload["models"].get(_managed(journal, model)) if entry else None
-    versions = [each for each in ((seen["champion"], seen["previous"], *seen["candidates"]) if seen else ()) if each]
-    digests = {each["number"]: each["digest"] for each in versions}
+    managed = _managed(journal, model)
+    seen = ((entry.payload.get("models") or {}).get(managed) if entry else None) or {}
+    versions = [seen.get("champion"), seen.get("previous"), *(seen.get("candidates") or ())]
+    digests = {each["number"]: each["digest"] for each in versions if each and {"number", "digest"} <= each.keys()}
     if not digests:
         errors.print(f"the agent has seen no version of {model}", style="red")
         raise typer.Exit(2)
@@ -483,8 +484,10 @@ def _managed(journal: str | None, model: str) -> str:
 
 def _waiting(journal: str | None, order: int) -> int:
     """`order`, where it waits for an answer; exits with 2 where it does not, since nobody would ever hear the answer."""
-    entry = newest(journal_at(journal), Kind.DECIDED)
-    waiting = [row["number"] for row in entry.payload.get("awaiting") or ()] if entry else []
+    entry, waiting = journal_at(journal).last(Kind.DECIDED), []
+    if entry is not None:
+        with reading(entry):  # whatever else an order holds, a person can answer it
+            waiting = [row["number"] for row in entry.payload.get("awaiting") or ()]
     if order not in waiting:
         told = ", ".join(map(str, waiting)) or "none does"
         errors.print(f"order {order} does not wait for approval; those that do: {told}", style="red")

@@ -6,13 +6,11 @@ What is only shown, such as an order's evidence, may hold anything.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-from agent.codec import to_json
-from agent.journal.record import Entry, Kind, observation, reading
+from agent.journal.record import Entry, Kind, reading
 
 
 class Newest(Protocol):
@@ -105,12 +103,82 @@ class ControlForm(Form):
     reason: str = ""
 
 
+class TrafficForm(Form):
+    requests: float | None = None
+    errors: float = 0.0
+    window_s: float | None = None
+    latency_mean_s: float | None = None
+    latency_p95_s: float | None = None
+
+
+class ReplicaForm(Form):
+    state: str | None = None
+
+
+class DeploymentForm(Form):
+    name: str = ""
+    status: str | None = None
+    replicas: list[ReplicaForm] | None = None
+    replicas_wanted: float | None = None
+    resources: BudgetForm | None = None
+    traffic: TrafficForm | None = None
+    slo_latency_s: float | None = None
+    message: str = ""
+
+
+class ReportForm(Form):
+    loss_name: str | None = None
+    loss: float | None = None
+    loss_reference: float | None = None
+    rows: int | None = None
+    labelled_rows: int | None = None
+    rejected_rows: int | None = None
+    dropped_rows: int | None = None
+    unknown_labels: int | None = None
+    refused: dict[str, int] | None = None
+    symptoms: list[dict[str, Any]] | None = None
+
+
+class RolloutForm(Form):
+    share: float | None = None
+    shadow: float | None = None
+
+
+class TrainingForm(Form):
+    resources: BudgetForm | None = None
+
+
+class VersionForm(Form):
+    number: str = ""
+    digest: str = ""
+
+
+class ModelForm(Form):
+    name: str = ""
+    champion: VersionForm | None = None
+    previous: VersionForm | None = None
+    candidates: list[VersionForm] | None = None
+    report: ReportForm | None = None
+    rollout: RolloutForm | None = None
+    training: TrainingForm | None = None
+    unread: list[Any] | None = None
+
+
+class ObservedForm(Form):
+    at_s: float = 0.0
+    clock_ahead_s: float | None = None
+    deployments: dict[str, DeploymentForm] | None = None
+    models: dict[str, ModelForm] | None = None
+    problems: list[str] | None = None
+
+
 class NoteForm(Form):
     alert: AlertForm | None = None
 
 
 FORMS: dict[str, type[Form]] = {
     Kind.STARTED: StartedForm,
+    Kind.OBSERVED: ObservedForm,
     Kind.DECIDED: DecidedForm,
     Kind.INTENT: OrderForm,
     Kind.REFUSED: RefusedForm,
@@ -122,8 +190,6 @@ FORMS: dict[str, type[Form]] = {
 
 def formed(entry: Entry) -> Entry:
     """`entry`, whose payload is of the form of its kind. Raises UnreadableEntry, naming the key, where it is of another."""
-    if entry.kind == Kind.OBSERVED:
-        return replace(entry, payload=to_json(observation(entry)))
     if entry.kind in FORMS:
         with reading(entry):
             FORMS[entry.kind].model_validate(entry.payload)

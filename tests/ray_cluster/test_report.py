@@ -13,10 +13,11 @@ DAY_S = 86_400.0
 def test_the_report_counts_what_was_done_in_the_last_day_and_nothing_before(tmp_path: Path) -> None:
     """Orders by kind, outcomes by status, vetoes by rule; a page for people and a file for machines."""
     journal = SqlJournal(f"sqlite:///{tmp_path / 'journal.db'}")
-    said = {"awaiting": [], "vetoes": [{"rule": "budget"}, {"rule": "freeze"}]}
+    wish = {"action": {"kind": "scale"}}
+    said = {"awaiting": [], "vetoes": [{"proposal": wish, "rule": "budget"}, {"proposal": wish, "rule": "freeze"}]}
     for at_s in (DAY_S * 0.5, DAY_S * 1.5, DAY_S * 1.9):
-        journal.append([(Kind.INTENT, at_s, {"action": {"kind": "scale"}}), (Kind.DECIDED, at_s, said)])
-        journal.append([(Kind.OUTCOME, at_s, {"status": "succeeded"})])
+        journal.append([(Kind.INTENT, at_s, {"number": 1, **wish}), (Kind.DECIDED, at_s, said)])
+        journal.append([(Kind.OUTCOME, at_s, {"number": 1, "status": "succeeded"})])
     page = write_daily_report(journal, DAY_S * 2.0, str(tmp_path / "reports"))
     assert page.name == "1970-01-03.md"
     assert json.loads(page.with_suffix(".json").read_text()) == {
