@@ -21,7 +21,7 @@ from agent.lasting import LastingProblems
 from agent.notices import Notices
 from agent.order import JOURNAL_WAS_AWAY, UNWRITABLE, Order
 from agent.ports import Actuator, Journal, JournalUnavailable, Notifier, Refused, Sensor, Trainer
-from agent.redaction import redacted, redacted_alert, redacted_seen
+from agent.redaction import redacted_alert, redacted_part, redacted_seen
 from agent.settings import AutonomySettings
 from agent.versions import FIRST_SEEN
 from agent.writable import plain_or_none, written_down
@@ -162,7 +162,7 @@ class Agent:
         return True
 
     def _halt(self, error: JournalUnavailable) -> None:
-        reason = redacted(str(error))
+        reason = redacted_part(str(error))
         log.error("journal_away", reason=reason, effect="nothing is done until it is back")
         if self.halted is None:
             text = f"the journal can not be used, so nothing is done: {reason}"
@@ -194,7 +194,7 @@ class Agent:
 
     def _refuse(self, order: Order, reason: str, at_s: float) -> None:
         """Tell the core, and the journal so that a replay tells it too."""
-        reason = writable_text(redacted(reason))  # a world's words may be anything
+        reason = writable_text(redacted_part(reason))  # a world's words may be anything
         log.warning("order_refused", order=order.number, reason=reason)
         self.core.refused(order.number, reason)
         self._add(("refused", at_s, {"number": order.number, "reason": reason}))

@@ -14,7 +14,7 @@ from numbers import Real
 from typing import Any, TypeVar, get_args
 
 from agent.codec import writable_text
-from agent.redaction import redacted
+from agent.redaction import redacted_part
 from agent.repeats import mark_of
 from policies.action import Action, Alert, Evidence, Proposal
 from policies.observation import Observation
@@ -69,7 +69,7 @@ def ask(policies: Iterable[tuple[str, Policy]], seen: Observation) -> Asked:
         proposals += (each for each in said if not isinstance(each.action, Alert))
         alerts += (each.action for each in said if isinstance(each.action, Alert))
         for mark, fault in faults:
-            alerts.append(Alert(subject=name, text=writable_text(redacted(fault)), severity="critical"))
+            alerts.append(Alert(subject=name, text=writable_text(redacted_part(fault)), severity="critical"))
             marks[alerts[-1]] = (name, *mark)
             unsure.add(name)
     return Asked(
@@ -185,7 +185,7 @@ def _text(value: Any) -> str:
 
 def _told(value: Any) -> str:
     """What a policy says to people, without secrets: it may be what an error said to it."""
-    return redacted(_text(value))
+    return redacted_part(_text(value))
 
 
 def _severity(value: Any) -> str:

@@ -20,6 +20,10 @@ from policies.action import Alert
 from policies.observation import Deployment, Model, Observation
 
 HIDDEN = "***"
+TEXT_MAX = 4000
+"""Characters that are kept of a text of the world's."""
+MARGIN = 2000
+"""Longer than any secret that only its end gives away, such as the @ after a password."""
 SHORTEST = 4
 """A password of fewer characters is a part of too many words to be looked for in them."""
 WITH_SCHEME = re.compile(
@@ -40,22 +44,54 @@ SPACED = re.compile(
 )
 """A password with spaces in it: what stands behind the colon is no port, and a host follows."""
 NAME = (
-    r"(?:pass(?:word|wd|phrase)s?|pwd|secrets?|token|api[_-]?key|(?:secret|access|private|account)[_-]?(?:access[_-]?)?key"
+    r"(?:pass(?:word|wd|phrase)s?|pwd|secrets?|token|api[ _-]?key"
+    r"|(?:secret|access|private|account|encryption|licen[cs]e|signing|master|aws)[ _-]?(?:access[ _-]?)?key"
     r"|credentials?|dsn|connection[_-]?string)"
 )
 """How a name ends that says secret. `token_count` and `tokens` end in another way."""
+SHORT = r"(?<![a-z])(?:pass|pw)"
+"""Names that say secret where something is set to them; in a sentence they are words: "rows pass = 12", "bypass=3"."""
+SET = r"(?:[^\S\n]*(?:(?<!=):?=>?(?!=)|->)[^\S\n]*|%3[ad](?:%20|\+)*)"
+"""Between a name and its value; `==` compares."""
 VALUE = (
     r"""(?P<value>\\"(?:(?!\\").)*(?:\\")?|\\'(?:(?!\\').)*(?:\\')?"""
     r"""|"(?:[^"\\]|\\.)*"?|'(?:[^'\\]|\\.)*'?|(?:[^\s&'",;\\]|\\(?!["']))+)"""
 )
 """Of a name: between quotes, also escaped ones, or up to where a value can not go on."""
 BYTES = r"""(?:[bru]{1,2}(?=["']))?"""
+SERVICES = (
+    r"slack|discord|tgram|telegram|msteams|workflows|pover|pushover|pbul|prowl|pushy|bark|ntfys?|gotifys?|join|ifttt|simplepush|wxteams|webex"
+    r"|webexteams|gchat|guilded|mailgun|sendgrid|twilio|opsgenie|pagerduty|mmosts?|mattermosts?|rockets?|ryver|zulip|matrixs?|lark|feishu|dingtalk"
+)
+"""Services of messages whose addresses, in the notation of Apprise, are made of keys."""
 BESIDE = (
-    re.compile(rf"""(?i)(?P<before>(?:{NAME}|signature|(?<![a-z])sig)\\?["']?(?:=| = )(?!=){BYTES}){VALUE}"""),
+    re.compile(rf"""(?i)(?P<before>(?:{NAME}|signature|(?<![a-z])sig)\\?["']?{SET}{BYTES}){VALUE}"""),
+    re.compile(rf"""(?i)(?P<before>(?:{SHORT}|(?<![a-z])cookie)\\?["']?=(?!=)[^\S\n]*{BYTES}){VALUE}"""),
+    re.compile(rf"""(?im)(?P<before>(?:^[ \t]*|_){SHORT}\\?["']?{SET}{BYTES}){VALUE}"""),
     re.compile(rf"""(?i)(?P<before>{NAME}\\?["']\s*:\s*(?!(?:null|none|true|false)\b){BYTES}){VALUE}"""),
+    re.compile(rf"""(?i)(?P<before>(?:{SHORT}|(?<![a-z])(?:auth|cookie))\\?["']\s*:\s*(?=\\?["']){BYTES}){VALUE}"""),
+    re.compile(
+        rf"""(?i)(?P<before>(?:{SHORT}|(?<![a-z])auth)(?::[ \t]*|{SET}))"""
+        r"""(?P<value>(?=[^\s,;]{0,80}\d)(?=[^\s,;]{0,80}[a-z])[^\s,;'"(){}\[\]]{6,})"""
+    ),
+    re.compile(
+        rf"""(?i)(?P<before>(?:<|&lt;)[\w.:-]{{0,80}}(?:{NAME}|{SHORT})(?:\s[^<>\n]{{0,200}})?(?:>|&gt;))(?P<value>[^<&]+)"""
+    ),
+    re.compile(
+        rf"""(?im)(?P<before>{NAME}\\?["']?:[ \t]*[|>][+-]?\d?[ \t]*\n[ \t]+)(?P<value>[^\s][^\n]*(?:\n[ \t]+[^\n]+)*)"""
+    ),
+    re.compile(
+        rf"""(?im)(?P<before>{NAME}\\?["']?:(?:[ \t]*\n){{1,3}}[ \t]+)(?P<value>(?!- |[^\s:]+:[ \t]*$)[^\s|>'"]\S*)[ \t]*$"""
+    ),
+    re.compile(r"""(?i)(?P<before>[?&](?:key|code|auth|pass|pw|sid|session)=)(?P<value>[^\s&'"#;]+)"""),
+    re.compile(
+        r"""(?i)(?P<before>\b(?:set-)?cookie\\?["']?\s*[:=]\s*\\?["']?(?=[^\s=;]{1,80}=))(?P<value>[^\r\n'"]+)"""
+    ),
+    re.compile(r"""(?i)(?P<before>%3a%2f%2f(?:(?!%3a|%40)[^\s'"]){0,256}%3a)(?P<value>[^\s'"]{1,1024})(?=%40)"""),
+    re.compile(rf"""(?i)(?P<before>\b(?:{SERVICES})://)(?P<value>[^\s'"]+)"""),
     re.compile(rf"""(?i)(?P<before>--[\w-]{{0,80}}{NAME}\s+)(?!-){VALUE}"""),
     re.compile(
-        rf"""(?i)(?P<before>{NAME}:[ \t]*)(?P<value>"[^"\n]+"|'[^'\n]+'|(?=[^\s,;]*\d)[^\s,;'"(){{}}\[\]]{{6,}})"""
+        rf"""(?i)(?P<before>{NAME}[ \t]*:[ \t]*)(?P<value>"[^"\n]+"|'[^'\n]+'|(?=[^\s,;]*\d)[^\s,;'"(){{}}\[\]]{{6,}})"""
     ),
     re.compile(rf"""(?i)(?P<before>{NAME}\s+(?:is|was)\s+)(?P<value>"[^"\n]+"|'[^'\n]+')"""),
     re.compile(
@@ -73,21 +109,26 @@ BESIDE = (
 )
 """Secrets by what stands before them, in every way of writing that settings, headers, commands and errors use."""
 KNOWN = re.compile(
-    r"\b(?:(?:AKIA|ASIA)[0-9A-Z]{16}|gh[opsur]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|xox[abprs]-[\w-]{10,}|hf_\w{20,}"
+    r"\b(?:(?:AKIA|ASIA)[0-9A-Z]{16}|gh[opsur]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|xox[abeprs]-[\w-]{10,}|xapp-[\w-]{10,}|hf_\w{20,}"
+    r"|[rs]k_(?:live|test)_\w{8,}|npm_[A-Za-z0-9]{20,}|pypi-(?=[\w-]{0,80}\d)[\w-]{16,}|SG\.[\w-]{16,}\.[\w-]{16,}|dapi[0-9a-f]{16,}"
     r"|sk-[\w-]{20,}|AIza[\w-]{30,}|eyJ[\w-]{8,}\.[\w-]{4,}\.[\w-]*)"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)"
 )
-"""Keys whose form says what they are: those of AWS, GitHub, GitLab, Slack, Hugging Face, Google, JSON web tokens, PEM."""
+"""Keys whose form says what they are: those of AWS, GitHub, GitLab, Slack, Hugging Face, Stripe, npm, PyPI, SendGrid, Databricks, Google,
+JSON web tokens, PEM."""
 WEBHOOK = re.compile(
     r"(?i)(?P<before>\bhttps?://(?:hooks\.(?:slack|zapier)\.com|(?:[\w-]{1,20}\.)?discord(?:app)?\.com/api/webhooks"
-    r"|[\w.-]{1,200}\.webhook\.office\.com|api\.telegram\.org)/)[^\s'\"<>]{1,1024}"
+    r"|[\w.-]{1,200}\.webhook\.office\.com|api\.telegram\.org|[^\s/'\"@]{1,200}/(?:[\w.-]{1,80}/){0,4}(?:web)?hooks?)/)[^\s'\"<>]{1,1024}"
 )
 """Who knows such a URL may write there: all behind the host is the secret."""
 SUSPICIOUS = re.compile(
-    rf"(?i){NAME}|sig|authorization|bearer|basic|@|://|AKIA|ASIA|gh[opsur]_|xox|hf_|sk-|AIza|eyJ|PRIVATE KEY|glpat"
+    rf"(?i){NAME}|pass|pw|sig|auth|cookie|bearer|basic|@|://|%3a|[?&](?:key|code|sid|session)=|AKIA|ASIA|gh[opsur]_|github_pat_|xox|xapp|hf_|sk-"
+    r"|[rs]k_|npm_|pypi-|SG\.|dapi|AIza|eyJ|PRIVATE KEY|glpat"
 )
 """What holds none of these holds nothing of the above."""
-SAYS_SECRET = re.compile(rf"(?i).*(?:{NAME}|authorization)")
+SAYS_SECRET = re.compile(
+    rf"(?i).*(?:{NAME}|authorization|webhook(?:[_-]?ur[li])?)|(?:.*[^a-z])?(?:pass|pw|auth|cookie)"
+)
 """Names of settings."""
 
 
@@ -104,6 +145,17 @@ def redacted(text: str, *urls: str) -> str:
     for pattern in BESIDE:
         text = pattern.sub(_blotted, text)
     return KNOWN.sub(HIDDEN, WEBHOOK.sub(rf"\g<before>{HIDDEN}", text))
+
+
+def redacted_part(text: str) -> str:
+    """Of what the world says, without secrets, the first `TEXT_MAX` characters; a tick waits for it.
+
+    What is cut off is not looked at, but for a margin: what begins before the cut and is known for a secret by its end is hidden whole.
+    """
+    if len(text) <= TEXT_MAX:
+        return redacted(text)
+    told = redacted(text[: TEXT_MAX + MARGIN])
+    return f"{told[: max(0, min(TEXT_MAX - 1, len(told) - MARGIN))]}…"
 
 
 def redacted_url(url: str) -> str:
@@ -129,7 +181,7 @@ def redacted_settings(plain: Any, key: str = "") -> Any:
 
 def redacted_alert(alert: Alert) -> Alert:
     """`alert` without secrets in its words."""
-    subject, text = redacted(alert.subject), redacted(alert.text)
+    subject, text = redacted_part(alert.subject), redacted_part(alert.text)
     return alert if (subject, text) == (alert.subject, alert.text) else replace(alert, subject=subject, text=text)
 
 
@@ -137,22 +189,22 @@ def redacted_seen(seen: Observation) -> Observation:
     """What was seen, without secrets in what the parts of the world say of their troubles."""
     return replace(
         seen,
-        problems=tuple(redacted(str(each)) for each in seen.problems),
+        problems=tuple(redacted_part(str(each)) for each in seen.problems),
         deployments={name: _deployment(each) for name, each in seen.deployments.items()},
         models={name: _model(each) for name, each in seen.models.items()},
     )
 
 
 def _deployment(seen: Deployment) -> Deployment:
-    return replace(seen, message=redacted(seen.message)) if seen.message else seen
+    return replace(seen, message=redacted_part(seen.message)) if seen.message else seen
 
 
 def _model(seen: Model) -> Model:
     training, rollout = seen.training, seen.rollout
     if training is not None and training.message:
-        seen = replace(seen, training=replace(training, message=redacted(training.message)))
+        seen = replace(seen, training=replace(training, message=redacted_part(training.message)))
     if rollout is not None and rollout.failed:
-        seen = replace(seen, rollout=replace(rollout, failed=redacted(rollout.failed)))
+        seen = replace(seen, rollout=replace(rollout, failed=redacted_part(rollout.failed)))
     return seen
 
 

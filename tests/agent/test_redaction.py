@@ -24,7 +24,16 @@ from agent.journal.store import SqlJournal
 from agent.logs import without_secrets
 from agent.loop import Agent
 from agent.ports import JournalUnavailable, Refused
-from agent.redaction import redacted, redacted_settings, redacted_url
+from agent.redaction import (
+    MARGIN,
+    TEXT_MAX,
+    redacted,
+    redacted_alert,
+    redacted_part,
+    redacted_seen,
+    redacted_settings,
+    redacted_url,
+)
 from agent.settings import Settings
 from agent.settings_file import SettingsError, parse
 from agent.terminal import Terminal
@@ -334,3 +343,88 @@ def test_what_parts_raise_is_told_without_secrets(text: str) -> None:
 def test_the_url_of_a_webhook_is_a_secret_behind_its_host(text: str, told: str | None) -> None:
     """Who knows it may write there; other pages of the same hosts are no secrets."""
     assert redacted(text) == (text if told is None else told)
+
+
+WRITTEN_OTHERWISE = [
+    f"password ={SECRET}", f"password= {SECRET}", f"password  =  {SECRET}", f"password\u00a0=\u00a0{SECRET}",
+    f"password := {SECRET}",
+    f"pass={SECRET}", f"DB_PASS={SECRET}", f"DB_PASS = {SECRET}", f"pw={SECRET}", f'{{"pw": "{SECRET}"}}',
+    f"pass = {SECRET}", f"pass: {SECRET}",
+    f"encryption_key={SECRET}", f"license_key={SECRET}", f"signing_key={SECRET}", f"api key: {SECRET}",
+    f"Cookie: session={SECRET}; b={SECRET}",
+    f"Set-Cookie: sid={SECRET}; Path=/", f':password => "{SECRET}"', f"password -> {SECRET}", f"<password>{SECRET}</password>",
+    f"<apiKey type='x'>{SECRET}</apiKey>", f"password%3D{SECRET}", f"postgresql%3A%2F%2Fu%3A{SECRET}%40h",
+    f"password: |\n  {SECRET}\n  {SECRET}",
+    f"password: >-\n  {SECRET}", f"Password:\n  {SECRET}", f"https://h/x?key={SECRET}", f"https://h/x?a=1&code={SECRET}#x",
+    f"https://h/x?auth={SECRET}", f"https://hooks.slack.com/services/T0/B0/{SECRET}",
+    f"https://discord.com/api/webhooks/1/{SECRET}",
+    f"https://api.telegram.org/bot1:{SECRET}/sendMessage",
+    f"https://acme.webhook.office.com/webhookb2/a/IncomingWebhook/{SECRET}/x",
+    f"https://hooks.zapier.com/hooks/catch/1/{SECRET}", f"slack://a/b/{SECRET}", f"tgram://bot:{SECRET}/chat",
+    f"discord://1/{SECRET}",
+    f"msteams://a/{SECRET}/c/d", f"sk_live_{'0a1B' * 6}", f"npm_{'0a1B' * 9}", f"pypi-{'0a1B' * 9}",
+    f"SG.{'0a1B' * 5}.{'0a1B' * 9}",
+    f"dapi{'0a1b' * 8}",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", WRITTEN_OTHERWISE)
+def test_a_secret_is_known_however_it_is_written(text: str) -> None:
+    """With blanks, short names, arrows, tags, escapes of URLs, on the next line, in the path of a service, and by more forms of keys."""
+    told = redacted(f"ValueError: {text}")
+    assert [leak for leak in (SECRET, "0a1B", "0a1b") if leak in told or leak in redacted(text)] == []
+    assert "***" in told
+    assert redacted(told) == told
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "rows pass = 12", "bypass=3", "the key is 7", "cache_key=7", "cache_key: day", "partition_key=day",
+        "primary_key=id", "key=label, depth=3",
+        "the authority of x", "author = me", "all tests pass: 3 of 4", "passes=3", "passed = 12", "exit code = 3",
+        "status_code=500", "auth is off",
+        "the cookie jar", "https://h/x?page=3&monkey=1", "https://docs.ray.io/en/latest",
+        "http://h:8265/api/services/x", "npm_config",
+        "deploy <model>shop</model>", "drift -> retrain", "models:\n  shop: x", "a 100%3D b", "pypi-install",
+        "password is wrong here",
+    ],
+)  # fmt: skip
+def test_words_that_only_hold_such_a_name_stay_readable(text: str) -> None:
+    """`pass` is a verb, and most keys open nothing."""
+    assert redacted(text) == text
+
+
+@pytest.mark.parametrize("key", ["pass", "pw", "auth", "cookie", "aws_key", "webhook_url", "DB_PASS"])
+def test_a_setting_of_such_a_name_is_a_secret(key: str) -> None:
+    """Its value stands in no journal; a setting whose name only holds it stays."""
+    plain = {key: SECRET, "bypass": "x", "authority": "x", "cache_key": "x", "partition_key": "x", "key": "x"}
+    assert redacted_settings(plain) == plain | {key: "***"}
+
+
+@pytest.mark.parametrize("before", range(3900, 4101, 20))
+def test_no_part_of_a_secret_outlives_the_cut(before: int) -> None:
+    """Wherever the cut falls: before it, in it, after it; also where what is hidden before makes room for what follows."""
+    for text in (f"postgresql://agent:{SECRET}{SECRET}@db/x ", f"password='{SECRET}' "):
+        told = redacted_part("x" * before + " " + text + "y" * 9000)
+        assert "s3c" not in told
+        assert len(told) <= TEXT_MAX
+    told = redacted_part(
+        f"password={'p' * 3000} " + "x" * 2900 + f" postgresql://agent:{SECRET}" + "s3c" * 300 + "@db/x" + "y" * 9000
+    )
+    assert "s3c" not in told
+
+
+def test_a_long_text_of_the_world_is_cut_before_it_is_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tick waits for it: of any length, no more characters are handed on than are kept, and a margin."""
+    handed: list[int] = []
+
+    def counted(text: str, *urls: str) -> str:
+        handed.append(len(text))
+        return text
+
+    monkeypatch.setattr("agent.redaction.redacted", counted)
+    for text in ("a:" * 200_000 + "@", "eyJ" + "a-" * 200_000, "--" + "a-" * 200_000):
+        redacted_seen(observation(1.0, problems=(text,)))
+        redacted_alert(Alert(subject="x", text=text))
+    assert handed == [TEXT_MAX + MARGIN, 1, TEXT_MAX + MARGIN] * 3
