@@ -18,6 +18,11 @@ DRIVERS = {
 """What a URL may begin with, and the driver that is meant by it."""
 TRACKING = ("sqlite", "postgresql", "mysql", "mssql", "http", "https", "file", "databricks", "databricks-uc", "uc")
 """What MLflow takes."""
+SQLITE_OPTIONS = {"timeout", "detect_types", "isolation_level", "check_same_thread", "cached_statements"}
+"""What its driver takes from a URL; all else it would pass over."""
+PORT_MAX = 65_535
+NUL = "a byte of 0 in it; no file and no host has one"
+_HOST = re.compile(r"(\[[^\[\]]*\]|[^\[\]:]*)(:(?P<port>[^:\[\]]{0,20}))?")
 _FORM = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+._-]*)://(?P<rest>.*)", re.DOTALL)
 
 
@@ -44,8 +49,34 @@ def database_fault(url: str) -> str | None:
     if scheme not in DRIVERS:
         meant = "; did you mean postgresql?" if scheme.startswith("postgres") else ""
         return f"{parts['scheme']} is not supported; expected {DATABASES}{meant}"
-    if DRIVERS[scheme] == "sqlite" and rest and not rest.startswith("/"):
+    if "\0" in url:
+        return NUL
+    return _file_fault(rest) if DRIVERS[scheme] == "sqlite" else _server_fault(rest)
+
+
+def _file_fault(rest: str) -> str | None:
+    """What is wrong behind `sqlite://`."""
+    path, _, query = rest.partition("?")
+    if path in ("", "/", "/:memory:"):
+        return "a journal without a file is lost with its process; expected sqlite:///FILE"
+    if not path.startswith("/"):
         return "a file of SQLite begins after three slashes; expected sqlite:///FILE"
+    unknown = [each for each in query.split("&") if each and each.partition("=")[0] not in SQLITE_OPTIONS]
+    if unknown and not path.startswith("/file:"):
+        return f"SQLite knows no {unknown[0].partition('=')[0]!r} after the question mark; expected sqlite:///FILE"
+    return None
+
+
+def _server_fault(rest: str) -> str | None:
+    """What is wrong behind `postgresql://`. It names no part of it, since that may be a piece of a password."""
+    before = rest.partition("?")[0]
+    if before.count("@") > 1:
+        return "more than one @; expected a password with %40 for @, %3A for : and %2F for /"
+    found = _HOST.fullmatch(before.rpartition("@")[2].partition("/")[0])
+    if found is None:
+        return f"host and port can not be told apart; expected {DATABASES}, and an address with colons as [ADDRESS]"
+    if found["port"] and not (found["port"].isdecimal() and found["port"].isascii() and int(found["port"]) <= PORT_MAX):
+        return f"the port is no number up to {PORT_MAX}; expected postgresql://USER@HOST:PORT/NAME"
     return None
 
 
@@ -58,6 +89,8 @@ def with_driver(url: str) -> str:
 def tracking_fault(uri: str) -> str | None:
     """What is wrong with the URI of a registry; a folder has no scheme."""
     parts = _FORM.fullmatch(uri)
+    if "\0" in uri:
+        return NUL
     if not uri.strip():
         return "expected sqlite:///FILE, or the URL of an MLflow server"
     if parts is None or parts["scheme"].lower().partition("+")[0] in TRACKING:

@@ -271,10 +271,6 @@ def _with_password(url: str) -> sa.URL:
         parsed = sa.make_url(with_driver(url))
     except (SQLAlchemyError, ValueError):  # ValueError: a port that is no number
         raise JournalUnavailable(f"{redacted_url(url)!r} is no database URL; expected {DATABASES}") from None
-    if url.partition("?")[0].count("@") > 1:
-        raise JournalUnavailable(
-            f"{redacted_url(url)!r} holds more than one @; expected a password with %40 for @, %3A for : and %2F for /"
-        )
     password = os.environ.get(PASSWORD_VARIABLE)
     return parsed.set(password=password) if password and parsed.drivername.startswith("postgresql") else parsed
 

@@ -17,6 +17,31 @@ REFUSED = {
         f"found 'postgresql+asyncpg://h/d'; postgresql+asyncpg is not supported; expected {DATABASES}; did you mean postgresql?"
     ),
     "sqlite://j.db": "found 'sqlite://j.db'; a file of SQLite begins after three slashes; expected sqlite:///FILE",
+    "sqlite://": "found 'sqlite://'; a journal without a file is lost with its process; expected sqlite:///FILE",
+    "sqlite:///": "found 'sqlite:///'; a journal without a file is lost with its process; expected sqlite:///FILE",
+    "sqlite:///:memory:": (
+        "found 'sqlite:///:memory:'; a journal without a file is lost with its process; expected sqlite:///FILE"
+    ),
+    "sqlite:////x.db?mode=ro": (
+        "found 'sqlite:////x.db?mode=ro'; SQLite knows no 'mode' after the question mark; expected sqlite:///FILE"
+    ),
+    "postgresql://u:secret@h:abc/x": (
+        "found 'postgresql://u:***@h:abc/x'; the port is no number up to 65535; expected postgresql://USER@HOST:PORT/NAME"
+    ),
+    "postgresql://u:secret@h:65536/x": (
+        "found 'postgresql://u:***@h:65536/x'; the port is no number up to 65535; expected postgresql://USER@HOST:PORT/NAME"
+    ),
+    "postgresql://u:secret@[::1/x": (
+        f"found 'postgresql://u:***@[::1/x'; host and port can not be told apart; expected {DATABASES}, "
+        "and an address with colons as [ADDRESS]"
+    ),
+    "postgresql://u:secret@::1/x": (
+        f"found 'postgresql://u:***@::1/x'; host and port can not be told apart; expected {DATABASES}, "
+        "and an address with colons as [ADDRESS]"
+    ),
+    "postgresql://u:sec@ret@h/x": (
+        "found 'postgresql://u:***@h/x'; more than one @; expected a password with %40 for @, %3A for : and %2F for /"
+    ),
     "j.db": f"found 'j.db'; expected {DATABASES}",
     "": f"found ''; expected {DATABASES}",
 }
@@ -39,7 +64,9 @@ def test_a_database_that_is_not_supported_is_refused_with_those_that_are(url: st
 @pytest.mark.parametrize(
     ("url", "driven"),
     [
-        ("sqlite://", "sqlite://"),
+        ("sqlite:////var/j.db?timeout=5", "sqlite:////var/j.db?timeout=5"),
+        ("postgresql://u:p@[::1]:5432/d", "postgresql+psycopg://u:p@[::1]:5432/d"),
+        ("postgresql:///d?host=/run/postgresql", "postgresql+psycopg:///d?host=/run/postgresql"),
         ("sqlite:////var/j.db", "sqlite:////var/j.db"),
         ("postgresql://u@h:5432/d?sslmode=require", "postgresql+psycopg://u@h:5432/d?sslmode=require"),
         ("postgresql+psycopg://h/d", "postgresql+psycopg://h/d"),
@@ -82,3 +109,15 @@ def test_a_message_that_is_cut_short_holds_no_part_of_a_password() -> None:
         with pytest.raises(SettingsError) as error:
             parse(text, "f.yaml", {})
         assert "s3cret" not in str(error.value)
+
+
+def test_a_url_with_a_byte_of_0_is_refused_wherever_one_is_given() -> None:
+    """An operating system raises for it, and nobody would know why."""
+    told = "a byte of 0 in it; no file and no host has one"
+    for key in ("journal: {url", "registry: {tracking_uri"):
+        with pytest.raises(SettingsError) as error:
+            parse(f'{key}: "sqlite:///a\\0b.db"}}', "f.yaml", {})
+        where = key.replace(": {", ".")
+        assert str(error.value) == f"f.yaml:1: {where}: found 'sqlite:///a\\x00b.db'; {told}"
+    with pytest.raises(JournalUnavailable, match=told):
+        SqlJournal("postgresql://u:secret@h/a\0b")
