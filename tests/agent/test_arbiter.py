@@ -421,6 +421,16 @@ def test_back_to_the_count_that_is_there_is_no_scale_down() -> None:
     assert done(choice) == [CANARY2, scale("a", 2)]
 
 
+def test_a_training_in_flight_is_charged_by_what_its_model_costs() -> None:
+    """Eight of ten CPUs before the world shows it; what nobody priced takes one."""
+    here = (served("a", resources=Resources(cpus=1.0)), model("m"))
+    cost = TrainingCost(trial=Resources(cpus=4.0), trials=2)
+    flight = [order(Retrain(model="m"))]
+    priced = chosen(scale("a", 9), here=here, flight=flight, budget=BudgetSettings(cpus=11.0), costs={"m": cost})
+    assert done(priced) == [scale("a", 3)]
+    assert done(chosen(scale("a", 9), here=here, flight=flight, budget=BudgetSettings(cpus=9.0))) == [scale("a", 8)]
+
+
 # -- serving before training
 
 
@@ -511,9 +521,8 @@ def test_standing_orders_go_first_whole_or_not_at_all() -> None:
     big, small = order(scale("a", 7), 1), order(scale("b", 3), 2)
     choice = chosen(scale("c", 9), here=(A, B, served("c")), standing=(big, small), budget=BudgetSettings(replicas=8))
     assert choice.sent == (small,)
-    assert [(each.number, veto.rule, veto.reason, veto.value, veto.threshold) for each, veto in choice.kept_back] == [
-        (1, "budget", "not enough replicas left", 5, 2)
-    ]
+    short = Veto(proposal=big.proposal, rule="budget", reason="not enough replicas left", value=5, threshold=2)
+    assert choice.kept_back == ((big, short),)
     assert done(choice) == [scale("c", 3)]
 
 

@@ -145,6 +145,7 @@ FAILED = (Status.FAILED, "refused: no")
         ((FAILED, (Status.SUPERSEDED, "")), 1),
         (((Status.FAILED, f"refused: {JOURNAL_WAS_AWAY}"),), 0),
         (((Status.EXPIRED, ""),), 0),
+        (((Status.SUCCEEDED, "4 replicas run"),), 0),
     ],
 )
 def test_failures_in_a_row_are_counted_until_a_success(ends: Any, times: int) -> None:

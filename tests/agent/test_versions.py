@@ -114,6 +114,17 @@ def test_by_hand_nothing_goes_back_to_a_bad_version_either() -> None:
     )
 
 
+def test_nothing_goes_back_to_what_this_life_has_taken_back() -> None:
+    """Version 2 was rolled back, and version 3 that came after it is bad, too: version 2 is no way out."""
+    policy = Wants(back("2"))
+    core = core_of(policy)
+    assert actions(core.step(seen_at(1.0, promoted("1", "2")))) == [back("2")]
+    core.step(seen_at(6.0, model()))
+    policy.actions = [back("3", "2")]
+    decision = core.step(seen_at(100.0, promoted("2", "3")))
+    assert (decision.orders, rules(decision)) == ((), ["judged_bad"])
+
+
 def test_a_version_is_judged_bad_by_its_rollback_until_it_is_promoted_again() -> None:
     """Issued orders are what counts."""
     versions = Versions()

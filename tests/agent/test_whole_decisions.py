@@ -11,7 +11,7 @@ from agent.calendar import FreezeCalendar
 from agent.codec import canonical, to_json
 from agent.core import Core, Decision, Rules
 from agent.order import Autonomy, Order, Outcome, Status
-from agent.settings import AutonomySettings, GuardSettings
+from agent.settings import AutonomySettings, BudgetSettings, GuardSettings
 from policies.action import Action, Alert, Evidence, Hold, Proposal, Restart, Scale
 from policies.observation import Capacity, Controls, Deployment, Observation, Resources
 from policies.testing import deployment, observation
@@ -44,7 +44,7 @@ def order(number: int, action: Action, at_s: float = 0.0) -> Order:
 
 
 def core_of(policy: Any, autonomy: AutonomySettings = ACT, **fields: Any) -> Core:
-    rules = {name: fields.pop(name) for name in ("guards",) if name in fields}
+    rules = {name: fields.pop(name) for name in ("budget", "guards") if name in fields}
     return Core([("p", policy)], Rules(autonomy=autonomy, **rules), FreezeCalendar(), next_number=20, **fields)
 
 
@@ -191,6 +191,19 @@ def test_an_order_that_takes_the_place_of_one_that_waits_is_news() -> None:
         decision = core.step(seen_at(float(len(said)), deployment("a")))
         said.append((decision.news, [each.number for each in decision.awaiting]))
     assert said == [(True, [20]), (False, [20]), (True, [21])]
+
+
+def test_what_is_begun_at_one_moment_counts_towards_the_orders_of_the_minute() -> None:
+    """Two are allowed: the third of one decision waits, with those two counted."""
+    core = core_of(Wants(up("a"), up("b"), up("c")), budget=BudgetSettings(orders_per_minute=2))
+    reason = "as many orders as allowed in the last minute"
+    third = Proposal(action=up("c"), because=WHY, policy="p")
+    assert core.step(seen_at(7.0, *all_of(*"abc"))) == Decision(
+        at_s=7.0,
+        orders=(new(20, up("a"), 7.0), new(21, up("b"), 7.0)),
+        vetoes=(Veto(proposal=third, rule="orders_per_minute", reason=reason, value=2, threshold=2),),
+        news=True,
+    )
 
 
 def test_a_cool_down_lasts_over_the_looks_in_between() -> None:
