@@ -9,12 +9,12 @@ import pytest
 from agent.arbiter import Veto
 from agent.calendar import FreezeCalendar
 from agent.codec import canonical, to_json
-from agent.core import Core, Decision, Rules
+from agent.core import Core, Decision, Rules, Suggestion
 from agent.order import Autonomy, Order, Outcome, Status
 from agent.settings import AutonomySettings, BudgetSettings, GuardSettings
-from policies.action import Action, Alert, Evidence, Hold, Proposal, Restart, Scale
+from policies.action import Action, Alert, Evidence, Hold, Proposal, Restart, RollBack, Scale, SetTraffic
 from policies.observation import Capacity, Controls, Deployment, Observation, Resources
-from policies.testing import deployment, observation
+from policies.testing import deployment, model, observation, rollout, version
 
 ROOMY = Capacity(total=Resources(cpus=640.0), free=Resources(cpus=640.0))
 ACT = AutonomySettings(default=Autonomy.ACT)
@@ -225,6 +225,42 @@ class Fails:
     def propose(self, seen: Observation) -> list[Proposal]:
         self.looks += 1
         raise RuntimeError(f"look {self.looks}")
+
+
+def test_a_fault_of_a_policy_is_handed_on_at_every_look_though_it_is_told_once() -> None:
+    """With what stays the same of it; the words are those of the look."""
+    core = core_of(Fails())
+    first, second = (core.step(seen_at(at_s)) for at_s in (0.0, 10.0))
+    told = [
+        Alert(subject="p", text=f"policy p raised RuntimeError: look {look}", severity="critical") for look in (1, 2)
+    ]
+    ((mark, said),), ((same, again),) = first.faults, second.faults
+    assert (said, again, same) == (told[0], told[1], mark)
+    assert mark[:2] == ("p", "RuntimeError")  # type: ignore[index]
+    assert (first.alerts, second.alerts) == ((told[0],), ())
+
+
+def test_of_all_that_is_suggested_each_target_has_its_own() -> None:
+    """The first wish for it; what may not be done is not suggested."""
+    wants = Wants(up("a"), up("b"), up("a", 4), up("c", 0))
+    first = tuple(
+        Suggestion(proposal=Proposal(action=action, because=WHY, policy="p"), autonomy=Autonomy.SUGGEST)
+        for action in wants.actions[:2]
+    )
+    core = core_of(wants, AutonomySettings())
+    assert core.step(seen_at(7.0, *all_of(*"abc"))) == Decision(at_s=7.0, suggestions=first, news=True)
+
+
+def test_what_waits_for_a_rollback_keeps_nothing_else() -> None:
+    """The next step of its rollout is not taken while it waits; another deployment gets its replicas."""
+    step = SetTraffic(model="m", version="2", share=1.0)
+    waiting = order(1, RollBack(model="m", version="2", to="1", to_digest="sha-1"))
+    autonomy = AutonomySettings(default=Autonomy.ACT, roll_back=Autonomy.APPROVE)
+    core = core_of(Wants(step, up("a"), Hold(subject="m")), autonomy, awaiting=[waiting])
+    canary = model(candidates=(version("2"),), rollout=rollout("2", share=0.1))
+    decision = core.step(seen_at(7.0, deployment("a"), canary))
+    assert decision.orders == (new(20, up("a"), 7.0),)
+    assert decision.awaiting == (waiting,)
 
 
 def test_what_an_earlier_life_was_told_of_a_fault_is_not_told_anew() -> None:
