@@ -36,21 +36,47 @@ BOUNDS = {
 }
 PLACES = {"missing": "missing; expected a value", "extra_forbidden": "unknown key"}
 """What is said of a key that is not there, or should not be."""
+SAMPLES: dict[tuple[str, ...], str] = {
+    ("policies",): "[{use: replace_unhealthy}]",
+    ("policies", "*"): "- use: replace_unhealthy",
+    ("policies", "*", "use"): "replace_unhealthy",
+    ("monitors",): "[{kind: error_drift, use: adwin}]",
+    ("monitors", "*"): "- {kind: error_drift, use: adwin}",
+    ("guards",): "{cool_down_s: {scale: 30}}",
+    ("cool_down_s",): "{scale: 30}",
+    ("freeze_windows",): "[{start: '0 18 24 12 *', duration_s: 86400}]",
+    ("freeze_windows", "*"): "- {start: '0 18 24 12 *', duration_s: 86400}",
+    ("autonomy",): "{default: suggest, scale: act}",
+    ("budget",): "{replicas: 6}",
+    ("deployments",): "{shop/Ranker: {max_replicas: 5}}",
+    ("schedules",): "{nightly: '0 3 * * *'}",
+    ("recipes",): "[logistic]",
+    ("notify",): "[ALERT_URL]",
+    ("cluster",): "{nodes: [{count: 4, cpus: 8}]}",
+    ("nodes",): "[{count: 4, cpus: 8}]",
+    ("nodes", "*"): "- {count: 4, cpus: 8}",
+    ("traffic",): "[{kind: steady, rate_rps: 10}]",
+    ("traffic", "*"): "- {kind: steady, rate_rps: 10}",
+    ("service",): "{kind: constant, seconds: 0.1}",
+    ("slo_latency_s",): "0.5",
+    ("duration_s",): "3600",
+}
+"""The shortest right form of what stands at the end of these keys; "*" is any entry of a list."""
 SECONDS = frozenset({"float_parsing", "float_type", "int_parsing", "int_type"})
 INSIDE = "inside"
 """The kind of a refusal that a check of ours makes of a value inside of what it looks at."""
 _QUOTED = re.compile(r"'([^']*)'")
 
 
-def expected(error: ErrorDetails, key: object) -> str:
-    """What is expected at `key`, whose value `error` refuses; "expected ..." unless a check of ours has said it in its own way."""
-    kind, context = error["type"], error.get("ctx") or {}
+def expected(error: ErrorDetails, keys: tuple[str | int, ...]) -> str:
+    """What is expected at `keys`, whose value `error` refuses; "expected ..." unless a check of ours has said it in its own way."""
+    kind, context, key = error["type"], error.get("ctx") or {}, keys[-1] if keys else ""
     if kind in PLACES:
-        return PLACES[kind]
+        return PLACES[kind] + (_sample(keys) if kind == "missing" else "")
     if kind in SECONDS and str(key).endswith("_s"):
         return "expected seconds as a number, such as 30"
     if kind in KINDS:
-        return f"expected {KINDS[kind]}{_as_a_list(kind, error.get('input'))}"
+        return f"expected {KINDS[kind]}{_sample(keys) or _as_a_list(kind, error.get('input'))}"
     if limit := _limit(kind, context):
         return f"expected {limit}"
     if kind in ("literal_error", "enum"):
@@ -85,6 +111,13 @@ def meant(found: object, known: Iterable[str]) -> str | None:
 def alternatives(known: Sequence[str]) -> str:
     """ "a", "one of a and b" as a sentence lists what may be chosen."""
     return known[0] if len(known) == 1 else f"one of {', '.join(known[:-1])} or {known[-1]}"
+
+
+def _sample(keys: tuple[str | int, ...]) -> str:
+    """The right form of what stands at `keys`, where it is known."""
+    path = tuple("*" if isinstance(key, int) else key for key in keys)
+    found = next((SAMPLES[path[start:]] for start in range(len(path)) if path[start:] in SAMPLES), None)
+    return f", such as {found}" if found else ""
 
 
 def _as_a_list(kind: str, found: Any) -> str:

@@ -209,9 +209,9 @@ def _of_what_is_wrong_inside(error: ErrorDetails) -> bool:
 def _fault(error: ErrorDetails, keys: Keys, model: type[BaseModel]) -> Fault:
     match error["type"]:
         case "extra_forbidden":
-            return keys, f"{expected(error, keys[-1])}{_nearest(_keys(error), model)}"
+            return keys, f"{expected(error, keys)}{_nearest(_keys(error), model)}"
         case "missing":
-            return keys, expected(error, keys[-1])
+            return keys, expected(error, keys)
         case refusals.INSIDE:
             return (*keys, *error["ctx"]["keys"]), error["ctx"]["told"]
         case "union_tag_invalid":
@@ -225,7 +225,7 @@ def _fault(error: ErrorDetails, keys: Keys, model: type[BaseModel]) -> Fault:
             (tag_key,) = words_in(error["ctx"]["discriminator"])
             return (*keys, tag_key), f"missing; {one_of(None, _members(_keys(error), model))}"
         case _:
-            return keys, f"found {_short(error.get('input'), keys)}; {expected(error, keys[-1] if keys else '')}"
+            return keys, f"found {_short(error.get('input'), keys)}; {expected(error, keys)}"
 
 
 def for_secrets(keys: Keys) -> bool:

@@ -19,6 +19,8 @@ from policies.policy import Policy
 
 ENTRY_POINT_GROUP = "homeostat.policies"
 METHODS = ("propose",)
+VARIADIC = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+PLAIN = {each.__name__: each for each in (int, float, bool, str)}
 Place = tuple[str | int, ...]
 """Keys that lead to a value among the parameters of a policy."""
 
@@ -141,17 +143,28 @@ def _arguments(
     use: str, make: Callable[..., Any], parameters: Mapping[str, Any], nested: BuildNested
 ) -> dict[str, Any]:
     accepted = inspect.signature(make).parameters
-    if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in accepted.values()):
-        return dict(parameters)
-    for name in parameters:
+    more = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in accepted.values())
+    for name in () if more else parameters:
         if name not in accepted:
             takes = f"it takes {', '.join(accepted)}" if accepted else "it takes no parameters"
             raise BadParameter(f"policy {use!r} has no parameter {name!r};{_nearest(name, accepted)} {takes}", (name,))
     for name, each in accepted.items():
-        if each.default is inspect.Parameter.empty and name not in parameters:
+        if each.default is inspect.Parameter.empty and name not in parameters and each.kind not in VARIADIC:
             raise BadParameter(f"policy {use!r} needs the parameter {name!r}")
-    hints = typing.get_type_hints(make.__init__ if inspect.isclass(make) else make)
+    hints = _hints(make, accepted)
     return {name: _fitted(use, name, value, hints.get(name, Any), nested) for name, value in parameters.items()}
+
+
+def _hints(make: Callable[..., Any], accepted: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
+    """What each parameter is said to be; of annotations that can not be looked up, as those for type checkers alone, the plain ones."""
+    named = {name: each for name, each in accepted.items() if each.kind not in VARIADIC}
+    try:
+        known = typing.get_type_hints(make.__init__ if inspect.isclass(make) else make)
+    except Exception:  # whatever stands in an annotation of somebody's, it is a hint
+        known = {}
+    written = {name: PLAIN.get(str(each.annotation), each.annotation) for name, each in named.items()}
+    plain = {name: hint for name, hint in written.items() if any(hint is each for each in PLAIN.values())}
+    return {name: known.get(name, plain.get(name, Any)) for name in named}
 
 
 def _fitted(use: str, name: str, value: Any, hint: Any, nested: BuildNested) -> Any:

@@ -45,7 +45,7 @@ def options(policy_kwargs: Mapping[str, Any]) -> Options:
         return Options.model_validate(dict(policy_kwargs))
     except ValidationError as error:
         reasons = "; ".join(
-            f"{'.'.join(map(str, e['loc']))}: {expected(e, e['loc'][-1])}, got {e['input']!r}" for e in error.errors()
+            f"{'.'.join(map(str, e['loc']))}: {expected(e, e['loc'])}, got {e['input']!r}" for e in error.errors()
         )
         raise ValueError(f"policy_kwargs: {reasons}") from error
 

@@ -22,6 +22,7 @@ COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
     ">": operator.gt,
 }
 LONGEST = 500
+TURNED = re.compile(r"(?<![<>=!])=[<>](?=[\s\d.eE+-]*$)")
 _COMPARED = re.compile(r"(<=|>=|==|!=|<|>)([^<>=!]*)$")
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d{1,3})?", re.ASCII)
 
@@ -50,6 +51,11 @@ class Held:
 def parse(text: str) -> Expectation:
     """Raises ExpectationError where `text` is no condition."""
     measure, comparison, number = split(text) or ("", "", "")
+    turned = TURNED.search(text)
+    if turned is not None:
+        raise ExpectationError(
+            f"found {turned[0]!r} in {text[:60]!r}; expected {turned[0][::-1]!r}, or '==' for equality"
+        )
     value = number_of(number)
     if value is None:
         raise ExpectationError(

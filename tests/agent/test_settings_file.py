@@ -7,7 +7,9 @@ import pytest
 
 from agent.configuration_reference import reference
 from agent.order import Autonomy
+from agent.refusals import SAMPLES
 from agent.settings_file import SettingsError, load, parse, schema
+from agent.strict_yaml import value_in
 
 ROOT = Path(__file__).parents[2]
 
@@ -335,9 +337,9 @@ HOOK = "https://hooks.slack.com/services/T0/B0/abcdef"
     ("text", "told"),
     [
         (f"notify: [{HOOK!r}]", f"f.yaml:1: notify[0]: {NAME_OF_ONE}"),
-        (f"notify: {HOOK!r}", "f.yaml:1: notify: found ***; expected a list"),
+        (f"notify: {HOOK!r}", "f.yaml:1: notify: found ***; expected a list, such as [ALERT_URL]"),
         ("notify: [tgram-1234567890-abc]", f"f.yaml:1: notify[0]: {NAME_OF_ONE}"),
-        (f"notify: {{slack: {HOOK!r}}}", "f.yaml:1: notify: found ***; expected a list"),
+        (f"notify: {{slack: {HOOK!r}}}", "f.yaml:1: notify: found ***; expected a list, such as [ALERT_URL]"),
         (f"notify: [[{HOOK!r}]]", "f.yaml:1: notify[0]: found ***; expected text"),
         ("policies: [{use: static, replicas: {api_token: hunter2}}]", None),
     ],
@@ -357,3 +359,32 @@ def test_a_secret_in_a_variable_of_the_environment_is_not_shown_either() -> None
     with pytest.raises(SettingsError) as error:
         parse("", "f.yaml", {"HOMEOSTAT__NOTIFY": f"[{HOOK}]"})
     assert str(error.value) == f"HOMEOSTAT__NOTIFY: notify[0]: {NAME_OF_ONE}"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("policies: [joint]", "policies[0]: found 'joint'; expected a mapping of keys to values, such as - use: replace_unhealthy"),
+        ("policies: joint", "policies: found 'joint'; expected a list, such as [{use: replace_unhealthy}]"),
+        ("policies: [{}]", "policies[0].use: missing; expected a value, such as replace_unhealthy"),
+        ("guards: {cool_down_s: 30}", "guards.cool_down_s: found 30; expected a mapping of keys to values, such as {scale: 30}"),
+        ("budget: 3", "budget: found 3; expected a mapping of keys to values, such as {replicas: 6}"),
+        ("models: {a: {training: {}}}", "models.a.training.recipes: missing; expected a value, such as [logistic]"),
+        ("schedules: daily", "schedules: found 'daily'; expected a mapping of keys to values, such as {nightly: '0 3 * * *'}"),
+    ],
+)  # fmt: skip
+def test_a_wrong_form_is_told_with_the_right_one(text: str, told: str) -> None:
+    """The shortest that is right."""
+    with pytest.raises(SettingsError) as error:
+        parse(text, "f", {})
+    assert str(error.value) == f"f:1: {told}"
+
+
+LISTS = {"policies", "monitors", "freeze_windows", "recipes", "notify", "nodes", "traffic"}
+
+
+@pytest.mark.parametrize("sample", SAMPLES.items(), ids=map(".".join, SAMPLES))
+def test_every_form_that_is_shown_as_right_is_yaml(sample: tuple[tuple[str, ...], str]) -> None:
+    """What people copy has to be readable."""
+    keys, text = sample
+    assert isinstance(value_in(text), list if keys[-1] in LISTS or text.startswith("- ") else object)

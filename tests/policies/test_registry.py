@@ -157,3 +157,48 @@ def test_an_installed_package_can_offer_a_policy(monkeypatch):
     assert "theirs" in names()
     assert isinstance(build("theirs", {}), Silent)
     assert isinstance(build("idle", {}), Idle)
+
+
+class Half:
+    """One of its annotations is for a type checker alone."""
+
+    def __init__(self, size: "int" = 1, other: "Nowhere" = None):  # noqa: F821
+        self.size = size
+
+    def propose(self, seen):
+        return []
+
+
+class Open:
+    """Takes anything beside what it names."""
+
+    def __init__(self, size: int = 1, **more):
+        self.size = size
+
+    def propose(self, seen):
+        return []
+
+
+class Made:
+    """Is given its parameters before it is there."""
+
+    def __new__(cls, size: int = 1):
+        return object.__new__(cls)
+
+    def propose(self, seen):
+        return []
+
+
+@pytest.mark.parametrize("name", ["Half", "Open", "Made"])
+def test_a_plain_annotation_of_a_users_own_policy_is_held(name):
+    """Wherever it is written, and whatever the others are."""
+    use = f"{__name__}:{name}"
+    with pytest.raises(BadParameter) as error:
+        build(use, {"size": "big"}, allowed=("tests",))
+    assert str(error.value) == f"policy {use!r}: parameter 'size' must be a whole number, got 'big'"
+    assert type(build(use, {"size": 3}, allowed=("tests",))).__name__ == name
+
+
+def test_what_a_policy_takes_beside_its_names_is_not_looked_at():
+    """Only it knows what that may be."""
+    assert build(f"{__name__}:Open", {"size": 3, "color": "red"}, allowed=("tests",)).size == 3

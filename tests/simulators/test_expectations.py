@@ -77,3 +77,11 @@ def test_conditions_of_a_tuning_name_them_too() -> None:
     for wrong in ("dropped == before", f"dropped < {'9' * 400} * before", "dropped < 1e400"):
         with pytest.raises(ExpectationError, match="expected a measure"):
             Condition.parse(wrong)
+
+
+@pytest.mark.parametrize(("turned", "meant"), [("=<", "<="), ("=>", ">=")])
+def test_a_comparison_that_is_turned_round_says_which_was_meant(turned: str, meant: str) -> None:
+    """Instead of taking half of it for the measure's name."""
+    with pytest.raises(ExpectationError) as error:
+        parse(f"requests {turned} 3")
+    assert str(error.value) == f"found {turned!r} in 'requests {turned} 3'; expected {meant!r}, or '==' for equality"
