@@ -56,7 +56,6 @@ SAMPLES: dict[tuple[str, ...], str] = {
     ("nodes",): "[{count: 4, cpus: 8}]",
     ("nodes", "*"): "- {count: 4, cpus: 8}",
     ("traffic",): "[{kind: steady, rate_rps: 10}]",
-    ("traffic", "*"): "- {kind: steady, rate_rps: 10}",
     ("service",): "{kind: constant, seconds: 0.1}",
     ("slo_latency_s",): "0.5",
     ("duration_s",): "3600",

@@ -28,18 +28,32 @@ from agent.words import (
 Row = Mapping[str, Any]
 WHY_MIN, GAPS = 30, 14
 """Columns that the reasons of an order need to be told on one line, and what stands between the columns of that table."""
+COLUMNS = ("because", "value", "against", "over", "note")
+"""Of evidence."""
 STYLES = {
     WAITS: "yellow", UNDER_WAY: "cyan", "succeeded": "green", "failed": "red", "expired": "red", "warning": "yellow", "critical": "red",
 }  # fmt: skip
 
 
 def evidence_table(order: Row) -> Table:
-    """The evidence of an order, a row for each piece."""
-    table = Table("because", "value", "against", "over", "note")
-    for each in order.get("because") or ():
-        over, note = sample(each).removeprefix(", "), one_line(str(each.get("note") or ""))
-        table.add_row(evidence_term(each), told_value(each, "value"), told_value(each, "threshold"), over, note)
+    """The evidence of an order, a row for each piece. A column in which nothing would stand is left out."""
+    rows = [_evidence_cells(each) for each in order.get("because") or ()]
+    kept = [name for name in COLUMNS if name == COLUMNS[0] or any(row[name] for row in rows)]
+    table = Table(*kept)
+    for row in rows:
+        table.add_row(*(row[name] for name in kept))
     return table
+
+
+def _evidence_cells(evidence: Row) -> dict[str, str]:
+    told = (
+        evidence_term(evidence),
+        told_value(evidence, "value"),
+        told_value(evidence, "threshold"),
+        sample(evidence).removeprefix(", "),
+        one_line(str(evidence.get("note") or "")),
+    )
+    return dict(zip(COLUMNS, told, strict=True))
 
 
 def orders_table(stories: Sequence[Story], title: str, width: int) -> Table:

@@ -9,13 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.settings import PolicySettings
+from agent.settings import PolicySettings, Settings
 from agent.strict_yaml import dotted, read
+from agent.yaml_nodes import FileFault, text_of
 from policies.imports import OPTION, Packages
 from simulators.data_files import DataMissing, data_path
 from simulators.learning_settings import PlayedSettings
 from simulators.scenario import Scenario, ScenarioError, load, load_policies
-from simulators.settings import TraceSettings
+from simulators.settings import ScenarioSettings, TraceSettings
 
 PATTERN = "*.scenario.yaml"
 SEED_DIGITS = 20
@@ -103,10 +104,25 @@ def _scenario(file: Path, faults: list[str], allowed: Packages) -> Scenario | No
     try:
         scenario = load(file, allowed)
     except ScenarioError as error:
-        faults.append(str(error))
+        faults += [_configuration(file)] if _is_configuration(file) else [str(error)]
         return None
     faults += _missing_data(scenario)
     return scenario
+
+
+def _is_configuration(file: Path) -> bool:
+    """Whether the file says what an agent's configuration says, and nothing of what every scenario does."""
+    try:
+        keys = read(text_of(file), str(file)).values.keys()
+    except FileFault:
+        return False
+    ours = {name for name, field in ScenarioSettings.model_fields.items() if field.is_required()} - {"name", "models"}
+    return bool(keys) and not ours & keys and keys <= Settings.model_fields.keys()
+
+
+def _configuration(file: Path) -> str:
+    told = "this is the configuration of an agent; expected a scenario. Its policies are played in one by"
+    return f"{file}: {told} `homeostat sim run SCENARIO.yaml --policy {file}`"
 
 
 def _missing_data(scenario: Scenario) -> Iterator[str]:
