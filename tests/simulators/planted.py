@@ -11,6 +11,7 @@ import pytest
 from agent import arbiter, core, guards, ledger, loop
 from agent.clock import AgentClock
 from agent.codec import to_json
+from agent.core import Decision
 from agent.journal.controls import ControlFold
 from agent.ledger import Charge, Ledger
 from agent.loop import Agent, lines_of
@@ -182,12 +183,13 @@ def both(*plants: Callable[[Patch], None]) -> Callable[[Patch], None]:
     return plant
 
 
-def act_before_writing(self: Agent, at_s: float) -> None:
+def act_before_writing(self: Agent, at_s: float) -> Decision:
     seen = self._sensor.observe(at_s)
     decision = self.core.step(seen)
     for order in decision.orders:
         self._start(order, at_s)
     self._journal.append(lines_of(decision, seen))
+    return decision
 
 
 def done_at_once(order, seen):
