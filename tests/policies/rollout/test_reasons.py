@@ -2,11 +2,11 @@
 
 import pytest
 
-from policies.action import Evidence, Hold, Proposal, RollBack, Scale, StartRollout
-from policies.observation import Comparison, DeploymentStatus, Model, Moments, Observation, ReplicaState
+from policies.action import Alert, Evidence, Hold, Proposal, RollBack, Scale, StartRollout
+from policies.observation import Comparison, Controls, DeploymentStatus, Model, Moments, Observation, ReplicaState
 from policies.rollout.gates import Gate, Verdict, error_gate, knowledge_gate, latency_gate, loss_gate, tail_gate
 from policies.rollout.staged import Staged
-from policies.sequential import difference_interval, rate_difference_interval
+from policies.sequential import difference_interval, mean_interval, rate_difference_interval, root_mean_square
 from policies.testing import arm, comparison, deployment, model, observation, replica, rollout, version
 
 V1, V2, V3 = version("1"), version("2", 10.0), version("3", 20.0)
@@ -74,6 +74,51 @@ def test_what_was_not_seen_may_be_as_large_as_the_losses_of_either_version(side:
     assert loss_gate(comparison(paired_loss=still), margin=0.01, min_rows=200, alpha=0.05).verdict is Verdict.PASSED
 
 
+SAME_ROWS = "the loss difference on the same rows"
+ARMS = "the loss difference between the arms"
+
+
+@pytest.mark.parametrize(
+    ("rows", "worse_by", "verdict", "side"),
+    [(1000, 0.0, Verdict.PASSED, "upper"), (1000, 0.01, Verdict.UNDECIDED, "upper"), (200, 0.2, Verdict.FAILED, "lower")],
+)  # fmt: skip
+def test_a_loss_on_the_same_rows_is_told_by_the_bound_that_decides(
+    rows: int, worse_by: float, verdict: Verdict, side: str
+) -> None:
+    """From as many pairs on as are asked for, though the arms have as many of their own."""
+    seen = comparison(rows=rows, worse_by=worse_by)
+    unseen = max(root_mean_square(arm.loss) for arm in (seen.champion, seen.challenger))
+    band = mean_interval(seen.paired_loss, 0.05, unseen=unseen)
+    bound = band.low if side == "lower" else band.high
+    note = f"{verdict}: {side} bound of {SAME_ROWS}"
+    told = Evidence(name="paired_loss", value=bound, threshold=0.01, n=rows, note=note)
+    assert loss_gate(seen, margin=0.01, min_rows=200, alpha=0.05) == Gate(verdict, told)
+
+
+def test_a_loss_between_the_arms_is_told_where_too_few_rows_were_paired() -> None:
+    """From as many rows of each arm on as are asked for; before that, how many there were."""
+    few = Moments(n=199, mean=0.5, variance=0.0025)
+    for rows in (200, 199):
+        seen = comparison(paired_loss=few, champion=arm(900), challenger=arm(rows, loss=0.9))
+        gate = loss_gate(seen, margin=0.01, min_rows=200, alpha=0.05)
+        if rows == 200:
+            bound = difference_interval(seen.challenger.loss, seen.champion.loss, 0.05).low
+            told = Evidence(name="loss", value=bound, threshold=0.01, n=200, note=f"failed: lower bound of {ARMS}")
+            assert gate == Gate(Verdict.FAILED, told)
+        else:
+            note = "undecided: too few labelled rows"
+            told = Evidence(name="labelled_rows", value=199, threshold=200, n=199, note=note)
+            assert gate == Gate(Verdict.UNDECIDED, told)
+
+
+def test_a_bound_that_lies_on_the_margin_decides_nothing() -> None:
+    """Neither the upper one, which would have to lie below it to pass, nor the lower one, which would have to lie above."""
+    worse = comparison(champion=arm(1000, errors=5), challenger=arm(1000, errors=500))
+    between = rate_difference_interval((500, 1000), (5, 1000), 0.01)
+    verdicts = [error_gate(worse, margin=margin, alpha=0.01).verdict for margin in (between.low, between.high)]
+    assert verdicts == [Verdict.UNDECIDED, Verdict.UNDECIDED]
+
+
 def test_a_version_that_knows_nothing_is_told_what_it_was_held_against():
     """The lower bound of what it loses more than a constant would, beside zero."""
     seen = comparison(
@@ -83,9 +128,10 @@ def test_a_version_that_knows_nothing_is_told_what_it_was_held_against():
     gate = knowledge_gate(seen, min_rows=200, alpha=0.05)
     assert gate is not None
     note = "failed: lower bound of the loss above that of always answering the mean label"
-    assert (gate.evidence.name, gate.evidence.threshold, gate.evidence.n, gate.evidence.note) == (
-        "loss_over_constant", 0.0, 1000, note,
-    )  # fmt: skip
+    unseen = root_mean_square(seen.challenger.loss)
+    bound = mean_interval(seen.loss_over_constant, 0.05, unseen=unseen).low
+    told = Evidence(name="loss_over_constant", value=bound, threshold=0.0, n=1000, note=note)
+    assert gate == Gate(Verdict.FAILED, told)
 
 
 @pytest.mark.parametrize(("requests", "verdict"), [(0, "too few samples for the error rates"), (1, None)])
@@ -289,3 +335,28 @@ def test_a_comparison_is_fresh_for_as_long_as_it_may_be_old():
     policy = Staged(stale_after_s=300.0)
     assert only(policy, running(comparison=comparison(0.0)), 300.0).because[0].name == "paired_loss"
     assert only(policy, running(comparison=comparison(0.0)), 300.5).because[0].name == "comparison_age_s"
+
+
+ASKED = (Evidence(name="asked_by_hand", note="a person asked to roll m back"),)
+
+
+@pytest.mark.parametrize(
+    ("seen", "action"),
+    [
+        (running(), RollBack(model="m", version="2", to="1", to_digest="sha-1")),
+        (model(champion=V2, previous=V1), RollBack(model="m", version="2", to="1", to_digest="sha-1")),
+    ],
+    ids=["a rollout", "a champion"],
+)
+def test_a_rollback_by_hand_says_that_a_person_asked(seen: Model, action: RollBack) -> None:
+    """And nothing of any measurement, for none was looked at."""
+    (proposal,) = Staged().propose(observation(100.0, seen, controls=Controls(rollbacks=("m",))))
+    assert proposal == Proposal(action=action, because=ASKED)
+
+
+@pytest.mark.parametrize("champion", ["1", None])
+def test_a_rollback_by_hand_that_can_not_be_met_is_answered_with_the_reason(champion: str | None) -> None:
+    """To the person who asked, with what was asked."""
+    (proposal,) = Staged().propose(observation(100.0, model(champion=champion), controls=Controls(rollbacks=("m",))))
+    text = "m can not be rolled back: there is no version to go back to"
+    assert proposal == Proposal(action=Alert(subject="rollback of m", text=text), because=ASKED)
