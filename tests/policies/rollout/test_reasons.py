@@ -2,7 +2,7 @@
 
 import pytest
 
-from policies.action import Alert, Evidence, Hold, Proposal, RollBack, Scale, StartRollout
+from policies.action import Alert, Evidence, Hold, Promote, Proposal, RollBack, Scale, StartRollout
 from policies.observation import Comparison, Controls, DeploymentStatus, Model, Moments, Observation, ReplicaState
 from policies.rollout.gates import Gate, Verdict, error_gate, knowledge_gate, latency_gate, loss_gate, tail_gate
 from policies.rollout.staged import Staged
@@ -360,3 +360,23 @@ def test_a_rollback_by_hand_that_can_not_be_met_is_answered_with_the_reason(cham
     (proposal,) = Staged().propose(observation(100.0, model(champion=champion), controls=Controls(rollbacks=("m",))))
     text = "m can not be rolled back: there is no version to go back to"
     assert proposal == Proposal(action=Alert(subject="rollback of m", text=text), because=ASKED)
+
+
+def test_a_promotion_is_told_with_what_led_to_it_as_long_as_it_is_wanted() -> None:
+    """The gates and the time of the stage at which it was chosen; what is measured later is another story."""
+    policy = Staged(steps=(), stage_min_s=60.0)
+    first = only(policy, running(comparison=comparison(100.0, rows=3000)), 100.0)
+    assert first.action == Promote(model="m", version="2", digest="sha-2")
+    assert [(each.name, each.value) for each in first.because if each.name == "stage_s"] == [("stage_s", 100.0)]
+    assert [each.name for each in first.because] == [
+        "paired_loss", "error_rate", "latency_mean_s", "latency_p95_s", "stage_s",
+    ]  # fmt: skip
+    assert only(policy, running(comparison=comparison(900.0, rows=5000)), 900.0) == first
+
+
+def test_what_no_arm_measures_is_no_gate() -> None:
+    """Without a tail of latencies the others decide."""
+    arms = {side: arm(3000, latency_p95_s=None) for side in ("champion", "challenger")}
+    seen = running(comparison=comparison(100.0, rows=3000, **arms))
+    names = [each.name for each in only(Staged(steps=(), stage_min_s=60.0), seen, 100.0).because]
+    assert names == ["paired_loss", "error_rate", "latency_mean_s", "stage_s"]
