@@ -1,13 +1,24 @@
 """What a rollout's decisions say for themselves, word for word: a person reads it at night, and the journal keeps it."""
 
+from dataclasses import replace
+
 import pytest
 
 from policies.action import Alert, Evidence, Hold, Promote, Proposal, RollBack, Scale, StartRollout
-from policies.observation import Comparison, Controls, DeploymentStatus, Model, Moments, Observation, ReplicaState
+from policies.observation import (
+    Comparison,
+    Controls,
+    DeploymentStatus,
+    Model,
+    Moments,
+    Observation,
+    ReplicaState,
+    Version,
+)
 from policies.rollout.gates import Gate, Verdict, error_gate, knowledge_gate, latency_gate, loss_gate, tail_gate
 from policies.rollout.staged import Staged
 from policies.sequential import difference_interval, mean_interval, rate_difference_interval, root_mean_square
-from policies.testing import arm, comparison, deployment, model, observation, replica, rollout, version
+from policies.testing import arm, comparison, deployment, model, observation, replica, report, rollout, symptom, version
 
 V1, V2, V3 = version("1"), version("2", 10.0), version("3", 20.0)
 
@@ -380,3 +391,37 @@ def test_what_no_arm_measures_is_no_gate() -> None:
     seen = running(comparison=comparison(100.0, rows=3000, **arms))
     names = [each.name for each in only(Staged(steps=(), stage_min_s=60.0), seen, 100.0).because]
     assert names == ["paired_loss", "error_rate", "latency_mean_s", "stage_s"]
+
+
+@pytest.mark.parametrize(("loss", "back"), [(0.3, False), (0.6, True)])
+def test_a_version_whose_losses_nobody_had_seen_is_held_against_the_reference_of_its_report(
+    loss: float, back: bool
+) -> None:
+    """It was promoted on pairs alone, so what either arm lost then says nothing of how much it may lose."""
+    policy = Staged(steps=(), stage_min_s=60.0)
+    unseen = arm(3000, loss=0.0)
+    pairs = comparison(100.0, rows=3000, challenger=replace(unseen, loss=Moments(n=0, mean=0.0, variance=0.0)))
+    assert only(policy, running(comparison=pairs), 100.0).action == Promote(model="m", version="2", digest="sha-2")
+    drifted = report(160.0, symptom(since_s=150.0), version="2", loss=loss, loss_reference=0.5)
+    after = model(champion=V2, previous=V1, champion_since_s=120.0, report=drifted)
+    actions = [each.action for each in policy.propose(observation(160.0, after))]
+    assert actions == ([RollBack(model="m", version="2", to="1", to_digest="sha-1")] if back else [])
+
+
+@pytest.mark.parametrize(
+    ("candidates", "newest"),
+    [((V2, V3), "3"), ((version("0"), V2, V3, version("4", 30.0)), "4"), ((V2,), None), ((V3, V2), None), ((V3,), None)],
+    ids=["by one", "by several", "alone", "listed before it", "lost by the registry"],
+)  # fmt: skip
+def test_a_shadow_is_overtaken_by_what_the_registry_lists_after_it(
+    candidates: tuple[Version, ...], newest: str | None
+) -> None:
+    """It answers nobody yet, so the newest is tried instead of it; a canary that answers is judged first."""
+    for share in (0.0, 0.5):
+        seen = model(candidates=candidates, rollout=rollout("2", share=share, ready=False))
+        proposal = only(Staged(), seen, 60.0)
+        if newest is not None and share == 0.0:
+            assert proposal.action == RollBack(model="m", version="2", to="1", to_digest="sha-1")
+            assert proposal.because == (Evidence(name="superseded", note=f"version {newest} is newer"),)
+        else:
+            assert proposal.action == Hold(subject="m")
