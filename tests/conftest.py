@@ -3,6 +3,7 @@
 import os
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,7 +50,8 @@ def cluster(session_cluster: Cluster) -> Iterator[Cluster]:
     # Agents first: they would serve their models again. What a failed test left running must not slow the next one.
     for actor in sorted(list_named_actors(all_namespaces=True), key=lambda each: each["name"]):
         if actor["namespace"] == names.NAMESPACE:
-            ray.kill(ray.get_actor(actor["name"], names.NAMESPACE), no_restart=True)
+            with suppress(ValueError):  # it has ended by itself since it was listed
+                ray.kill(ray.get_actor(actor["name"], names.NAMESPACE), no_restart=True)
     delete_applications()
 
 
