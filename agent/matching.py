@@ -54,8 +54,13 @@ def _matches(glob: str, names: Iterable[str]) -> bool:
 
 def _told(glob: str, names: Sequence[str]) -> str:
     """What a glob should have matched, and which name it was probably meant to be."""
-    inside = [name for name in names if name.startswith(f"{glob}/")]
-    near = inside[0] if inside else meant(glob, names)
+    return f"{glob!r} matches nothing here, so nothing comes of it; expected a glob over {listed(glob, names, 'names')}"
+
+
+def listed(wanted: str, names: Sequence[str], many: str) -> str:
+    """`names` as a sentence lists them, or how `many` there are, and which of them was probably meant by what was `wanted`."""
+    inside = [name for name in names if name.startswith(f"{wanted}/")]
+    near = inside[0] if inside else meant(wanted, names)
     hint = f"; did you mean {near!r}?" if near else ""
-    listed = alternatives(names).removeprefix("one of ") if 0 < len(names) <= LISTED else f"{len(names)} names"
-    return f"{glob!r} matches nothing here, so nothing comes of it; expected a glob over {listed}{hint}"
+    few = 0 < len(names) <= LISTED
+    return (alternatives(names).removeprefix("one of ") if few else f"{len(names)} {many}") + hint

@@ -1,11 +1,12 @@
 """A value that pydantic refused, in a person's words: what was expected in its place, without a term of Python or of a library."""
 
-import difflib
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pydantic_core import ErrorDetails, PydanticCustomError
+
+from policies import parameters
 
 CUTOFF = 0.5
 """How alike two words have to be for the one to be meant by the other."""
@@ -102,9 +103,7 @@ def one_of(found: object, known: Sequence[str]) -> str:
 
 def meant(found: object, known: Iterable[str]) -> str | None:
     """Which of `known` a word is most alike to, whatever its capitals; None where none is like it."""
-    folded = {each.casefold(): each for each in known}
-    near = difflib.get_close_matches(str(found).casefold(), folded, n=1, cutoff=CUTOFF) if found is not None else []
-    return folded[near[0]] if near else None
+    return parameters.meant(str(found), known, alike=CUTOFF) if found is not None else None
 
 
 def alternatives(known: Sequence[str]) -> str:

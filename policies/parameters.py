@@ -113,10 +113,10 @@ def _chosen(value: Any, known: tuple[Any, ...]) -> Any:
     raise ValueError(f"must be one of {', '.join(map(repr, known))}, got {value!r}{hint}")
 
 
-def meant(word: str, known: Iterable[str]) -> str | None:
-    """Which of `known` a word is most alike to, whatever its capitals; None where none is like it."""
+def meant(word: str, known: Iterable[str], alike: float = 0.6) -> str | None:
+    """Which of `known` a word is most alike to, whatever its capitals; None where none is `alike` by as much, from 0 to 1."""
     folded = {each.casefold(): each for each in known}
-    near = difflib.get_close_matches(word.casefold(), folded, n=1)
+    near = difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=alike)
     return folded[near[0]] if near else None
 
 

@@ -7,12 +7,10 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from agent.core import Decision
-from agent.matching import LISTED, Known
-from agent.refusals import alternatives
+from agent.matching import Known, listed
 from agent.words import counted
 from policies.action import Action
 from policies.observation import Observation
-from policies.parameters import meant
 from simulators.progress import clock
 
 CAUSES_MAX = 20
@@ -84,8 +82,4 @@ def plain(action: Action) -> str:
 
 
 def _missing(kind: str, name: str, names: Sequence[str]) -> str:
-    inside = [each for each in names if each.startswith(f"{name}/")]
-    near = inside[0] if inside else meant(name, names)
-    hint = f"; did you mean {near!r}?" if near else ""
-    listed = alternatives(names).removeprefix("one of ") if 0 < len(names) <= LISTED else f"{len(names)} others"
-    return f"there is no {kind} {name!r}, but {listed}{hint}"
+    return f"there is no {kind} {name!r}, but {listed(name, names, 'others')}"
