@@ -73,6 +73,14 @@ def a_life(journal: SqlJournal, notifier: RecordingNotifier, machine: Machine) -
     return Life(clock, agent, still, still, journal)
 
 
+async def until(claim: Any) -> None:
+    """Waits until `claim()` is true; fails after 20 s."""
+    deadline_s = time.monotonic() + 20.0
+    while not claim():
+        assert time.monotonic() < deadline_s
+        await asyncio.sleep(0.01)
+
+
 def test_an_agent_goes_on_over_a_step_of_the_clock_and_writes_its_report_when_it_is_due(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -85,12 +93,6 @@ def test_an_agent_goes_on_over_a_step_of_the_clock_and_writes_its_report_when_it
     monkeypatch.setattr(life, "begun", lambda *_, **__: a_life(journal, notifier, machine))
     actor = AgentHost.__ray_metadata__.modified_class  # type: ignore[attr-defined]
     seen: list[int] = []
-
-    async def until(claim: Any) -> None:
-        deadline_s = time.monotonic() + 20.0
-        while not claim():
-            assert time.monotonic() < deadline_s
-            await asyncio.sleep(0.01)
 
     async def play() -> None:
         agent = actor(SETTINGS.model_dump(mode="json"), "http://127.0.0.1:8265", str(tmp_path))
@@ -136,12 +138,6 @@ def test_nothing_that_a_part_raises_ends_the_ticks_and_people_are_told_once(
 
     monkeypatch.setattr(lived.agent, "_sensor", SimpleNamespace(observe=look))
     actor = AgentHost.__ray_metadata__.modified_class  # type: ignore[attr-defined]
-
-    async def until(claim: Any) -> None:
-        deadline_s = time.monotonic() + 20.0
-        while not claim():
-            assert time.monotonic() < deadline_s
-            await asyncio.sleep(0.01)
 
     async def play() -> None:
         agent = actor(SETTINGS.model_dump(mode="json"), "http://127.0.0.1:8265", str(tmp_path))
